@@ -1,0 +1,1 @@
+"""Stores: the contract they share, and a folder for each."""

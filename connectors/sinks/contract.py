@@ -1,0 +1,109 @@
+"""The contract between the delivery framework and a store, small enough to read in a minute.
+
+A sink is five things: its limits, `open`, `write`, `held`, `close`. It is called from one thread at a time, may block,
+and keeps no retry loop of its own: batching, retries, the circuit breaker, bisecting, dead letters, receipts and
+metrics are the framework's, the same for all stores.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from schemas.writes import BaseWrite
+
+W_contra = TypeVar("W_contra", bound=BaseWrite, contravariant=True)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much one `write` takes.
+
+    The framework never sends more than `max_records` writes at once, nor more than `max_bytes` of encoded writes unless
+    a single one is larger, and waits at most `linger_ms` for a batch to fill.
+    """
+
+    max_records: int = 1_000
+    max_bytes: int = 4 * 1024 * 1024
+    linger_ms: int = 20
+
+
+class Applied(Struct, frozen=True):
+    """The store holds this write now."""
+
+
+class Superseded(Struct, frozen=True):
+    """The store held this version or a newer one already, or the entity is gone; success."""
+
+
+class Rejected(Struct, frozen=True):
+    """The store will never take this write; it becomes a dead letter. The reason names the field where there is one."""
+
+    reason: str
+
+
+class Retry(Struct, frozen=True):
+    """The store did not take this write now but may later; `after` is the store's own wish in seconds, if any."""
+
+    reason: str
+    after: float | None = None
+
+
+Outcome = Applied | Superseded | Rejected | Retry
+APPLIED = Applied()
+SUPERSEDED = Superseded()
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """What a store holds of one entity from one source. `copies` above 1 means that the store holds it twice."""
+
+    version: int
+    deleted: bool = False
+    copies: int = 1
+
+
+class Sink(Protocol, Generic[W_contra]):
+    """A store that takes writes of one kind.
+
+    The constructor does no I/O. After `close` the same object may be opened again.
+    """
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of a batch; constant."""
+        ...
+
+    def open(self) -> None:
+        """Connect, prove it with a real call, and create what is missing (tables, indexes, buckets).
+
+        Raises:
+            Unavailable: the store does not answer; opening may be tried again.
+            Fatal: it will never work like this (credentials, version); names the option and the fix.
+        """
+        ...
+
+    def write(self, batch: Sequence[W_contra]) -> list[Outcome]:
+        """Apply a batch and return one outcome for each write, in order.
+
+        Each write is compared and applied in one atomic step: it takes effect only when its version is newer than what
+        the store holds for (entity, source), deletes included. Two writes of one entity in a batch apply in order.
+
+        Raises:
+            Unavailable: nothing is known of any write of the batch; all will be sent again.
+            BatchTooLarge: nothing was applied; a smaller batch may fit.
+            Fatal: no retry can help.
+        """
+        ...
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the store itself holds for each (entity, source); entities it never saw are absent.
+
+        This looks at the data, not at a cache: reconciliation and `verify` rest on it.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything; what `write` returned as applied stays. May be called twice."""
+        ...

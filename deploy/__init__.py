@@ -1,0 +1,1 @@
+"""Ways to run the project: container image, Kubernetes, and real servers on one machine without containers."""

@@ -1,0 +1,201 @@
+"""The catalogue of topics: the only place that names one.
+
+Topics are created and checked from it, the AsyncAPI document is generated from it, and the code asks it for names.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from schemas.writes import STORES, Priority, StoreName
+
+CleanupPolicy = Literal["delete", "compact", "compact,delete"]
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MIB = 1024 * 1024
+
+
+class Topic(Struct, frozen=True, kw_only=True):
+    """One topic: what it carries, how it is kept, and who may write to it.
+
+    `key` and `value` say what the bytes are; `value` is the name of a type in `schemas` or a word for raw bytes.
+    """
+
+    name: str
+    key: str
+    value: str
+    owner: str
+    purpose: str
+    partitions: int
+    cleanup: CleanupPolicy = "delete"
+    retention_ms: int | None = 7 * DAY_MS
+    max_message_bytes: int = MIB
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings as the broker names them."""
+        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_message_bytes)}
+        if self.retention_ms is not None:
+            config["retention.ms"] = str(self.retention_ms)
+        if "compact" in self.cleanup:
+            # Tombstones of deletes have to outlive the slowest reader of a compacted topic.
+            config["delete.retention.ms"] = str(7 * DAY_MS)
+        return config
+
+
+class Catalogue:
+    """All topics of one installation.
+
+    Args:
+        prefix: put before every name, so that several installations can share a cluster.
+        partitions: of every topic. One number for all, because tables are partitioned like the topics that feed them.
+        cdc_prefix: Debezium's `topic.prefix`, by default `cdc.<database>`.
+        tables: the captured tables as "<schema>.<table>".
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        partitions: int = 4,
+        cdc_prefix: str = "cdc.travel",
+        tables: Sequence[str] = ("public.restaurants", "public.places", "public.users"),
+    ) -> None:
+        self.prefix = prefix
+        self.partitions = partitions
+        self.cdc_prefix = cdc_prefix
+        self.tables = tuple(tables)
+
+        def topic(name: str, **rest: object) -> Topic:
+            return Topic(name=prefix + name, partitions=partitions, **rest)  # pyright: ignore[reportArgumentType]
+
+        events = {"key": "user_id", "value": "Event", "owner": "producers", "retention_ms": 30 * DAY_MS}
+        # The broker lets through more than intake accepts: an oversized value becomes a dead letter, with its reason,
+        # instead of an error in a producer that nobody reads.
+        large = {"max_message_bytes": 10 * MIB}
+        self.user_events = topic("user-events", purpose="what travellers say and do", **events, **large)
+        self.gps_events = topic("gps-events", purpose="GPS fixes", **events, **large)
+        self.urgent_events = topic("urgent-events", purpose="events that overtake all others", **events, **large)
+        self.waiting_events = topic(
+            "events.waiting",
+            key="place_id",
+            value="WaitingEvent",
+            owner="ingest",
+            purpose="events about a place that is not known yet, re-keyed by that place",
+            **large,
+        )
+        self.resumed_events = topic(
+            "events.resumed",
+            key="user_id",
+            value="ResumedEvent",
+            owner="ingest",
+            purpose="events whose place has arrived, on their way back",
+            **large,
+        )
+        self.reference_places = topic(
+            "reference.places",
+            key="place_id",
+            value="Place",
+            owner="ingest",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="what enrichment knows of each place",
+        )
+        self.reference_users = topic(
+            "reference.users",
+            key="user_id",
+            value="Profile",
+            owner="ingest",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="what enrichment knows of each traveller",
+        )
+        self.changes = {
+            table: topic(
+                f"{cdc_prefix}.{table}",
+                key="primary key",
+                value="Change",
+                owner="cdc",
+                cleanup="compact",
+                retention_ms=None,
+                purpose=f"changes of the table {table}, in the Debezium format",
+                max_message_bytes=10 * MIB,
+            )
+            for table in self.tables
+        }
+        self.cdc_offsets = topic(
+            "cdc.offsets",
+            key="slot",
+            value="CdcOffset",
+            owner="cdc",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="how far the source of changes has got",
+        )
+        self._writes: dict[tuple[StoreName, Priority], Topic] = {
+            (store, lane): topic(
+                f"writes.{store}" + (".urgent" if lane == "urgent" else ""),
+                key="entity",
+                value=f"{store.capitalize()}Write" if store != "timeseries" else "TimeSeriesWrite",
+                owner="ingest",
+                purpose=f"writes for the {store} store" + (", urgent lane" if lane == "urgent" else ""),
+                max_message_bytes=2 * MIB,
+            )
+            for store in STORES
+            for lane in ("normal", "urgent")
+        }
+        self.receipts = topic(
+            "receipts",
+            key="entity",
+            value="Receipt",
+            owner="deliver",
+            retention_ms=DAY_MS,
+            purpose="what became of each write",
+        )
+        self.dead_letters = topic(
+            "dead-letters",
+            key="the original key",
+            value="the original bytes",
+            owner="ingest, deliver",
+            retention_ms=90 * DAY_MS,
+            max_message_bytes=12 * MIB,
+            purpose="records that could not be processed, with their reason in the headers",
+        )
+
+    def writes(self, store: StoreName, lane: Priority = "normal") -> Topic:
+        """Return the topic of the writes for one store and lane."""
+        return self._writes[store, lane]
+
+    def changelog(self, table: str, *, retention_ms: int | None = None) -> Topic:
+        """Return the changelog topic of one of the state tables of the ingest role.
+
+        Args:
+            table: name of the table.
+            retention_ms: for a table whose entries expire; None keeps the last value of every key.
+        """
+        return Topic(
+            name=f"{self.prefix}travelos-ingest-{table}-changelog",
+            key="the table's key",
+            value="StateEntry",
+            owner="ingest",
+            partitions=self.partitions,
+            cleanup="compact" if retention_ms is None else "compact,delete",
+            retention_ms=retention_ms,
+            purpose=f"changelog of the state table {table}",
+            max_message_bytes=10 * MIB,
+        )
+
+    def __iter__(self) -> Iterator[Topic]:
+        yield from (self.user_events, self.gps_events, self.urgent_events, self.waiting_events, self.resumed_events)
+        yield from (self.reference_places, self.reference_users)
+        yield from self.changes.values()
+        yield self.cdc_offsets
+        yield from self._writes.values()
+        yield from (self.receipts, self.dead_letters)
+        yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())
+
+
+# The state tables of the ingest role, and for how long their changelog keeps an entry (None: for ever).
+STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None}

@@ -1,0 +1,74 @@
+"""What the commands share: their options, how they print, and what their exit codes mean."""
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.log import configure_logging
+from streams.settings import Options, SettingsError, load
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file of options; default travelos.toml.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1  # it ran and the answer is no, or something it needs failed
+    USAGE = 2  # wrong arguments or options; nothing was done
+    PARTIAL = 3  # some of the input was bad; the rest was done
+    INTERRUPTED = 130  # Ctrl-C; what was accepted was finished first
+
+
+def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:
+    """Print an error and leave."""
+    err.print(f"[bold red]error:[/] {message}", highlight=False, markup=True, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def load_options(config: Path | None, **overrides: Any) -> Options:
+    """Return the options in force and set up logging; leave with USAGE when they cannot be used.
+
+    Args:
+        config: the file given with `--config`.
+        overrides: values from the command line by dotted name with `__` for the dot; None leaves the option alone.
+    """
+    named = {name.replace("__", "."): value for name, value in overrides.items()}
+    try:
+        options = load(file=config, overrides=named).options
+    except SettingsError as error:
+        for problem in error.problems:
+            err.print(problem, highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.USAGE) from None
+    configure_logging(options.log.level, options.log.format)
+    return options
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, and nothing else, to standard output."""
+    print(json.dumps(value, indent=2, default=str))  # noqa: T201 - this is the output
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None = None) -> None:
+    """Print records as a table, or as a JSON list."""
+    if as_json:
+        print_json(list(rows))
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in rows[0] if rows else ():
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    out.print(table)

@@ -1,0 +1,193 @@
+"""Read the options: defaults < `travelos.toml` < `TRAVELOS_*` variables < command line, each value with its origin."""
+
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.settings.model import Options
+
+ENV_PREFIX = "TRAVELOS_"
+CONFIG_FILE = "travelos.toml"
+# No options: where the options' file lies, which role a bare `faust` worker runs, where downloads go.
+OTHER_VARIABLES = {"TRAVELOS_CONFIG", "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+
+Tree = dict[str, Any]
+
+
+class SettingsError(ValueError):
+    """Options that cannot be used; one line for each, with the option, its origin, its value and what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Option(NamedTuple):
+    """One option: its dotted name, its field, the variable that sets it."""
+
+    name: str
+    field: FieldInfo
+    variable: str
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return self.field.annotation is SecretStr
+
+
+class Loaded(NamedTuple):
+    """The options in force, and for each dotted name where its value came from."""
+
+    options: Options
+    origins: dict[str, str]
+
+
+def all_options(model: type[BaseModel] = Options, path: tuple[str, ...] = ()) -> Iterator[Option]:
+    """Yield every option of the model, depth first, in the order they are declared."""
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from all_options(inner, here)
+        else:
+            yield Option(".".join(here), field, ENV_PREFIX + "_".join(here).upper())
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Return the options in force.
+
+    Args:
+        file: the TOML file; by default the one named by TRAVELOS_CONFIG, else `travelos.toml` here if there is one.
+        environ: the environment; by default this process's.
+        overrides: values by dotted name, from the command line.
+
+    Raises:
+        SettingsError: an option is unknown or has a value that is not allowed, or the file cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    path = file or (Path(environ["TRAVELOS_CONFIG"]) if environ.get("TRAVELOS_CONFIG") else None)
+    from_file = _read_toml(path)
+    file_name = str(path or CONFIG_FILE)
+    known = {option.name: option for option in all_options()}
+    variables = {option.variable: option for option in known.values()}
+    problems = [_unknown(name, known, f"in {file_name}") for name in _leaves(from_file) if name not in known]
+    problems += [
+        _unknown(name, variables, "in the environment")
+        for name in environ
+        if name.startswith(ENV_PREFIX) and name not in variables and name not in OTHER_VARIABLES
+    ]
+    if problems:
+        raise SettingsError(problems)
+    from_env = {option.name: _from_text(environ[name], option) for name, option in variables.items() if name in environ}
+    layers: list[tuple[str | None, Mapping[str, Any]]] = [
+        (file_name, _leaves(from_file)),
+        (None, from_env),
+        ("command line", {name: value for name, value in (overrides or {}).items() if value is not None}),
+    ]
+    origins = dict.fromkeys(known, "default")
+    for origin, values in layers:
+        origins.update({name: origin or known[name].variable for name in values})
+    trees = [_tree(values) for _, values in layers]
+    try:
+        return Loaded(_settings_class(trees)().options(), origins)
+    except ValidationError as error:
+        raise SettingsError([_describe(one, known, origins) for one in error.errors()]) from None
+
+
+class _LayeredOptions(Options, BaseSettings):
+    """The options as pydantic-settings reads them; which layers, a subclass says."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    def options(self) -> Options:
+        return Options.model_construct(**{name: getattr(self, name) for name in Options.model_fields})
+
+
+class _Layer(PydanticBaseSettingsSource):
+    def __init__(self, settings_cls: type[BaseSettings], tree: Tree) -> None:
+        super().__init__(settings_cls)
+        self._tree = tree
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return self._tree.get(field_name), field_name, False
+
+    def __call__(self) -> Tree:
+        return self._tree
+
+
+def _settings_class(trees: list[Tree]) -> type[_LayeredOptions]:
+    class Layered(_LayeredOptions):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(_Layer(settings_cls, tree) for tree in reversed(trees))  # the first source wins
+
+    return Layered
+
+
+def _read_toml(path: Path | None) -> Tree:
+    if path is None and not Path(CONFIG_FILE).is_file():
+        return {}
+    path = path or Path(CONFIG_FILE)
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path} is not TOML: {error}"]) from error
+
+
+def _leaves(tree: Tree, path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, dict):
+            found.update(_leaves(typing.cast(Tree, value), here))
+        else:
+            found[here] = value
+    return found
+
+
+def _tree(values: Mapping[str, Any]) -> Tree:
+    tree: Tree = {}
+    for name, value in values.items():
+        *sections, leaf = name.split(".")
+        here = tree
+        for section in sections:
+            here = here.setdefault(section, {})
+        here[leaf] = value
+    return tree
+
+
+def _from_text(text: str, option: Option) -> Any:
+    if typing.get_origin(option.field.annotation) is list:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return None if text == "" and type(None) in typing.get_args(option.field.annotation) else text
+
+
+def _unknown(name: str, known: Mapping[str, Option], where: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"unknown option `{name}` {where}" + (f"; did you mean `{near[0]}`?" if near else "")
+
+
+def _describe(error: Any, known: Mapping[str, Option], origins: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    while name not in known and "." in name:  # an index into a list, or a branch of a union
+        name = name.rpartition(".")[0]
+    option = known.get(name)
+    given = "********" if option is not None and option.secret else repr(error["input"])
+    return f"option `{name}` (from {origins.get(name, '?')}) cannot be {given}: {error['msg']}"

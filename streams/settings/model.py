@@ -1,0 +1,180 @@
+"""Every option of the project, with its default, its range and what it means.
+
+This model is the only description: `travelos.toml`, the `TRAVELOS_*` variables, `travelos config` and
+docs/configuration.md all follow from it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from schemas.topics import Catalogue
+from schemas.writes import StoreName
+
+
+class Section(BaseModel):
+    """A table of `travelos.toml`. Unknown options are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(Section):
+    """The cluster that carries everything."""
+
+    bootstrap: str = Field(
+        default="", description="host:port[,host:port...] of the brokers; empty: started by demo and run"
+    )
+    topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic and group name"
+    )
+    partitions: int = Field(default=4, ge=1, le=1_000, description="of every topic that is created")
+    replication: int = Field(default=1, ge=1, le=10, description="replication factor of every topic that is created")
+    create_topics: bool = Field(default=True, description="create missing topics when a role starts")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how to talk to the brokers"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="used with a SASL security protocol"
+    )
+    username: str = Field(default="", description="SASL user")
+    password: SecretStr = Field(default=SecretStr(""), description="SASL password")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the brokers' certificates"
+    )
+
+
+class Source(Section):
+    """The Postgres database whose changes are read."""
+
+    dsn: SecretStr = Field(default=SecretStr(""), description="connection string; empty: the embedded server")
+    tables: list[str] = Field(
+        default=["public.restaurants", "public.places", "public.users"],
+        description='captured tables, as "schema.table"',
+    )
+    topic_prefix: str = Field(default="cdc.travel", pattern=r"^[A-Za-z0-9._-]+$", description="Debezium's topic.prefix")
+    slot: str = Field(default="travelos", pattern=r"^[a-z0-9_]{1,63}$", description="logical replication slot")
+    publication: str = Field(
+        default="travelos", min_length=1, max_length=63, description="publication, created when missing"
+    )
+
+
+class Registry(Section):
+    """A Confluent-compatible Schema Registry; only needed when producers frame their values."""
+
+    url: str = Field(default="", description="base URL; empty: framed values become dead letters that say so")
+    username: str = Field(default="", description="basic authentication")
+    password: SecretStr = Field(default=SecretStr(""), description="basic authentication")
+
+
+class Intake(Section):
+    """Decoding, checking and deduplication."""
+
+    dedupe_hours: float = Field(default=24, gt=0, le=720, description="how long an event id is remembered")
+    max_value_bytes: int = Field(default=1_048_576, ge=1_024, description="larger values become dead letters")
+    max_future_hours: float = Field(
+        default=24, gt=0, description="how far an event's time may be ahead of its record's"
+    )
+
+
+class Enrich(Section):
+    """What is added to events."""
+
+    place_wait_seconds: float = Field(
+        default=3_600, ge=0, description="how long an event waits for a place nobody knows yet"
+    )
+    nearest_place_metres: float = Field(
+        default=150, gt=0, le=1_000, description="a GPS fix is 'at' a place within this"
+    )
+    h3_resolution: int = Field(default=9, ge=0, le=15, description="size of the H3 cell of a GPS fix; 9 is some 200 m")
+    jump_kmh: float = Field(default=1_000, gt=0, description="faster between two fixes is marked as a jump")
+    stay_metres: float = Field(default=100, gt=0, description="a stay is time spent within this radius")
+    stay_minutes: float = Field(default=15, gt=0, description="a stay lasts at least this long")
+    gap_minutes: float = Field(default=60, gt=0, description="a longer pause between fixes ends a segment")
+
+
+class Embed(Section):
+    """How text and images become vectors."""
+
+    text_model: Literal["wordllama", "sentence-transformers"] = Field(default="wordllama", description="model for text")
+    image_model: Literal["perceptual", "clip"] = Field(default="perceptual", description="model for photos")
+    cache_entries: int = Field(default=50_000, ge=0, description="vectors remembered by content hash and model")
+
+
+class Store(Section):
+    """One store: which implementation, and where it is."""
+
+    kind: str = Field(default="embedded", description="implementation: embedded, or the name of a server's sink")
+    url: SecretStr = Field(
+        default=SecretStr(""), description="address of a server; empty: a file or folder in `data_dir`"
+    )
+
+
+class Stores(Section):
+    """The stores, one table each."""
+
+    graph: Store = Store()
+    vector: Store = Store()
+    search: Store = Store()
+    timeseries: Store = Store()
+    objects: Store = Store()
+    cache: Store = Store()
+    relational: Store = Store()
+    warehouse: Store = Store()
+
+    def of(self, store: StoreName) -> Store:
+        """Return the options of one store by name."""
+        value: Store = getattr(self, store)
+        return value
+
+
+class Deliver(Section):
+    """How writes reach the stores."""
+
+    attempts: int = Field(
+        default=8, ge=1, description="tries of one write that the store wants retried, before a dead letter"
+    )
+    backoff_seconds: float = Field(
+        default=0.1, gt=0, description="first pause between tries; doubles, with full jitter"
+    )
+    backoff_max_seconds: float = Field(default=30, gt=0, description="longest pause between tries")
+    breaker_failures: int = Field(default=5, ge=1, description="failures in a row that open a store's circuit breaker")
+    breaker_seconds: float = Field(default=60, gt=0, description="how long an open breaker leaves the store alone")
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is written"
+    )
+    format: Literal["console", "json"] = Field(default="console", description="for people or for machines")
+
+
+def data_dir_default() -> Path:
+    """Return the data folder when none is set."""
+    return Path("travelos-data")
+
+
+class Options(Section):
+    """All options. `data_dir` is relative to the working directory."""
+
+    data_dir: Path = Field(default_factory=data_dir_default, description="state, embedded stores and servers")
+    kafka: Kafka = Kafka()
+    source: Source = Source()
+    registry: Registry = Registry()
+    intake: Intake = Intake()
+    enrich: Enrich = Enrich()
+    embed: Embed = Embed()
+    stores: Stores = Stores()
+    deliver: Deliver = Deliver()
+    log: Log = Log()
+
+    def catalogue(self) -> Catalogue:
+        """Return the topics of this installation."""
+        return Catalogue(
+            prefix=self.kafka.topic_prefix,
+            partitions=self.kafka.partitions,
+            cdc_prefix=self.source.topic_prefix,
+            tables=self.source.tables,
+        )
