@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from connectors.kafka.connection import Connection
 from schemas.topics import Catalogue
 from schemas.writes import StoreName
 
@@ -42,6 +43,17 @@ class Kafka(Section):
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authority that signed the brokers' certificates"
     )
+
+    def connection(self) -> Connection:
+        """Return how clients reach the cluster."""
+        return Connection(
+            bootstrap=self.bootstrap,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            username=self.username,
+            password=self.password.get_secret_value(),
+            ca_file=self.ca_file,
+        )
 
 
 class Source(Section):

@@ -1,0 +1,1 @@
+"""Kafka itself: how to reach it, and the topics on it."""
