@@ -7,7 +7,9 @@ The format is that of Debezium 3.4's Postgres connector with the JSON converter.
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from schemas.reasons import shortened
 
 Op = Literal["c", "u", "d", "r", "t", "m"]  # create, update, delete, read (snapshot), truncate, logical message
 Row = dict[str, Any]
@@ -101,7 +103,7 @@ class InvalidChange(ValueError):  # noqa: N818 - see InvalidEvent
 
 
 class _Wrapped(Struct, frozen=True):
-    payload: Change | None
+    payload: Change | UnsetType | None = UNSET
 
 
 _bare: msgspec.json.Decoder[Change] = msgspec.json.Decoder(Change)
@@ -118,11 +120,11 @@ def decode_change(data: bytes) -> Change | None:
         try:
             return _bare.decode(data)
         except msgspec.ValidationError:
-            if b'"payload"' not in data:
+            if b'"payload"' not in data or (payload := _wrapped.decode(data).payload) is UNSET:
                 raise
-            return _wrapped.decode(data).payload
+            return payload
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidChange(str(error)) from error
+        raise InvalidChange(shortened(str(error))) from error
     except RecursionError as error:
         raise InvalidChange("JSON is nested too deeply") from error
 
@@ -136,4 +138,4 @@ def decode_row(row: Row, kind: type[R]) -> R:
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:
-        raise InvalidChange(str(error)) from error
+        raise InvalidChange(shortened(str(error))) from error

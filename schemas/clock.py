@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 COUNTER_BITS = 16
 COUNTER_MAX = (1 << COUNTER_BITS) - 1
+MAX_AHEAD_MS = 24 * 3_600_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -62,13 +63,20 @@ class HybridClock:
 
     def tick(self) -> int:
         """Return a version greater than all before, and not before the present millisecond."""
-        now = pack(self._now_ms(), 0)
+        now = self._now_ms() << COUNTER_BITS  # `pack` and `max` would double the cost of a tick
         with self._lock:
             # A clock set back, or 65,536 versions within a millisecond, run ahead of physical time until it catches up.
-            self._last = max(now, self._last + 1)
-            return self._last
+            after_last = self._last + 1
+            self._last = version = now if now > after_last else after_last
+        return version
 
     def observe(self, version: int) -> None:
-        """Make every later tick greater than `version`."""
-        with self._lock:
-            self._last = max(self._last, version)
+        """Make every later tick greater than `version`.
+
+        A version more than MAX_AHEAD_MS ahead of this clock is ignored: it comes from a broken clock, and following it
+        would carry its error into every version from here on.
+        """
+        ahead = pack(self._now_ms() + MAX_AHEAD_MS, COUNTER_MAX)
+        if version <= ahead:
+            with self._lock:
+                self._last = max(self._last, version)

@@ -4,17 +4,18 @@ Every event is keyed by `user_id`, so one traveller's events keep their order. U
 producer may add one); unknown types are refused.
 """
 
-from datetime import date
 from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from schemas.fields import (
+    END,
     Accuracy,
     Altitude,
     Amount,
     Currency,
+    Day,
     Guests,
     Heading,
     Identifier,
@@ -28,8 +29,10 @@ from schemas.fields import (
     Text,
     Timestamp,
     Version,
+    check_day,
     check_time,
 )
+from schemas.reasons import shortened
 
 
 class BaseEvent(Struct, kw_only=True, frozen=True, tag_field="type", omit_defaults=True):
@@ -81,17 +84,19 @@ class PlaceReviewed(BaseEvent, frozen=True, tag="place_reviewed"):
 
 
 class TripPlanned(BaseEvent, frozen=True, tag="trip_planned"):
-    """A plan, and every later change of it (same `trip_id`)."""
+    """A plan, and every later change of it (same `trip_id`). `ends_on` is not before `starts_on`."""
 
     trip_id: Identifier
     title: Label
     destinations: Annotated[list[Label], Meta(max_length=100)]
-    starts_on: date
-    ends_on: date
+    starts_on: Day
+    ends_on: Day
     place_ids: Annotated[list[Identifier], Meta(max_length=500, description="in the order of the route")] = []
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_day("starts_on", self.starts_on)
+        check_day("ends_on", self.ends_on)
         if self.ends_on < self.starts_on:
             raise ValueError(f"Expected `ends_on` not before `starts_on` ({self.starts_on}), got {self.ends_on}")
 
@@ -109,7 +114,10 @@ class TripEnded(BaseEvent, frozen=True, tag="trip_ended"):
 
 
 class BookingMade(BaseEvent, frozen=True, tag="booking_made"):
-    """A reservation at a place; the same `booking_id` again changes it."""
+    """A reservation at a place; the same `booking_id` again changes it.
+
+    `ends_at` is not before `starts_at`; `amount` and `currency` come together.
+    """
 
     booking_id: Identifier
     place_id: Identifier
@@ -138,12 +146,12 @@ class BookingCancelled(BaseEvent, frozen=True, tag="booking_cancelled"):
 
 
 class PhotoTaken(BaseEvent, frozen=True, tag="photo_taken"):
-    """A photo: its bytes, or where they lie. Exactly one of `data` and `object_uri`."""
+    """A photo: its bytes, or where they lie. Exactly one of `data` and `object_uri`; `lat` and `lon` come together."""
 
     photo_id: Identifier
     content_type: Literal["image/png", "image/jpeg"]
     data: Annotated[bytes, Meta(min_length=1, max_length=700_000, description="the file, base64 in JSON")] | None = None
-    object_uri: Annotated[str, Meta(max_length=2_048, pattern=r"^[a-z][a-z0-9+.-]*://\S+$")] | None = None
+    object_uri: Annotated[str, Meta(max_length=2_048, pattern=rf"^[a-z][a-z0-9+.-]*://\S+{END}")] | None = None
     place_id: Identifier | None = None
     lat: Latitude | None = None
     lon: Longitude | None = None
@@ -157,7 +165,7 @@ class PhotoTaken(BaseEvent, frozen=True, tag="photo_taken"):
 
 
 class FriendAdded(BaseEvent, frozen=True, tag="friend_added"):
-    """Two travellers are friends; friendship has no direction."""
+    """Two different travellers are friends; friendship has no direction."""
 
     friend_id: Identifier
 
@@ -167,7 +175,7 @@ class FriendAdded(BaseEvent, frozen=True, tag="friend_added"):
 
 
 class FriendRemoved(BaseEvent, frozen=True, tag="friend_removed"):
-    """Two travellers are friends no longer."""
+    """Two different travellers are friends no longer."""
 
     friend_id: Identifier
 
@@ -177,7 +185,7 @@ class FriendRemoved(BaseEvent, frozen=True, tag="friend_removed"):
 
 
 class SearchPerformed(BaseEvent, frozen=True, tag="search_performed"):
-    """What a traveller looked for, and how much was found."""
+    """What a traveller looked for, and how much was found. `lat` and `lon` come together."""
 
     query: Text
     results: Results
@@ -202,7 +210,7 @@ class GpsUpdate(BaseEvent, frozen=True, tag="gps_update"):
 
 
 class UrgentRequest(BaseEvent, frozen=True, tag="urgent_request"):
-    """A traveller needs help now; overtakes everything else."""
+    """A traveller needs help now; overtakes everything else. `lat` and `lon` come together."""
 
     category: Literal["medical", "safety", "lost", "stranded", "documents", "other"]
     text: Text
@@ -245,6 +253,7 @@ EVENT_NAMES: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
+_UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError)  # what the encoder raises for bad values
 
 
 class InvalidEvent(ValueError):  # noqa: N818 - it names what the bytes are, as `Invalid...` in msgspec's own messages
@@ -260,7 +269,7 @@ def decode_event(data: bytes) -> Event:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error)) from error
+        raise InvalidEvent(shortened(str(error))) from error
     except RecursionError as error:
         raise InvalidEvent("JSON is nested too deeply") from error
 
@@ -271,8 +280,13 @@ def encode_event(event: Event) -> bytes:
     Raises:
         InvalidEvent: a struct built in code can hold what its type forbids; that is found here, not by the reader.
     """
-    data = _encoder.encode(event)
-    decode_event(data)
+    try:
+        data = _encoder.encode(event)
+    except _UNENCODABLE as error:
+        raise InvalidEvent(f"{shortened(str(error))} - at `$.{_unencodable_field(event)}`") from error
+    decoded = decode_event(data)
+    if decoded != event:
+        _check_numbers(event, decoded)
     return data
 
 
@@ -284,3 +298,20 @@ def event_name(event: BaseEvent) -> str:
 def _check_friend(user_id: str, friend_id: str) -> None:
     if user_id == friend_id:
         raise ValueError("Expected `friend_id` to be another traveller than `user_id`")
+
+
+def _check_numbers(event: Event, decoded: Event) -> None:
+    # JSON has no NaN and no infinity: the encoder writes null, which an optional field would take for "not given".
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, float) and getattr(decoded, name) is None:
+            raise InvalidEvent(f"Expected a finite number - at `$.{name}`, got {value}")
+
+
+def _unencodable_field(event: Event) -> str:
+    for name in event.__struct_fields__:
+        try:
+            _encoder.encode(getattr(event, name))
+        except _UNENCODABLE:
+            return name
+    return event_name(event)

@@ -8,6 +8,8 @@ which read those read ours, and four more of our own.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from schemas.reasons import shortened
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 CE_SPECVERSION = "ce_specversion"
@@ -33,6 +35,7 @@ ATTEMPTS = "__travelos.errors.attempts"
 FIRST_FAILED_AT = "__travelos.errors.first_failed_at"
 SCHEMA = "__travelos.errors.schema"
 STORE = "__travelos.errors.store"
+VALUE_LEFT_OUT = "__travelos.errors.value_left_out"  # its size in bytes
 
 _ERROR_PREFIXES = ("__connect.errors.", "__travelos.errors.")
 
@@ -93,7 +96,7 @@ def dead_letter_headers(
         ERROR_STAGE: stage,
         ERROR_CLASS: error,
         ERROR_EXCEPTION: error,
-        ERROR_MESSAGE: message,
+        ERROR_MESSAGE: shortened(message),
         ERROR_STACKTRACE: stacktrace,
         ATTEMPTS: str(attempts),
         FIRST_FAILED_AT: failed_at.isoformat(),
@@ -101,7 +104,9 @@ def dead_letter_headers(
         STORE: store,
     }
     kept = tuple((name, value) for name, value in original if not name.startswith(_ERROR_PREFIXES))
-    return kept + tuple((name, value.encode()) for name, value in added.items() if value is not None)
+    # A reason may quote text that is no valid Unicode; that must not be the second failure of the same record.
+    encoded = {name: value.encode("utf-8", "backslashreplace") for name, value in added.items() if value is not None}
+    return kept + tuple(encoded.items())
 
 
 def header_map(headers: Iterable[tuple[str, bytes | None]] | None) -> Mapping[str, str]:

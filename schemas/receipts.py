@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.fields import Timestamp, Version
+from schemas.reasons import shortened
 from schemas.writes import StoreName
 
 Result = Literal["applied", "superseded", "rejected"]
@@ -28,6 +29,10 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Receipt] = msgspec.json.Decoder(Receipt)
 
 
+class InvalidReceipt(ValueError):  # noqa: N818 - see InvalidEvent
+    """Bytes that are no receipt; the message names the field."""
+
+
 def encode_receipt(receipt: Receipt) -> bytes:
     """Write a receipt as JSON."""
     return _encoder.encode(receipt)
@@ -37,6 +42,11 @@ def decode_receipt(data: bytes) -> Receipt:
     """Read a receipt.
 
     Raises:
-        msgspec.MsgspecError: the bytes are no receipt.
+        InvalidReceipt: whatever the bytes are, nothing else is raised.
     """
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidReceipt(shortened(str(error))) from error
+    except RecursionError as error:
+        raise InvalidReceipt("JSON is nested too deeply") from error

@@ -3,12 +3,13 @@
 Topics are created and checked from it, the AsyncAPI document is generated from it, and the code asks it for names.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from schemas.writes import STORES, Priority, StoreName
+from schemas.writes import STORES, WRITE_TYPES, Priority, StoreName
 
 CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 
@@ -114,7 +115,8 @@ class Catalogue:
         )
         self.changes = {
             table: topic(
-                f"{cdc_prefix}.{table}",
+                # Debezium too replaces what a topic's name may not hold.
+                f"{cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
                 key="primary key",
                 value="Change",
                 owner="cdc",
@@ -138,7 +140,7 @@ class Catalogue:
             (store, lane): topic(
                 f"writes.{store}" + (".urgent" if lane == "urgent" else ""),
                 key="entity",
-                value=f"{store.capitalize()}Write" if store != "timeseries" else "TimeSeriesWrite",
+                value=WRITE_TYPES[store].__name__,
                 owner="ingest",
                 purpose=f"writes for the {store} store" + (", urgent lane" if lane == "urgent" else ""),
                 max_message_bytes=2 * MIB,
@@ -198,4 +200,4 @@ class Catalogue:
 
 
 # The state tables of the ingest role, and for how long their changelog keeps an entry (None: for ever).
-STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None}
+STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}

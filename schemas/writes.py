@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.fields import Latitude, Longitude, Timestamp, Version
+from schemas.reasons import shortened
 
 Scalar = str | int | float | bool | None
 Priority = Literal["normal", "urgent"]
+RelationalTable = Literal["messages", "trips", "bookings", "urgent_requests", "erasure_requests"]
 
 
 class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defaults=True):
@@ -23,10 +25,10 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     do not compare. `event_id` is the fact that caused the write. An op of "delete" carries no content.
     """
 
-    entity: Annotated[str, Meta(min_length=1, max_length=512)]
+    entity: Annotated[str, Meta(min_length=1, max_length=4_096)]
     version: Version
     source: Annotated[str, Meta(min_length=1, max_length=256)]
-    event_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    event_id: Annotated[str, Meta(min_length=1, max_length=4_096)]
     occurred_at: Timestamp
     op: Literal["upsert", "delete"] = "upsert"
 
@@ -42,7 +44,8 @@ class GraphWrite(BaseWrite, frozen=True, tag="graph"):
     """A node (`node` set) or a relation (`start` and `end` set).
 
     A relation creates the bare nodes it needs. It is identified by `entity`, not by its ends: an upsert with another
-    end moves it. Deleting a node removes its relations; a relation to a deleted node is superseded.
+    `end` moves it; its `start` never changes, and a delete names it too. Deleting a node removes its relations; a
+    relation to a deleted node is superseded.
     """
 
     node: NodeRef | None = None
@@ -99,7 +102,7 @@ class ObjectWrite(BaseWrite, frozen=True, tag="objects"):
 class RelationalWrite(BaseWrite, frozen=True, tag="relational"):
     """Columns of one row; columns that are not named keep their value. Times and dates are ISO 8601 text."""
 
-    table: Literal["messages", "trips", "bookings", "urgent_requests", "erasure_requests"]
+    table: RelationalTable
     key: str
     columns: dict[str, Scalar | list[str]] = {}
 
@@ -159,9 +162,22 @@ def decode_write(data: bytes) -> Write:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidWrite(str(error)) from error
+        raise InvalidWrite(shortened(str(error))) from error
     except RecursionError as error:
         raise InvalidWrite("JSON is nested too deeply") from error
+
+
+def key_of(write: BaseWrite) -> str:
+    """Return the Kafka key of a write: its entity, and in the graph the node it belongs to.
+
+    A node and the relations that begin at it share a partition. Else the relation of a place that was deleted and
+    created again could overtake the place's own write, and be taken for one to a deleted place.
+    """
+    if isinstance(write, GraphWrite):
+        node = write.node or write.start
+        if node is not None:
+            return f"{node.label}:{node.id}"
+    return write.entity
 
 
 def store_of(write: BaseWrite) -> StoreName:

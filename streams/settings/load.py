@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ ENV_PREFIX = "TRAVELOS_"
 CONFIG_FILE = "travelos.toml"
 # No options: where the options' file lies, which role a bare `faust` worker runs, where downloads go.
 OTHER_VARIABLES = {"TRAVELOS_CONFIG", "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+
+MASK = "********"
+_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 Tree = dict[str, Any]
 
@@ -41,6 +45,14 @@ class Option(NamedTuple):
     def secret(self) -> bool:
         """Whether its value must not be shown."""
         return self.field.annotation is SecretStr
+
+    def shown(self, value: Any) -> Any:
+        """Return a value of this option as it may be shown: secrets, and logins in addresses, masked."""
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if self.secret:
+            return MASK if value else ""
+        return _URL_LOGIN.sub(MASK, value) if isinstance(value, str) else value
 
 
 class Loaded(NamedTuple):
@@ -83,7 +95,7 @@ def load(
     file_name = str(path or CONFIG_FILE)
     known = {option.name: option for option in all_options()}
     variables = {option.variable: option for option in known.values()}
-    problems = [_unknown(name, known, f"in {file_name}") for name in _leaves(from_file) if name not in known]
+    problems = [_unknown(name, known, f"in {file_name}") for name in _names(from_file) if name not in known]
     problems += [
         _unknown(name, variables, "in the environment")
         for name in environ
@@ -162,6 +174,17 @@ def _leaves(tree: Tree, path: str = "") -> dict[str, Any]:
     return found
 
 
+def _names(tree: Tree, path: str = "") -> Iterator[str]:
+    """Yield the names that a file sets, those of sections that are unknown and empty included."""
+    options = [option.name for option in all_options()]
+    for name, value in tree.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, dict) and (value or any(option.startswith(f"{here}.") for option in options)):
+            yield from _names(typing.cast(Tree, value), here)
+        else:
+            yield here
+
+
 def _tree(values: Mapping[str, Any]) -> Tree:
     tree: Tree = {}
     for name, value in values.items():
@@ -180,6 +203,8 @@ def _from_text(text: str, option: Option) -> Any:
 
 
 def _unknown(name: str, known: Mapping[str, Option], where: str) -> str:
+    if any(option.startswith(f"{name}.") for option in known):
+        return f"`{name}` {where} is a section, not an option: write [{name}] and its options below it"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"unknown option `{name}` {where}" + (f"; did you mean `{near[0]}`?" if near else "")
 
@@ -189,5 +214,5 @@ def _describe(error: Any, known: Mapping[str, Option], origins: Mapping[str, str
     while name not in known and "." in name:  # an index into a list, or a branch of a union
         name = name.rpartition(".")[0]
     option = known.get(name)
-    given = "********" if option is not None and option.secret else repr(error["input"])
+    given = repr(error["input"] if option is None else option.shown(error["input"]))
     return f"option `{name}` (from {origins.get(name, '?')}) cannot be {given}: {error['msg']}"

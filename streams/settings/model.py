@@ -5,19 +5,21 @@ docs/configuration.md all follow from it.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from connectors.kafka.connection import Connection
-from schemas.topics import Catalogue
+from schemas.topics import MIB, Catalogue
 from schemas.writes import StoreName
+
+TableName = Annotated[str, StringConstraints(pattern=r"^[^.\s]+\.[^.\s]+$")]
 
 
 class Section(BaseModel):
     """A table of `travelos.toml`. Unknown options are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Kafka(Section):
@@ -60,7 +62,7 @@ class Source(Section):
     """The Postgres database whose changes are read."""
 
     dsn: SecretStr = Field(default=SecretStr(""), description="connection string; empty: the embedded server")
-    tables: list[str] = Field(
+    tables: list[TableName] = Field(
         default=["public.restaurants", "public.places", "public.users"],
         description='captured tables, as "schema.table"',
     )
@@ -69,12 +71,22 @@ class Source(Section):
     publication: str = Field(
         default="travelos", min_length=1, max_length=63, description="publication, created when missing"
     )
+    snapshot: Literal["initial", "when_needed"] = Field(
+        default="initial", description="read the tables once, or also when the slot was lost or passed over changes"
+    )
+    decimals: Literal["string", "double"] = Field(
+        default="string", description="numeric columns as text with every digit, or as numbers, which rounds"
+    )
 
 
 class Registry(Section):
     """A Confluent-compatible Schema Registry; only needed when producers frame their values."""
 
-    url: str = Field(default="", description="base URL; empty: framed values become dead letters that say so")
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="base URL; empty: framed values become dead letters that say so",
+    )
     username: str = Field(default="", description="basic authentication")
     password: SecretStr = Field(default=SecretStr(""), description="basic authentication")
 
@@ -83,7 +95,12 @@ class Intake(Section):
     """Decoding, checking and deduplication."""
 
     dedupe_hours: float = Field(default=24, gt=0, le=720, description="how long an event id is remembered")
-    max_value_bytes: int = Field(default=1_048_576, ge=1_024, description="larger values become dead letters")
+    max_value_bytes: int = Field(
+        default=1_048_576,
+        ge=1_024,
+        le=10 * MIB,  # what the topics of events let through
+        description="larger values become dead letters",
+    )
     max_future_hours: float = Field(
         default=24, gt=0, description="how far an event's time may be ahead of its record's"
     )

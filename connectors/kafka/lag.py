@@ -1,0 +1,60 @@
+"""How far a consumer group is behind."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from connectors.kafka.connection import Connection
+
+TIMEOUT_SECONDS = 10.0
+
+
+class Progress(NamedTuple):
+    """What a group has finished of a topic, and what the topic holds, summed over its partitions."""
+
+    done: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Records not finished yet."""
+        return self.end - self.done
+
+
+class LagMeter:
+    """Reads committed offsets of one group, without being a member of it. Offsets of empty partitions count as 0."""
+
+    def __init__(self, connection: Connection, group: str) -> None:
+        self._consumer = Consumer({**connection.consumer(group), "log_level": 3})
+        self._homes: dict[str, list[TopicPartition]] = {}
+
+    def progress(self, topics: Iterable[str]) -> dict[str, Progress]:
+        """Return the progress on each topic.
+
+        What is committed is read before what there is, so a lag of 0 is never said too early.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        names = list(topics)
+        asked = [home for topic in names for home in self._partitions(topic)]
+        done: dict[str, int] = dict.fromkeys(names, 0)
+        end: dict[str, int] = dict.fromkeys(names, 0)
+        for home in self._consumer.committed(asked, timeout=TIMEOUT_SECONDS):
+            if home.error is not None:
+                raise KafkaException(home.error)
+            low, high = self._consumer.get_watermark_offsets(home, timeout=TIMEOUT_SECONDS)
+            done[home.topic] += max(home.offset, low)
+            end[home.topic] += high
+        return {topic: Progress(done[topic], end[topic]) for topic in names}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        if topic not in self._homes:
+            found = self._consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
+            self._homes[topic] = [TopicPartition(topic, partition) for partition in sorted(found)]
+        return self._homes[topic]
