@@ -1,0 +1,2 @@
+-- Run once, when the volume is empty. The database `travel`, whose changes are read, is made by POSTGRES_DB.
+CREATE DATABASE travelos;

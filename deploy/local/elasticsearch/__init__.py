@@ -1,0 +1,5 @@
+"""A single-node Elasticsearch from Maven Central's jars."""
+
+from deploy.local.elasticsearch.server import ElasticsearchServer
+
+__all__ = ["ElasticsearchServer"]

@@ -1,0 +1,5 @@
+"""Redis: the machine's own, or Debian's package unpacked without being installed."""
+
+from deploy.local.redis.server import RedisServer
+
+__all__ = ["RedisServer"]
