@@ -1,0 +1,84 @@
+"""The tables of the relational store, as data: what they are made from, checked against, and written by."""
+
+from typing import Literal, LiteralString
+
+SCHEMA = "travelos"  # a schema of our own: the database may be one that others use, or whose changes we capture
+
+ColumnType = Literal["text", "text[]", "integer", "numeric", "double precision", "date", "timestamp with time zone"]
+
+# Besides these, each table has `key text PRIMARY KEY`. A new column goes to the end of its table; `open` adds it.
+TABLES: dict[str, dict[str, ColumnType]] = {
+    "messages": {
+        "user_id": "text",
+        "conversation_id": "text",
+        "role": "text",
+        "text": "text",
+        "intent": "text",
+        "trip_id": "text",
+        "sent_at": "timestamp with time zone",
+    },
+    "trips": {
+        "user_id": "text",
+        "title": "text",
+        "destinations": "text[]",
+        "starts_on": "date",
+        "ends_on": "date",
+        "place_ids": "text[]",
+        "status": "text",
+        "planned_at": "timestamp with time zone",
+        "started_at": "timestamp with time zone",
+        "ended_at": "timestamp with time zone",
+    },
+    "bookings": {
+        "user_id": "text",
+        "place_id": "text",
+        "place_name": "text",
+        "trip_id": "text",
+        "starts_at": "timestamp with time zone",
+        "ends_at": "timestamp with time zone",
+        "guests": "integer",
+        "amount": "numeric",
+        "currency": "text",
+        "status": "text",
+        "reason": "text",
+        "cancelled_at": "timestamp with time zone",
+    },
+    "urgent_requests": {
+        "user_id": "text",
+        "category": "text",
+        "text": "text",
+        "lat": "double precision",
+        "lon": "double precision",
+        "requested_at": "timestamp with time zone",
+    },
+    "erasure_requests": {
+        "user_id": "text",
+        "reason": "text",
+        "status": "text",
+        "requested_at": "timestamp with time zone",
+    },
+}
+
+INDEXES: dict[str, tuple[LiteralString, ...]] = {
+    "messages": ("conversation_id, sent_at", "user_id, sent_at"),
+    "trips": ("user_id",),
+    "bookings": ("user_id", "place_id"),
+    "urgent_requests": ("user_id", "requested_at"),
+    "erasure_requests": ("user_id",),
+}
+
+# The version guard. `version` is the newest seen, `removed` the newest delete, `columns` the version of each column.
+VERSIONS = """
+CREATE TABLE {schema}.versions (
+    entity text NOT NULL,
+    source text NOT NULL,
+    table_name text NOT NULL,
+    key text NOT NULL,
+    version bigint NOT NULL,
+    deleted boolean NOT NULL,
+    removed bigint NOT NULL,
+    columns jsonb NOT NULL,
+    revision bigint NOT NULL,
+    PRIMARY KEY (entity, source)
+)
+"""

@@ -1,0 +1,239 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The graph in SQLite: nodes, relations between them, and which nodes were deleted."""
+
+from typing import Any
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
+from connectors.sinks.reader import Row
+from connectors.sinks.sqlite.database import Schema
+from connectors.sinks.sqlite.errors import Refused
+from connectors.sinks.sqlite.reader import SQLiteReader
+from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.values import json_object
+from schemas.writes import GraphWrite, NodeRef
+
+SCHEMA = Schema(
+    tag="TOgr",
+    migrations=(
+        """
+        -- `entity` is null while only relations have named the node.
+        CREATE TABLE nodes (
+            label TEXT NOT NULL,
+            id TEXT NOT NULL,
+            entity TEXT UNIQUE,
+            properties TEXT NOT NULL DEFAULT '{}',
+            PRIMARY KEY (label, id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE relations (
+            entity TEXT NOT NULL UNIQUE,
+            type TEXT NOT NULL,
+            start_label TEXT NOT NULL,
+            start_id TEXT NOT NULL,
+            end_label TEXT NOT NULL,
+            end_id TEXT NOT NULL,
+            properties TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX relations_from ON relations (start_id, start_label, type);
+        CREATE INDEX relations_to ON relations (end_id, end_label, type);
+        CREATE TABLE deleted_nodes (
+            label TEXT NOT NULL,
+            id TEXT NOT NULL,
+            PRIMARY KEY (label, id)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
+)
+
+_ENDS = "(start_label = ?1 AND start_id = ?2) OR (end_label = ?1 AND end_id = ?2)"
+
+
+class GraphSink(SQLiteSink[GraphWrite]):
+    """Nodes and relations; what they mean is said at `GraphWrite`.
+
+    A relation to a deleted node is superseded, and its version is remembered as that of a deleted entity, exactly as
+    if it had come before the node went. A delete of a node should name `node`: of a node that only relations have
+    named, the entity alone does not tell which one it is.
+    """
+
+    schema = SCHEMA
+
+    def copies(self) -> str:
+        """An entity is a node or a relation."""
+        return """(SELECT count(*) FROM nodes AS n WHERE n.entity = v.entity)
+            + (SELECT count(*) FROM relations AS r WHERE r.entity = v.entity)"""
+
+    def upsert(self, connection: apsw.Connection, write: GraphWrite) -> Outcome:
+        """Store a node or a relation."""
+        if write.node is not None and write.relation is None:
+            return self._node(connection, write, write.node)
+        if write.node is None and write.relation and write.start is not None and write.end is not None:
+            return self._relation(connection, write, write.relation, (write.start, write.end))
+        raise Refused("needs either `node`, or `relation` with `start` and `end`")
+
+    def delete(self, connection: apsw.Connection, write: GraphWrite) -> None:
+        """Remove a relation, or a node with its relations."""
+        connection.execute("DELETE FROM relations WHERE entity = ?", (write.entity,))
+        if connection.changes() or write.relation is not None:
+            return
+        node = write.node or self._node_of(connection, write.entity)
+        if node is None:
+            return
+        place = (node.label, node.id)
+        connection.execute(
+            f"UPDATE versions SET deleted = 1 WHERE entity IN (SELECT entity FROM relations WHERE {_ENDS})",  # noqa: S608
+            place,
+        )
+        connection.execute(f"DELETE FROM relations WHERE {_ENDS}", place)  # noqa: S608
+        connection.execute("DELETE FROM nodes WHERE label = ? AND id = ?", place)
+        connection.execute("INSERT OR IGNORE INTO deleted_nodes (label, id) VALUES (?, ?)", place)
+
+    @staticmethod
+    def _node(connection: apsw.Connection, write: GraphWrite, node: NodeRef) -> Outcome:
+        connection.execute(
+            """
+            INSERT INTO nodes (label, id, entity, properties) VALUES (?, ?, ?, ?)
+            ON CONFLICT (label, id) DO UPDATE SET entity = excluded.entity, properties = excluded.properties
+            WHERE nodes.entity IS NULL OR nodes.entity = excluded.entity
+            """,
+            (node.label, node.id, write.entity, json_object("properties", write.properties)),
+        )
+        if connection.changes() == 0:
+            raise Refused(f"`node` ({node.label} {node.id}) belongs to another entity already")
+        connection.execute("DELETE FROM deleted_nodes WHERE label = ? AND id = ?", (node.label, node.id))
+        return APPLIED
+
+    @staticmethod
+    def _relation(
+        connection: apsw.Connection, write: GraphWrite, relation: str, nodes: tuple[NodeRef, NodeRef]
+    ) -> Outcome:
+        start, end = nodes
+        ends = (start.label, start.id, end.label, end.id)
+        gone = connection.execute(
+            "SELECT 1 FROM deleted_nodes WHERE (label, id) IN (VALUES (?, ?), (?, ?)) LIMIT 1", ends
+        ).fetchone()
+        if gone is not None:
+            connection.execute("DELETE FROM relations WHERE entity = ?", (write.entity,))
+            connection.execute(
+                "UPDATE versions SET deleted = 1 WHERE entity = ? AND source = ?", (write.entity, write.source)
+            )
+            return SUPERSEDED
+        connection.execute("INSERT OR IGNORE INTO nodes (label, id) VALUES (?, ?), (?, ?)", ends)
+        connection.execute(
+            """
+            INSERT INTO relations (entity, type, start_label, start_id, end_label, end_id, properties)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (entity) DO UPDATE SET
+                type = excluded.type, start_label = excluded.start_label, start_id = excluded.start_id,
+                end_label = excluded.end_label, end_id = excluded.end_id, properties = excluded.properties
+            """,
+            (write.entity, relation, *ends, json_object("properties", write.properties)),
+        )
+        return APPLIED
+
+    @staticmethod
+    def _node_of(connection: apsw.Connection, entity: str) -> NodeRef | None:
+        found = connection.execute("SELECT label, id FROM nodes WHERE entity = ?", (entity,)).fetchone()
+        return None if found is None else NodeRef(*found)
+
+
+class Neighbour(Struct, frozen=True):
+    """A node at the other end of a relation, and the relation. `outgoing` says which way it points."""
+
+    node: NodeRef
+    relation: str
+    outgoing: bool
+    properties: dict[str, Any]
+    node_properties: dict[str, Any]
+
+
+class Suggestion(Struct, frozen=True):
+    """A node two steps away: by how many nodes it is reached, and the mean of the weight they give it."""
+
+    node: NodeRef
+    through: int
+    weight: float | None
+    node_properties: dict[str, Any]
+
+
+class GraphReader(SQLiteReader):
+    """Questions to the graph."""
+
+    schema = SCHEMA
+    tables = ("nodes", "relations")
+
+    def node(self, node: NodeRef) -> dict[str, Any] | None:
+        """Return the properties of a node, or None when there is no such node."""
+        rows = self.query("SELECT properties FROM nodes WHERE label = ? AND id = ?", (node.label, node.id))
+        return msgspec.json.decode(rows[0]["properties"]) if rows else None
+
+    def neighbours(self, node: NodeRef, relation: str | None = None, limit: int = 1_000) -> list[Neighbour]:
+        """Return the nodes that a relation (any, by default) joins to a node, whichever way it points."""
+        rows = self.query(
+            """
+            SELECT n.label, n.id, n.properties AS node_properties, r.type, r.outgoing, r.properties FROM (
+                SELECT end_label AS label, end_id AS id, type, properties, 1 AS outgoing FROM relations
+                WHERE start_id = ?2 AND start_label = ?1 AND (?3 IS NULL OR type = ?3)
+                UNION ALL
+                SELECT start_label, start_id, type, properties, 0 FROM relations
+                WHERE end_id = ?2 AND end_label = ?1 AND (?3 IS NULL OR type = ?3)
+            ) AS r JOIN nodes AS n ON n.label = r.label AND n.id = r.id LIMIT ?4
+            """,
+            (node.label, node.id, relation, limit),
+        )
+        return [
+            Neighbour(
+                node=NodeRef(row["label"], row["id"]),
+                relation=row["type"],
+                outgoing=bool(row["outgoing"]),
+                properties=msgspec.json.decode(row["properties"]),
+                node_properties=msgspec.json.decode(row["node_properties"]),
+            )
+            for row in rows
+        ]
+
+    def suggestions(
+        self, node: NodeRef, via: str, then: str, *, weight: str, label: str | None = None, limit: int = 10
+    ) -> list[Suggestion]:
+        """Return what the neighbours of a node point at, best first: friends' favourites, for one.
+
+        Args:
+            node: where to start.
+            via: relation to the neighbours, whichever way it points.
+            then: relation from each neighbour to what is returned.
+            weight: property of the second relation; its sum ranks.
+            label: return only nodes with this label.
+            limit: number of nodes.
+        """
+        rows = self.query(
+            """
+            WITH friends AS (
+                SELECT end_label AS label, end_id AS id FROM relations
+                WHERE start_id = ?2 AND start_label = ?1 AND type = ?3
+                UNION
+                SELECT start_label, start_id FROM relations WHERE end_id = ?2 AND end_label = ?1 AND type = ?3
+            )
+            SELECT n.label, n.id, n.properties, count(*) AS through, avg(r.properties ->> ?5) AS weight
+            FROM friends AS f
+            JOIN relations AS r ON r.start_id = f.id AND r.start_label = f.label AND r.type = ?4
+            JOIN nodes AS n ON n.label = r.end_label AND n.id = r.end_id
+            WHERE ?6 IS NULL OR n.label = ?6
+            GROUP BY n.label, n.id
+            ORDER BY total(r.properties ->> ?5) DESC, through DESC, n.id
+            LIMIT ?7
+            """,
+            (node.label, node.id, via, then, weight, label, limit),
+        )
+        return [_suggestion(row) for row in rows]
+
+
+def _suggestion(row: Row) -> Suggestion:
+    return Suggestion(
+        node=NodeRef(row["label"], row["id"]),
+        through=row["through"],
+        weight=row["weight"],
+        node_properties=msgspec.json.decode(row["properties"]),
+    )

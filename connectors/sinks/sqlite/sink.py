@@ -1,0 +1,161 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""What the embedded sinks share: the version guard, the transaction around a batch, the account of what is held."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+import apsw
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
+from connectors.sinks.sqlite.database import Schema, connect_writer
+from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
+from connectors.sinks.sqlite.values import json_text
+from schemas.writes import BaseWrite
+
+W = TypeVar("W", bound=BaseWrite)
+
+# Compares and sets in one statement; it changes nothing when the store holds this version or a newer one.
+_GUARD = """
+INSERT INTO versions (entity, source, version, deleted) VALUES (?, ?, ?, ?)
+ON CONFLICT (entity, source) DO UPDATE SET version = excluded.version, deleted = excluded.deleted
+WHERE excluded.version > versions.version
+"""
+
+
+class SQLiteSink(ABC, Generic[W]):
+    """A sink whose store is one SQLite file.
+
+    Several processes may write the same file; their batches take turns. A batch is one transaction, so a killed process
+    leaves all of it or nothing. A subclass says what the file looks like and what one write does to it; whether a write
+    is new at all is decided here, in the table `versions`.
+
+    What two sources say about one entity is not compared: the write that comes last holds, and a delete removes the
+    entity whoever wrote it.
+    """
+
+    schema: ClassVar[Schema]
+    limits: Limits = Limits()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: apsw.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file; see `connect_writer` for what it raises."""
+        if self._connection is None:
+            self._connection = connect_writer(self.path, self.schema)
+
+    def write(self, batch: Sequence[W]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        with interpreted(self.path):
+            try:
+                return self._write(batch, self._apply)
+            except REFUSALS:
+                # The refused write took the whole transaction with it. Savepoints keep the others, but are not free (a
+                # full-text index writes a segment for each), so only a batch that needs them pays for them.
+                return self._write(batch, self._apply_alone)
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the file holds; `copies` is 0 for what was deleted."""
+        with interpreted(self.path), self.snapshot() as connection:
+            rows = connection.execute(
+                # S608: the inserted text is a constant of our own
+                f"""
+                SELECT v.entity, v.source, v.version, v.deleted, {self.copies()}
+                FROM json_each(?) AS wanted
+                JOIN versions AS v ON v.entity = wanted.value ->> 0 AND v.source = wanted.value ->> 1
+                """,  # noqa: S608
+                (json_text(entities),),
+            )
+            return {
+                (entity, source): Held(version=version, deleted=bool(deleted), copies=copies)
+                for entity, source, version, deleted, copies in rows
+            }
+
+    def close(self) -> None:
+        """Close the file; the last one to close it folds the WAL into it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @abstractmethod
+    def copies(self) -> str:
+        """Return an SQL expression: how often the entity `v.entity` lies in the store."""
+
+    @abstractmethod
+    def upsert(self, connection: apsw.Connection, write: W) -> Outcome:
+        """Store a write that is newer than what the store holds.
+
+        Raises:
+            Refused: it can never be stored.
+        """
+
+    @abstractmethod
+    def delete(self, connection: apsw.Connection, write: W) -> None:
+        """Remove an entity, which may not be there."""
+
+    def begin(self, connection: apsw.Connection) -> None:
+        """Do what a batch needs before its first write; inside the transaction."""
+
+    def finish(self, connection: apsw.Connection) -> None:
+        """Do what a batch needs after its last write; inside the transaction."""
+
+    def committed(self) -> None:
+        """Do what may only be done once the batch is sure."""
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The open connection."""
+        if self._connection is None:
+            raise RuntimeError(f"the sink of {self.path} is not open")
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Generator[apsw.Connection]:
+        """Open a transaction as the only writer; roll it back when anything is raised."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Generator[apsw.Connection]:
+        """Read everything inside as of one moment; may be nested."""
+        with self.connection:  # a savepoint
+            yield self.connection
+
+    def _write(self, batch: Sequence[W], apply: Callable[[apsw.Connection, W], Outcome]) -> list[Outcome]:
+        with self.transaction() as connection:
+            self.begin(connection)
+            outcomes = [apply(connection, write) for write in batch]
+            self.finish(connection)
+        self.committed()
+        return outcomes
+
+    def _apply(self, connection: apsw.Connection, write: W) -> Outcome:
+        deleted = write.op == "delete"
+        connection.execute(_GUARD, (write.entity, write.source, write.version, deleted))
+        if connection.changes() == 0:
+            return SUPERSEDED
+        if deleted:
+            self.delete(connection, write)
+            return APPLIED
+        return self.upsert(connection, write)
+
+    def _apply_alone(self, connection: apsw.Connection, write: W) -> Outcome:
+        connection.execute("SAVEPOINT one")
+        try:
+            outcome = self._apply(connection, write)
+        except REFUSALS as error:
+            connection.execute("ROLLBACK TO one; RELEASE one")
+            return Rejected(reason(error))
+        connection.execute("RELEASE one")
+        return outcome

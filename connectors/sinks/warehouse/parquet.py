@@ -1,0 +1,105 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+"""The rows of the warehouse as Parquet files."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from connectors.sinks.sqlite.errors import Refused
+from connectors.sinks.sqlite.values import json_text
+from schemas.writes import WarehouseWrite
+
+# `day` is the folder's name and not a column: BigQuery refuses a column that the path says already.
+COLUMNS: Any = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("entity", pa.string(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("user_id", pa.string()),
+        pa.field("occurred_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("body", pa.string(), nullable=False),  # JSON
+    ]
+)
+
+Identity = tuple[str, str]  # entity, source
+
+
+class Row(NamedTuple):
+    """One row of history, with its body as JSON text."""
+
+    write: WarehouseWrite
+    body: str
+
+
+def row(write: WarehouseWrite) -> Row:
+    """Return a write as a row that certainly fits into a file.
+
+    Raises:
+        UnicodeEncodeError: a text is not valid Unicode.
+        Refused: the time has no offset.
+    """
+    for text in (write.entity, write.source, write.event_id, write.type, write.user_id or ""):
+        text.encode()
+    if write.occurred_at.tzinfo is None:
+        raise Refused("`occurred_at` has no offset from UTC")
+    return Row(write, json_text(write.body))
+
+
+def table_of(rows: Sequence[Row]) -> Any:
+    """Return rows as an Arrow table."""
+    writes = [row.write for row in rows]
+    columns = [
+        [write.event_id for write in writes],
+        [write.entity for write in writes],
+        [write.type for write in writes],
+        [write.user_id for write in writes],
+        [write.occurred_at for write in writes],
+        [write.version for write in writes],
+        [write.source for write in writes],
+        [row.body for row in rows],
+    ]
+    return pa.table(columns, schema=COLUMNS)
+
+
+def write_table(table: Any, path: Path) -> int:
+    """Write a table to a new file, wait until it is on the disk, and return its size in bytes."""
+    with path.open("xb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
+
+
+def read_tables(paths: Iterable[Path]) -> Any:
+    """Return the rows of files as one table."""
+    return pa.concat_tables([_read(path) for path in paths])
+
+
+def without(table: Any, identities: set[Identity]) -> Any:
+    """Return a table without the rows of these identities."""
+    keep = [identity not in identities for identity in identities_of(table)]
+    return table.filter(pa.array(keep, pa.bool_()))
+
+
+def identities_of(table: Any) -> list[Identity]:
+    """Return the identity of each row."""
+    return list(zip(table["entity"].to_pylist(), table["source"].to_pylist(), strict=True))
+
+
+def identities_in(path: Path, entities: Sequence[str]) -> list[Identity]:
+    """Return the identities of a file's rows that belong to these entities."""
+    table = _read(path, ["entity", "source"])
+    return identities_of(table.filter(pc.field("entity").isin(entities)))
+
+
+def _read(path: Path, columns: list[str] | None = None) -> Any:
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns)

@@ -1,0 +1,292 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Write history as Parquet, each row physically once.
+
+Layout: `<dataset>/day=YYYY-MM-DD/part-*.parquet`, and `_manifest.db`, which knows the version and the file of each row.
+
+A batch goes: files written elsewhere, flushed to disk, renamed to their places; then the manifest is committed, which
+makes the rows exist. A crash before the commit leaves files that the manifest does not know: `open` removes them,
+and their rows, which were not acknowledged, are sent again. A crash after it loses nothing. Files that another one has
+replaced are removed after the commit, or by the next `open`.
+"""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import apsw
+import msgspec
+
+from connectors.sinks.contract import APPLIED, Held, Limits, Outcome
+from connectors.sinks.errors import Fatal
+from connectors.sinks.sqlite.database import Schema
+from connectors.sinks.sqlite.errors import Refused, interpreted
+from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.values import json_text
+from connectors.sinks.warehouse.parquet import (
+    Identity,
+    Row,
+    identities_in,
+    identities_of,
+    read_tables,
+    row,
+    table_of,
+    without,
+    write_table,
+)
+from schemas.writes import WarehouseWrite
+
+MANIFEST = "_manifest.db"  # Spark and Hive skip names that begin with "_"
+BEING_WRITTEN = "_tmp"
+DATASETS: tuple[str, ...] = get_args(get_type_hints(WarehouseWrite)["dataset"])
+_ATTEMPTS = 5
+SMALL_BYTES = 8 * 1024 * 1024  # files below are worth merging
+MERGED_BYTES = 64 * 1024 * 1024  # of compressed files merged at once; bounds the memory of `compact`
+
+SCHEMA = Schema(
+    tag="TOwh",
+    synchronous="FULL",  # a manifest that forgot a commit would let `open` remove acknowledged rows
+    migrations=(
+        """
+        -- A file that was replaced stays known: deleted rows still tell by it where they lay.
+        CREATE TABLE files (
+            id INTEGER PRIMARY KEY,
+            path TEXT NOT NULL UNIQUE,
+            dataset TEXT NOT NULL,
+            day TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            live INTEGER NOT NULL DEFAULT 1
+        ) STRICT;
+        CREATE INDEX files_by_day ON files (dataset, day) WHERE live;
+        ALTER TABLE versions ADD COLUMN file INTEGER REFERENCES files (id);
+        """,
+    ),
+)
+
+
+class _Part(NamedTuple):
+    """A file that the batch will make."""
+
+    id: int
+    dataset: str
+    day: str
+    rows: dict[Identity, Row]
+
+
+class WarehouseSink(SQLiteSink[WarehouseWrite]):
+    """History in a folder, which several processes may write.
+
+    Rows are facts, written once; appending is what is fast. A newer version of a row (a correction) replaces it and a
+    delete (an erasure) removes it, both by writing the file it lies in anew, so that no reader of the files has to know
+    about versions. What two sources say about one entity are two rows.
+    """
+
+    schema = SCHEMA
+    limits = Limits(max_records=5_000, max_bytes=16 * 1024 * 1024, linger_ms=1_000)  # large files read faster
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / MANIFEST)
+        self.folder = folder
+        self._parts: dict[tuple[str, date], _Part] = {}
+        self._outdated: dict[int, set[Identity]] = {}  # rows that lie in earlier files and are replaced or deleted
+        self._placed: list[str] = []  # files that only the manifest's commit makes real
+        self._replaced: list[str] = []
+        self._first_id = self._next_id = 1  # files below the first are earlier batches'
+
+    def open(self) -> None:
+        """Open the folder and remove what a crash has left.
+
+        Raises:
+            Unavailable: it is locked or the disk is full.
+            Fatal: it cannot be written, or holds files whose manifest is gone.
+        """
+        with interpreted(self.folder):
+            if self._files_on_disk() and not self.path.exists():
+                raise Fatal(
+                    f"{self.folder} holds Parquet files, but {MANIFEST} is gone from it; put it back, or move the "
+                    "folder away and replay the store's topic"
+                )
+            (self.folder / BEING_WRITTEN).mkdir(parents=True, exist_ok=True)
+            super().open()
+            with self.transaction() as connection:  # the lock: nobody else's files are half-way
+                self._remove_unknown(connection, self._files_on_disk())
+
+    def copies(self) -> str:
+        """What the manifest says; `held` counts the rows themselves."""
+        return "NOT v.deleted"
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the folder holds: rows counted in all files of the day they belong to."""
+        with interpreted(self.path):
+            for _ in range(_ATTEMPTS):
+                try:
+                    return self._held(entities)
+                except FileNotFoundError:  # another process has merged a file after we had read the manifest
+                    continue
+            return self._held(entities)
+
+    def _held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        with self.snapshot():
+            held = super().held(entities)
+            rows = self._count([entity for entity, _ in entities])
+        return {key: msgspec.structs.replace(found, copies=rows[key]) for key, found in held.items()}
+
+    def begin(self, connection: apsw.Connection) -> None:
+        """Forget what an earlier attempt left behind."""
+        self._remove_unknown(connection, self._placed)
+        self._parts, self._outdated, self._placed, self._replaced = {}, {}, [], []
+        self._first_id = self._next_id = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM files").get
+
+    def upsert(self, connection: apsw.Connection, write: WarehouseWrite) -> Outcome:
+        """Put a row into the file that the batch makes for its dataset and day."""
+        if write.dataset not in DATASETS:
+            raise Refused(f"`dataset` is `{write.dataset}`, not one of {', '.join(DATASETS)}")
+        new = row(write)
+        identity = (write.entity, write.source)
+        self._outdate(connection, identity)
+        part = self._parts.get((write.dataset, write.day))
+        if part is None:
+            part = _Part(self._next_id, write.dataset, write.day.isoformat(), {})
+            self._parts[write.dataset, write.day] = part
+            self._next_id += 1
+        part.rows[identity] = new
+        connection.execute("UPDATE versions SET file = ? WHERE entity = ? AND source = ?", (part.id, *identity))
+        return APPLIED
+
+    def delete(self, connection: apsw.Connection, write: WarehouseWrite) -> None:
+        """Remove a row from the file it lies in."""
+        identity = (write.entity, write.source)
+        self._outdate(connection, identity)
+        # A row that the batch itself had brought has lain in no file, and its file's number may be given again.
+        connection.execute(
+            "UPDATE versions SET file = NULL WHERE entity = ? AND source = ? AND file >= ?", (*identity, self._first_id)
+        )
+
+    def finish(self, connection: apsw.Connection) -> None:
+        """Write the batch's files."""
+        for part in self._parts.values():
+            if part.rows:
+                self._place(connection, part.id, part.dataset, part.day, table_of(list(part.rows.values())))
+        for file, identities in self._outdated.items():
+            self._replace(connection, [file], identities)
+        for folder in {(self.folder / path).parent for path in self._placed}:
+            for above in (folder, folder.parent, self.folder):
+                _flush(above)
+
+    def committed(self) -> None:
+        """Remove the files that others have replaced."""
+        for path in self._replaced:
+            (self.folder / path).unlink(missing_ok=True)
+        self._placed, self._replaced = [], []
+
+    def compact(self, max_files: int = 100) -> int:
+        """Merge small files of one dataset and day, those of which there are most; return how many fewer there are.
+
+        The work is bounded: one day, `max_files` files, 64 MiB. 0 means that there was nothing to merge.
+
+        Raises:
+            Unavailable: as `write`.
+        """
+        with interpreted(self.path):
+            with self.transaction() as connection:
+                self.begin(connection)
+                small: list[Any] = connection.execute(
+                    """
+                    SELECT id, bytes FROM files WHERE live AND bytes < ?1 AND (dataset, day) = (
+                        SELECT dataset, day FROM files WHERE live AND bytes < ?1
+                        GROUP BY dataset, day HAVING count(*) > 1 ORDER BY count(*) DESC, day LIMIT 1
+                    ) ORDER BY bytes LIMIT ?2
+                    """,
+                    (SMALL_BYTES, max_files),
+                ).fetchall()
+                chosen, total = [], 0
+                for file, size in small:
+                    total += size
+                    if total <= MERGED_BYTES:
+                        chosen.append(file)
+                if len(chosen) < 2:
+                    return 0
+                self._replace(connection, chosen, set())
+                for path in self._placed:
+                    _flush((self.folder / path).parent)
+            self.committed()
+            return len(chosen) - 1
+
+    def _outdate(self, connection: apsw.Connection, identity: Identity) -> None:
+        """Take out the row that the batch or an earlier file holds of an identity."""
+        file = connection.execute("SELECT file FROM versions WHERE entity = ? AND source = ?", identity).get
+        if file is None:
+            return
+        if file < self._first_id:
+            self._outdated.setdefault(file, set()).add(identity)
+            return
+        for part in self._parts.values():
+            if part.id == file:
+                del part.rows[identity]
+
+    def _replace(self, connection: apsw.Connection, files: Sequence[int], dropped: set[Identity]) -> None:
+        """Write one file with the rows of several, except those dropped."""
+        wanted = json_text(files)
+        old: list[Any] = connection.execute(
+            "SELECT path, dataset, day FROM files WHERE live AND id IN (SELECT value FROM json_each(?))", (wanted,)
+        ).fetchall()
+        if not old:  # the row had been deleted before, and its file replaced
+            return
+        table = without(read_tables(self.folder / path for path, _, _ in old), dropped)
+        connection.execute("UPDATE files SET live = 0 WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
+        self._replaced += [path for path, _, _ in old]
+        if table.num_rows:
+            self._place(connection, self._next_id, old[0][1], old[0][2], table)
+            connection.executemany(
+                "UPDATE versions SET file = ? WHERE entity = ? AND source = ?",
+                ((self._next_id, *identity) for identity in identities_of(table)),
+            )
+            self._next_id += 1
+
+    def _place(self, connection: apsw.Connection, file: int, dataset: str, day: str, table: Any) -> None:
+        path = f"{dataset}/day={day}/part-{file:08d}-{uuid.uuid4().hex[:8]}.parquet"
+        temporary = self.folder / BEING_WRITTEN / Path(path).name
+        size = write_table(table, temporary)
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        self._placed.append(path)
+        temporary.replace(self.folder / path)
+        connection.execute(
+            "INSERT INTO files (id, path, dataset, day, rows, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+            (file, path, dataset, day, table.num_rows, size),
+        )
+
+    def _remove_unknown(self, connection: apsw.Connection, paths: Iterable[str]) -> None:
+        """Remove files that the manifest does not hold, and those that were still being written."""
+        for path in paths:
+            if connection.execute("SELECT 1 FROM files WHERE path = ? AND live", (path,)).fetchone() is None:
+                (self.folder / path).unlink(missing_ok=True)
+        for leftover in (self.folder / BEING_WRITTEN).iterdir():
+            leftover.unlink()
+
+    def _count(self, entities: Sequence[str]) -> Counter[Identity]:
+        paths = self.connection.execute(
+            """
+            SELECT DISTINCT f.path FROM json_each(?) AS wanted
+            JOIN versions AS v ON v.entity = wanted.value
+            JOIN files AS lain ON lain.id = v.file
+            JOIN files AS f ON f.live AND f.dataset = lain.dataset AND f.day = lain.day
+            """,
+            (json_text(entities),),
+        ).fetchall()
+        return Counter(identity for (path,) in paths for identity in identities_in(self.folder / str(path), entities))
+
+    def _files_on_disk(self) -> list[str]:
+        return [str(path.relative_to(self.folder)) for path in self.folder.glob("*/day=*/part-*.parquet")]
+
+
+def _flush(folder: Path) -> None:
+    """Wait until a folder's entries are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,254 @@
+"""The relational sink on a real PostgreSQL."""
+
+import shutil
+from collections.abc import Generator
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.postgres import RelationalReader, RelationalSink
+from connectors.sinks.reader import QueryRefused
+from deploy.local.postgres import PostgresServer
+from schemas.writes import RelationalWrite
+
+pytestmark = pytest.mark.integration
+
+SOURCE = "user-events"
+AT = datetime(2026, 5, 1, tzinfo=UTC)
+TOO_LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(4_000))  # for a b-tree, compressed too
+
+
+def remove(server: PostgresServer) -> None:
+    """Stop a server and remove its data, which may lie outside its folder."""
+    server.stop()
+    shutil.rmtree((server.folder / "data").resolve())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    remove(server)
+
+
+@pytest.fixture
+def dsn(server: PostgresServer) -> str:
+    name = f"t{uuid4().hex}"
+    server.create_database(name)
+    return server.dsn(name)
+
+
+@pytest.fixture
+def sink(dsn: str) -> Generator[RelationalSink]:
+    sink = RelationalSink(dsn)
+    sink.open()
+    yield sink
+    sink.close()
+
+
+def write(table: str, key: str, version: int, columns: dict[str, Any] | None = None, **fields: Any) -> RelationalWrite:
+    named: dict[str, Any] = {"entity": f"{table}:{key}", "source": SOURCE, "table": table, **fields}
+    return RelationalWrite(
+        version=version, event_id=f"e{version}", occurred_at=AT, key=key, columns=columns or {}, **named
+    )
+
+
+def rows(dsn: str, statement: str) -> list[dict[str, Any]]:
+    with RelationalReader(dsn) as reader:
+        return reader.query(statement)
+
+
+class TestRelational(SinkConformance[RelationalWrite]):
+    @pytest.fixture
+    def place(self, dsn: str) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a fixture of pytest
+        return dsn
+
+    def sink(self, place: str) -> RelationalSink:
+        return RelationalSink(place)
+
+    def good(self, entity: str, version: int, source: str, content: int) -> RelationalWrite:
+        columns: dict[str, Any] = {"user_id": "u1", "text": f"{content}", "sent_at": "2026-05-01T12:00:00Z"}
+        return RelationalWrite(**self.common(entity, version, source), table="messages", key=entity, columns=columns)
+
+    def bad(self, entity: str, version: int, source: str) -> RelationalWrite:
+        columns: dict[str, Any] = {"user_id": TOO_LONG}  # found out by the server alone
+        return RelationalWrite(**self.common(entity, version, source), table="messages", key=entity, columns=columns)
+
+    def content(self, place: str, entity: str) -> int | None:
+        with RelationalReader(place) as reader:
+            found = reader.query("SELECT text FROM messages WHERE key = %s", [entity])
+            return int(found[0]["text"]) if found else None
+
+
+def test_every_type_of_column_comes_back_as_it_was(sink: RelationalSink, dsn: str) -> None:
+    outcomes = sink.write(
+        [
+            write(
+                "trips", "t1", 1, {"title": "서울 🗽", "destinations": ["a,b", '"q"', ""], "starts_on": "2026-05-01"}
+            ),
+            write("bookings", "b1", 1, {"amount": 12.34, "guests": 2, "starts_at": "2026-05-01T10:00:00.123456+02:00"}),
+            write("urgent_requests", "r1", 1, {"lat": 40.712345678901, "lon": -74, "text": None}),
+            write("erasure_requests", "x1", 1),
+        ]
+    )
+    assert outcomes == [APPLIED] * 4
+    [trip] = rows(dsn, "SELECT * FROM trips")
+    assert (trip["title"], trip["destinations"], trip["starts_on"]) == ("서울 🗽", ["a,b", '"q"', ""], date(2026, 5, 1))
+    [booking] = rows(dsn, "SELECT amount::text AS amount, guests, starts_at FROM bookings")
+    assert booking == {
+        "amount": "12.34",
+        "guests": 2,
+        "starts_at": datetime(2026, 5, 1, 8, 0, 0, 123456, tzinfo=UTC),
+    }
+    assert rows(dsn, "SELECT lat, lon, text FROM urgent_requests") == [
+        {"lat": 40.712345678901, "lon": -74.0, "text": None}
+    ]
+    assert rows(dsn, "SELECT key, reason FROM erasure_requests") == [{"key": "x1", "reason": None}]
+
+
+def test_a_plan_that_comes_after_the_start_fills_in_the_title_and_leaves_the_status(
+    sink: RelationalSink, dsn: str
+) -> None:
+    planned = write("trips", "t1", 1, {"title": "Boston", "status": "planned", "destinations": ["Boston"]})
+    started = write("trips", "t1", 2, {"status": "started", "started_at": "2026-05-01T10:00:00Z"})
+    assert sink.write([started]) == [APPLIED]
+    assert sink.write([planned]) == [APPLIED]
+    assert sink.write([planned, started]) == [SUPERSEDED] * 2
+    assert rows(dsn, "SELECT title, status FROM trips") == [{"title": "Boston", "status": "started"}]
+    identity = ("trips:t1", SOURCE)
+    assert sink.held([identity]) == {identity: Held(version=2)}
+
+
+def test_columns_that_are_not_named_keep_their_value(sink: RelationalSink, dsn: str) -> None:
+    sink.write([write("bookings", "b1", 1, {"place_id": "p1", "guests": 2, "status": "made"})])
+    sink.write([write("bookings", "b1", 2, {"status": "cancelled"}), write("bookings", "b1", 3, {"guests": None})])
+    assert rows(dsn, "SELECT place_id, guests, status FROM bookings") == [
+        {"place_id": "p1", "guests": None, "status": "cancelled"}
+    ]
+
+
+def test_a_delete_and_what_comes_after_it_in_one_batch(sink: RelationalSink, dsn: str) -> None:
+    sink.write([write("trips", "t1", 1, {"title": "old", "status": "planned"})])
+    sink.write([write("trips", "t1", 2, op="delete"), write("trips", "t1", 3, {"status": "started"})])
+    assert rows(dsn, "SELECT title, status FROM trips") == [{"title": None, "status": "started"}]
+    sink.write([write("trips", "t1", 5, {"title": "new"}), write("trips", "t1", 4, op="delete")])
+    assert rows(dsn, "SELECT title, status FROM trips") == [{"title": "new", "status": None}]
+
+
+def test_each_bad_write_is_rejected_with_its_own_reason(sink: RelationalSink) -> None:
+    outcomes = sink.write(
+        [
+            write("trips", "t1", 1, {"title": "good"}),
+            write("trips", "t2", 1, {"nonsense": 1}),
+            write("messages", "m1", 1, {"user_id": TOO_LONG}),
+            write("trips", "t3", 1, {"destinations": ["a\0b"]}),
+            write("trips", "another", 2, {"title": "better"}, entity="trips:t1"),
+            write("trips", "t1", 3, {"title": "best"}),
+        ]
+    )
+    reasons = [outcome.reason if isinstance(outcome, Rejected) else "" for outcome in outcomes]
+    assert reasons[0] == reasons[5] == ""
+    assert "no column `nonsense`" in reasons[1]
+    assert "index row" in reasons[2]
+    assert "`destinations`" in reasons[3]
+    assert "`key`" in reasons[4]
+
+
+def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    server = PostgresServer(tmp_path_factory.mktemp("killed"))
+    server.start()
+    sink = RelationalSink(server.dsn())
+    try:
+        sink.open()
+        assert sink.write([write("trips", "t1", 1, {"title": "kept"})]) == [APPLIED]
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                sink.write([write("trips", "t2", 1)])
+        with pytest.raises(Unavailable):
+            sink.open()
+        server.start()
+        assert sink.write([write("trips", "t1", 1), write("trips", "t2", 1)]) == [SUPERSEDED, APPLIED]
+        assert len(sink.held([("trips:t1", SOURCE), ("trips:t2", SOURCE)])) == 2
+    finally:
+        sink.close()
+        remove(server)
+
+
+def test_a_session_ended_by_an_administrator_is_unavailable_once(sink: RelationalSink, server: PostgresServer) -> None:
+    sink.write([write("trips", "t1", 1)])
+    with psycopg.connect(server.dsn(), autocommit=True) as administrator:
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'travelos'"
+        )
+    with pytest.raises(Unavailable):
+        sink.write([write("trips", "t2", 1)])
+    assert sink.write([write("trips", "t2", 1)]) == [APPLIED]
+
+
+def test_a_wrong_password_is_fatal_and_names_the_option_and_no_secret(server: PostgresServer) -> None:
+    with pytest.raises(Fatal) as caught:
+        RelationalSink(server.dsn().replace(server.password, "wr0ng")).open()
+    assert "stores.relational.url" in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_fatal(server: PostgresServer) -> None:
+    with pytest.raises(Fatal, match="does not exist"):
+        RelationalSink(server.dsn("nowhere")).open()
+
+
+def test_a_user_without_rights_is_told_at_the_start(server: PostgresServer, dsn: str, sink: RelationalSink) -> None:
+    user = f"u{uuid4().hex[:8]}"
+    with psycopg.connect(dsn, autocommit=True) as administrator:
+        administrator.execute(
+            f"CREATE ROLE {user} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA travelos TO {user}".encode()
+        )
+        as_user = dsn.replace(f"postgres:{server.password}", f"{user}:x")
+        with pytest.raises(Fatal, match=r"permission denied.*stores\.relational\.url"):
+            RelationalSink(as_user).open()
+        administrator.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA travelos TO {user}".encode())
+    limited = RelationalSink(as_user)
+    limited.open()  # which needs no right to create, because everything is there
+    assert limited.write([write("trips", "t1", 1)]) == [APPLIED]
+    limited.close()
+
+
+def test_a_column_that_is_missing_is_added_and_one_of_another_type_is_fatal(sink: RelationalSink, dsn: str) -> None:
+    sink.close()
+    with psycopg.connect(dsn, autocommit=True) as administrator:
+        administrator.execute("ALTER TABLE travelos.trips DROP COLUMN status")
+        sink.open()
+        assert sink.write([write("trips", "t1", 1, {"status": "planned"})]) == [APPLIED]
+        sink.close()
+        administrator.execute("ALTER TABLE travelos.trips ALTER COLUMN title TYPE varchar(10)")
+    with pytest.raises(Fatal, match=r"trips\.title is character varying\(10\) and must be text"):
+        sink.open()
+
+
+def test_the_tables_live_beside_those_of_others(dsn: str, server: PostgresServer) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.messages (theirs int)")
+    sink = RelationalSink(dsn)
+    sink.open()
+    assert sink.write([write("messages", "m1", 1, {"text": "ours"})]) == [APPLIED]
+    assert rows(dsn, "SELECT text FROM messages") == [{"text": "ours"}]
+    sink.close()
+
+
+def test_a_reader_cannot_write(sink: RelationalSink, dsn: str) -> None:
+    with RelationalReader(dsn) as reader:
+        with pytest.raises(QueryRefused, match="read-only"):
+            reader.query("DELETE FROM trips")
+        with pytest.raises(QueryRefused, match="nonsense"):
+            reader.query("SELECT nonsense FROM trips")
+        assert reader.counts()["trips"] == 0
