@@ -1,0 +1,87 @@
+"""Dead letters: a record as it was, with the reason why it could not be processed in its headers."""
+
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from schemas.headers import VALUE_LEFT_OUT, dead_letter_headers
+from schemas.topics import Catalogue
+from streams.runtime.publisher import Outgoing, Publisher, Unpublishable
+from streams.runtime.transport import Record
+
+log = structlog.get_logger(__name__)
+
+LONGEST_MESSAGE = 2_000
+
+
+def dead_letter(
+    catalogue: Catalogue,
+    record: Record,
+    *,
+    component: str,
+    stage: str,
+    error: Exception,
+    attempts: int = 1,
+    first_failed_at: datetime | None = None,
+    schema: str | None = None,
+    store: str | None = None,
+    foreseen: bool = True,
+) -> Outgoing:
+    """Return the dead letter of a record: its key, bytes and headers untouched, the error's headers added.
+
+    Args:
+        catalogue: names the topic.
+        record: the record.
+        component: the role that failed.
+        stage: the step within it.
+        error: what went wrong; its message names the field where there is one.
+        attempts: how often it was tried.
+        first_failed_at: when it failed first.
+        schema: what the value was read as.
+        store: the store that refused it.
+        foreseen: False for an error that nobody expected; then its stack trace is kept.
+    """
+    trace = None if foreseen else "".join(traceback.format_exception(error))[-LONGEST_MESSAGE * 4 :]
+    headers = dead_letter_headers(
+        record.headers,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        component=component,
+        stage=stage,
+        error=type(error).__name__,
+        message=str(error)[:LONGEST_MESSAGE],
+        attempts=attempts,
+        first_failed_at=first_failed_at,
+        schema=schema,
+        store=store,
+        stacktrace=trace,
+    )
+    return Outgoing(catalogue.dead_letters.name, record.key, record.value, headers)
+
+
+async def publish_with_letters(publisher: Publisher, catalogue: Catalogue, records: Sequence[Outgoing]) -> None:
+    """Publish records among which there are dead letters.
+
+    A broker may be set to take less than the catalogue asks for. A dead letter that is too large then goes out without
+    its value, and says so: its headers name the topic, partition and offset where the original lies.
+
+    Raises:
+        TryAgain: Kafka is away; nothing is known of any of them.
+        Unpublishable: one of the other records will never be taken.
+    """
+    try:
+        await publisher.publish(records)
+    except Unpublishable as error:
+        letters = [record for record in records if record.topic == catalogue.dead_letters.name]
+        if not any(letter.value for letter in letters):
+            raise
+        log.error("dead_letters_without_value", count=len(letters), error=str(error))
+        await publisher.publish([_without_value(record) if record in letters else record for record in records])
+
+
+def _without_value(letter: Outgoing) -> Outgoing:
+    size = str(len(letter.value or b"")).encode()
+    return Outgoing(letter.topic, letter.key, None, (*letter.headers, (VALUE_LEFT_OUT, size)))

@@ -1,0 +1,61 @@
+"""When to try a store again: full-jitter backoff and a circuit breaker. Pure: the time is given."""
+
+import random
+
+from msgspec import Struct
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """How failures are answered. Times in seconds."""
+
+    attempts: int = 8
+    backoff: float = 0.1
+    backoff_max: float = 30.0
+    breaker_failures: int = 5
+    breaker_pause: float = 60.0
+
+    def pause(self, attempt: int, asked_for: float | None = None) -> float:
+        """Return how long to wait after failure number `attempt` (from 1).
+
+        Full jitter: evenly from 0 to the doubled bound, so that many workers do not come back at the same moment
+        (Brooker, "Exponential Backoff And Jitter"). What the store asked for is the least.
+        """
+        bound = min(self.backoff_max, self.backoff * 2 ** min(attempt - 1, 30))
+        return max(asked_for or 0.0, random.uniform(0, bound))
+
+
+class Breaker:
+    """Leaves a store alone after a row of failures.
+
+    Closed: every call passes. Open, after `breaker_failures` in a row: none until `breaker_pause` has passed. Then
+    half-open: one call decides.
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failures = 0
+        self._open_until = 0.0
+
+    @property
+    def failures(self) -> int:
+        """Failures since the last success."""
+        return self._failures
+
+    def wait(self, now: float) -> float:
+        """Return how long no call may be made, from `now`."""
+        return max(0.0, self._open_until - now)
+
+    def succeeded(self) -> None:
+        """Note that a call went well."""
+        self._failures = 0
+        self._open_until = 0.0
+
+    def failed(self, now: float, asked_for: float | None = None) -> float:
+        """Note that a call failed; return how long to wait before the next."""
+        self._failures += 1
+        if self._failures >= self._policy.breaker_failures:
+            pause = max(self._policy.breaker_pause, asked_for or 0.0)
+        else:
+            pause = self._policy.pause(self._failures, asked_for)
+        self._open_until = now + pause
+        return pause

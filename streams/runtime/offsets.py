@@ -1,0 +1,48 @@
+"""Which offset of a partition may be committed: the lowest one whose work is not finished.
+
+Faust's own arithmetic counts single offsets and fills gaps, which is wrong for runs, and upstream wrong for concurrency
+above 1 (faust-streaming issue 606: it commits past unfinished work). Here what was delivered is kept in order, so gaps
+left by compaction and transactions need no arithmetic at all.
+"""
+
+from collections import deque
+
+
+class PartitionOffsets:
+    """Offsets delivered from one partition during one assignment.
+
+    A stretch is delivered with `start`, in ascending order, and reported with `finish`, in any order.
+    """
+
+    def __init__(self) -> None:
+        self._open: deque[list[int]] = deque()  # [first, last, finished], ascending
+        self._next: int | None = None
+
+    @property
+    def committable(self) -> int | None:
+        """The offset to commit: all before it is finished. None when nothing has been finished yet."""
+        return self._next
+
+    @property
+    def unfinished(self) -> int:
+        """Number of stretches delivered and not finished, and those waiting behind them."""
+        return len(self._open)
+
+    def start(self, first: int, last: int) -> None:
+        """Note that the records `first`..`last` were delivered.
+
+        Raises:
+            ValueError: they do not lie after everything delivered before.
+        """
+        if last < first or (self._open and first <= self._open[-1][1]) or (self._next or 0) > first:
+            raise ValueError(f"records {first}..{last} were delivered out of order")
+        self._open.append([first, last, 0])
+
+    def finish(self, first: int) -> None:
+        """Note that the stretch that began with `first` is done; twice is harmless."""
+        for stretch in self._open:
+            if stretch[0] == first:
+                stretch[2] = 1
+                break
+        while self._open and self._open[0][2]:
+            self._next = self._open.popleft()[1] + 1
