@@ -1,0 +1,109 @@
+"""The pass over a batch of travellers' events: intake, enrich, embed, route, then out, then the state."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from connectors.registry import RegistryError
+from schemas.reference import WaitingEvent
+from schemas.wire import InvalidFrame, read_frame
+from schemas.writes import Priority
+from streams.agents.embed import embed
+from streams.agents.ingest import COMPONENT, Ingest
+from streams.agents.intake import Admitted, Intake, Seen, intake
+from streams.agents.travellers import TravellerStates
+from streams.deadletters import dead_letter
+from streams.enrichment.joins import Accepted, Joined, enrich
+from streams.routing.table import route
+from streams.runtime.publisher import Outgoing, TryAgain
+from streams.runtime.transport import Record
+
+log = structlog.get_logger(__name__)
+
+
+class EventPass:
+    """Processes the runs of one lane of event topics."""
+
+    def __init__(self, ingest: Ingest, lane: Priority) -> None:
+        self._ingest = ingest
+        self._lane: Priority = lane
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """See a batch through: when this returns, its outputs are in Kafka and its state in the changelog."""
+        ingest = self._ingest
+        partition = records[0].partition
+        async with ingest.transactions.lock(partition):
+            transaction = ingest.transactions.begin(partition)
+            checked = await self._intake(records, transaction.view(ingest.tables.seen))
+            states = TravellerStates(transaction.view(ingest.tables.travellers))
+            accepted = [
+                Accepted(one.event, replayed=states.reached(one.event.user_id, one.record)) for one in checked.admitted
+            ]
+            joined = enrich(
+                accepted,
+                places=ingest.reference.places,
+                profiles=ingest.reference.profiles.get,
+                travellers=states,
+                rules=ingest.gps,
+            )
+            outputs = [*self._writes(joined), *self._waiting(joined, checked.admitted), *self._letters(checked)]
+            await ingest.publish(outputs)
+            await transaction.commit()
+        if checked.duplicates:
+            log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
+
+    async def _intake(self, records: Sequence[Record], seen: Seen) -> Intake:
+        ingest = self._ingest
+
+        def stage() -> Intake:
+            return intake(records, seen=seen, rules=ingest.intake, unframe=ingest.unframe)
+
+        try:
+            # Asking the registry blocks; a batch without frames need not go to another thread for that.
+            return await asyncio.to_thread(stage) if any(map(_framed, records)) else stage()
+        except RegistryError as error:
+            raise TryAgain(str(error)) from error
+
+    def _writes(self, joined: Joined) -> list[Outgoing]:
+        embedded = embed(joined.enriched, self._ingest.embedders)
+        return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
+
+    def _waiting(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
+        topic = self._ingest.catalogue.waiting_events.name
+        return [
+            Outgoing(
+                topic,
+                one.place_id.encode(),
+                msgspec.json.encode(
+                    WaitingEvent(
+                        place_id=one.place_id,
+                        event=one.event,
+                        waiting_since_ms=admitted[one.index].record.timestamp,
+                        urgent=self._lane == "urgent",
+                    )
+                ),
+            )
+            for one in joined.waiting
+        ]
+
+    def _letters(self, checked: Intake) -> list[Outgoing]:
+        return [
+            dead_letter(
+                self._ingest.catalogue,
+                one.record,
+                component=COMPONENT,
+                stage=one.stage,
+                error=one.error,
+                schema="Event",
+            )
+            for one in checked.refused
+        ]
+
+
+def _framed(record: Record) -> bool:
+    try:
+        return record.value is not None and read_frame(record.value, record.headers) is not None
+    except InvalidFrame:
+        return False

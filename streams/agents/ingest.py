@@ -1,0 +1,79 @@
+"""What all agents of the ingest role work with, and how their outputs leave."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from schemas.reference import Place, Profile, WaitingEvent
+from schemas.topics import Catalogue
+from schemas.wire import Unframe
+from schemas.writes import Priority, Write, encode_write, key_of, store_of
+from streams.agents.embed import Embedders
+from streams.agents.intake import IntakeRules
+from streams.deadletters import publish_with_letters
+from streams.enrichment.places import PlaceIndex
+from streams.enrichment.track import GpsRules
+from streams.enrichment.travellers import TravellerState
+from streams.runtime.publisher import Outgoing, Publisher
+from streams.runtime.tables import StateTable, Transactions
+
+COMPONENT = "ingest"
+
+
+class Tables(Struct, frozen=True):
+    """The state of the ingest role; every table is partitioned by the key of the records that feed it."""
+
+    seen: StateTable[int]  # event id -> time of its first record in ms
+    travellers: StateTable[TravellerState]  # user id -> state
+    waiting: StateTable[WaitingEvent]  # place id and event id -> the event
+    arrived: StateTable[Place]  # place id -> the place, for the worker that keeps the events waiting for it
+
+
+class Reference(Struct):
+    """What every worker knows of all places and travellers, kept up to date by the readers of the reference topics."""
+
+    places: PlaceIndex
+    profiles: dict[str, Profile]
+
+    def apply_places(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Take in records of the topic of places."""
+        for key, value in pairs:
+            if value is None:
+                self.places.delete(key.decode())
+            else:
+                self.places.upsert(msgspec.json.decode(value, type=Place))
+
+    def apply_profiles(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Take in records of the topic of travellers."""
+        for key, value in pairs:
+            if value is None:
+                self.profiles.pop(key.decode(), None)
+            else:
+                self.profiles[key.decode()] = msgspec.json.decode(value, type=Profile)
+
+
+class Ingest(Struct, frozen=True):
+    """The parts that the agents of the ingest role share, and how their outputs leave."""
+
+    catalogue: Catalogue
+    publisher: Publisher
+    transactions: Transactions
+    tables: Tables
+    reference: Reference
+    embedders: Embedders
+    unframe: Unframe
+    intake: IntakeRules
+    gps: GpsRules
+    place_wait_ms: int
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Publish outputs, dead letters among them."""
+        await publish_with_letters(self.publisher, self.catalogue, records)
+
+    def outgoing(self, writes: Iterable[Write], lane: Priority = "normal") -> list[Outgoing]:
+        """Return writes as records of their stores' topics."""
+        return [
+            Outgoing(self.catalogue.writes(store_of(write), lane).name, key_of(write).encode(), encode_write(write))
+            for write in writes
+        ]

@@ -1,0 +1,159 @@
+"""Events about a place that nobody knows yet: they wait under the place's key, and go back when it arrives.
+
+The topics of waiting events and of places are both keyed by the place, so one worker reads both, and its tables settle
+which came first. The index of places that enrichment uses cannot: every worker reads it at its own pace.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import structlog
+
+from schemas.reference import Place, ResumedEvent, WaitingEvent
+from schemas.writes import Priority
+from streams.agents.embed import embed
+from streams.agents.ingest import COMPONENT, Ingest
+from streams.agents.travellers import TravellerStates
+from streams.deadletters import dead_letter
+from streams.enrichment.joins import Accepted, enrich
+from streams.routing.table import route
+from streams.runtime.publisher import Outgoing
+from streams.runtime.transport import Record
+
+log = structlog.get_logger(__name__)
+
+_waiting = msgspec.json.Decoder(WaitingEvent)
+_resumed = msgspec.json.Decoder(ResumedEvent)
+_place = msgspec.json.Decoder(Place)
+
+
+class WaitingRoom:
+    """Keeps events until their place arrives, or until they have waited long enough."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    async def wait(self, records: Sequence[Record]) -> None:
+        """Take in waiting events; those whose place has arrived meanwhile go back at once."""
+        ingest = self._ingest
+        partition = records[0].partition
+        async with ingest.transactions.lock(partition):
+            transaction = ingest.transactions.begin(partition)
+            waiting, arrived = transaction.view(ingest.tables.waiting), transaction.view(ingest.tables.arrived)
+            outputs: list[Outgoing] = []
+            for record in records:
+                try:
+                    one = _waiting.decode(record.value or b"")
+                except msgspec.MsgspecError as error:
+                    outputs.append(self._letter(record, error, "WaitingEvent"))
+                    continue
+                place = arrived.get(one.place_id)
+                if place is None:
+                    waiting.put(_key(one), one, record)
+                else:
+                    outputs.append(self._back(one, place))
+            await ingest.publish(outputs)
+            await transaction.commit()
+
+    async def arrive(self, records: Sequence[Record]) -> None:
+        """Take in places; events that waited for them go back."""
+        ingest = self._ingest
+        partition = records[0].partition
+        async with ingest.transactions.lock(partition):
+            transaction = ingest.transactions.begin(partition)
+            waiting, arrived = transaction.view(ingest.tables.waiting), transaction.view(ingest.tables.arrived)
+            outputs: list[Outgoing] = []
+            for record in records:
+                place_id = (record.key or b"").decode("utf-8", "replace")
+                if record.value is None:
+                    arrived.delete(place_id)
+                    continue
+                try:
+                    place = _place.decode(record.value)
+                except msgspec.MsgspecError as error:
+                    outputs.append(self._letter(record, error, "Place"))
+                    continue
+                arrived.put(place_id, place, record)
+                for key, one in list(waiting.starting_with(f"{place_id}\0")):
+                    outputs.append(self._back(one, place))
+                    waiting.delete(key)
+            await ingest.publish(outputs)
+            await transaction.commit()
+
+    async def give_up(self, partitions: Iterable[int], now_ms: int) -> None:
+        """Send back, without a place, what has waited for longer than `enrich.place_wait_seconds`."""
+        ingest = self._ingest
+        for partition in partitions:
+            async with ingest.transactions.lock(partition):
+                transaction = ingest.transactions.begin(partition)
+                waiting = transaction.view(ingest.tables.waiting)
+                late = [
+                    (key, one)
+                    for key, one in waiting.starting_with("")
+                    if one.waiting_since_ms + ingest.place_wait_ms <= now_ms
+                ]
+                for key, one in late:
+                    log.warning("place_never_came", place_id=one.place_id, event_id=one.event.event_id)
+                    waiting.delete(key)
+                await ingest.publish([self._back(one, None) for _, one in late])
+                await transaction.commit()
+
+    def _back(self, one: WaitingEvent, place: Place | None) -> Outgoing:
+        value = msgspec.json.encode(ResumedEvent(event=one.event, place=place, urgent=one.urgent))
+        return Outgoing(self._ingest.catalogue.resumed_events.name, one.event.user_id.encode(), value)
+
+    def _letter(self, record: Record, error: Exception, schema: str) -> Outgoing:
+        return dead_letter(
+            self._ingest.catalogue, record, component=COMPONENT, stage="decode", error=error, schema=schema
+        )
+
+
+class ResumedPass:
+    """Processes events that come back from waiting: enrich, embed, route. Intake has seen them already."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """See a batch through."""
+        ingest = self._ingest
+        partition = records[0].partition
+        async with ingest.transactions.lock(partition):
+            transaction = ingest.transactions.begin(partition)
+            states = TravellerStates(transaction.view(ingest.tables.travellers))
+            accepted: list[Accepted] = []
+            lanes: list[Priority] = []
+            outputs: list[Outgoing] = []
+            for record in records:
+                try:
+                    one = _resumed.decode(record.value or b"")
+                except msgspec.MsgspecError as error:
+                    outputs.append(
+                        dead_letter(
+                            ingest.catalogue,
+                            record,
+                            component=COMPONENT,
+                            stage="decode",
+                            error=error,
+                            schema="ResumedEvent",
+                        )
+                    )
+                    continue
+                replayed = states.reached(one.event.user_id, record)
+                accepted.append(Accepted(one.event, replayed=replayed, resumed=True, place=one.place))
+                lanes.append("urgent" if one.urgent else "normal")
+            joined = enrich(
+                accepted,
+                places=ingest.reference.places,
+                profiles=ingest.reference.profiles.get,
+                travellers=states,
+                rules=ingest.gps,
+            )
+            for one in embed(joined.enriched, ingest.embedders):
+                outputs.extend(ingest.outgoing(route(one), lanes[one.enriched.index]))
+            await ingest.publish(outputs)
+            await transaction.commit()
+
+
+def _key(one: WaitingEvent) -> str:
+    return f"{one.place_id}\0{one.event.event_id}"

@@ -1,0 +1,174 @@
+"""The Faust apps of the project, one for each role.
+
+`travelos worker ROLE` runs one of them; so does `faust -A streams.app worker`, with the role in TRAVELOS_ROLE
+(ingest by default) and the options from `travelos.toml` and TRAVELOS_* as everywhere.
+"""
+
+import os
+import time
+from datetime import timedelta
+from typing import Any, Literal
+
+from connectors.embedders import image_embedder, text_embedder
+from connectors.registry import unframer
+from connectors.sinks.embedded import embedded_sink
+from schemas.reference import Place, WaitingEvent
+from schemas.topics import STATE_TABLES, Catalogue
+from schemas.wire import Unframe
+from schemas.writes import STORES, StoreName
+from streams.agents.changes import ChangePass
+from streams.agents.embed import Embedders
+from streams.agents.events import EventPass
+from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
+from streams.agents.intake import IntakeRules
+from streams.agents.waiting import ResumedPass, WaitingRoom
+from streams.deadletters import dead_letter, publish_with_letters
+from streams.delivery.breaker import RetryPolicy
+from streams.delivery.delivery import Delivery
+from streams.enrichment.places import PlaceIndex
+from streams.enrichment.track import GpsRules
+from streams.enrichment.travellers import TravellerState
+from streams.reference.reader import ReferenceReader
+from streams.runtime.app import StreamApp
+from streams.runtime.state_folder import StateFolder
+from streams.runtime.transport import Record
+from streams.settings import Options, load
+
+Role = Literal["ingest", "deliver"]
+
+GIVE_UP_EVERY_SECONDS = 5.0
+
+
+def build(role: Role, options: Options) -> StreamApp:
+    """Return the app of a role. Nothing is connected before it is started."""
+    return _ingest_app(options) if role == "ingest" else _deliver_app(options)
+
+
+def group_of(role: Role, options: Options) -> str:
+    """Return the consumer group of a role."""
+    return f"{options.kafka.topic_prefix}travelos-{role}"
+
+
+def _new_app(role: Role, options: Options) -> StreamApp:
+    folder = StateFolder(options.data_dir.resolve() / "state" / f"{options.kafka.topic_prefix}{role}")
+    return StreamApp(
+        group_of(role, options),
+        options.kafka.connection(),
+        state_folder=folder,
+        partitions=options.kafka.partitions,
+    )
+
+
+def _ingest_app(options: Options) -> StreamApp:
+    app, catalogue = _new_app("ingest", options), options.catalogue()
+    reference = Reference(PlaceIndex(options.enrich.nearest_place_metres), {})
+    ingest = Ingest(
+        catalogue=catalogue,
+        publisher=app.publisher,
+        transactions=app.transactions,
+        tables=_tables(app, catalogue, options),
+        reference=reference,
+        embedders=Embedders(
+            text_embedder(options.embed.text_model, options.embed.cache_entries),
+            image_embedder(options.embed.image_model, options.embed.cache_entries),
+        ),
+        unframe=registry(options),
+        intake=intake_rules(options),
+        gps=gps_rules(options),
+        place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
+    )
+
+    async def set_aside(record: Record, error: Exception) -> None:
+        letter = dead_letter(catalogue, record, component=COMPONENT, stage="process", error=error, foreseen=False)
+        await publish_with_letters(app.publisher, catalogue, [letter])
+
+    events, urgent = EventPass(ingest, "normal"), EventPass(ingest, "urgent")
+    room = WaitingRoom(ingest)
+    app.runs([catalogue.urgent_events.name], urgent.process, set_aside, name="urgent-events", urgent=True)
+    app.runs([catalogue.user_events.name], events.process, set_aside, name="user-events")
+    app.runs([catalogue.gps_events.name], events.process, set_aside, name="gps-events")
+    app.runs([one.name for one in catalogue.changes.values()], ChangePass(ingest).process, set_aside, name="changes")
+    app.runs([catalogue.waiting_events.name], room.wait, set_aside, name="waiting-events")
+    app.runs([catalogue.reference_places.name], room.arrive, set_aside, name="arriving-places")
+    app.runs([catalogue.resumed_events.name], ResumedPass(ingest).process, set_aside, name="resumed-events")
+
+    async def give_up_waiting() -> None:
+        await room.give_up(app.owned(catalogue.waiting_events.name), time.time_ns() // 1_000_000)
+
+    app.every(GIVE_UP_EVERY_SECONDS, give_up_waiting)
+    for topic, apply in (
+        (catalogue.reference_places, reference.apply_places),
+        (catalogue.reference_users, reference.apply_profiles),
+    ):
+        app.follow(ReferenceReader(options.kafka.connection(), topic, apply))
+    return app
+
+
+def registry(options: Options) -> Unframe:
+    """Return what takes values out of a Schema Registry's frames."""
+    return unframer(options.registry.url, options.registry.username, options.registry.password.get_secret_value())
+
+
+def intake_rules(options: Options) -> IntakeRules:
+    """Return what intake accepts."""
+    return IntakeRules(
+        dedupe_window=timedelta(hours=options.intake.dedupe_hours),
+        max_value_bytes=options.intake.max_value_bytes,
+        max_future=timedelta(hours=options.intake.max_future_hours),
+    )
+
+
+def gps_rules(options: Options) -> GpsRules:
+    """Return the limits of GPS enrichment."""
+    return GpsRules(
+        h3_resolution=options.enrich.h3_resolution,
+        jump_kmh=options.enrich.jump_kmh,
+        stay_metres=options.enrich.stay_metres,
+        stay_minutes=options.enrich.stay_minutes,
+        gap_minutes=options.enrich.gap_minutes,
+    )
+
+
+def _tables(app: StreamApp, catalogue: Catalogue, options: Options) -> Tables:
+    def changelog(table: str) -> str:
+        return catalogue.changelog(table, retention_ms=STATE_TABLES[table]).name
+
+    window = int(options.intake.dedupe_hours * 3_600)
+    return Tables(
+        seen=app.state("seen", int, changelog=changelog("seen"), ttl_seconds=window),
+        travellers=app.state("travellers", TravellerState, changelog=changelog("travellers")),
+        waiting=app.state("waiting", WaitingEvent, changelog=changelog("waiting")),
+        arrived=app.state("arrived", Place, changelog=changelog("arrived")),
+    )
+
+
+def _deliver_app(options: Options) -> StreamApp:
+    app, catalogue = _new_app("deliver", options), options.catalogue()
+    policy = RetryPolicy(
+        attempts=options.deliver.attempts,
+        backoff=options.deliver.backoff_seconds,
+        backoff_max=options.deliver.backoff_max_seconds,
+        breaker_failures=options.deliver.breaker_failures,
+        breaker_pause=options.deliver.breaker_seconds,
+    )
+    for store in STORES:
+        _deliver_to(store, app, catalogue, options, policy)
+    return app
+
+
+def _deliver_to(store: StoreName, app: StreamApp, catalogue: Catalogue, options: Options, policy: RetryPolicy) -> None:
+    sink = embedded_sink(store, options.data_dir.resolve() / "stores", options.stores.relational.url.get_secret_value())
+    delivery = Delivery(store, sink, publisher=app.publisher, catalogue=catalogue, policy=policy)
+    app.hand_over([catalogue.writes(store, "urgent").name], delivery.accept, name=f"{store}-urgent", urgent=True)
+    app.hand_over([catalogue.writes(store).name], delivery.accept, name=store)
+    app.add_drain(delivery.drain)
+    app.background(delivery.run)
+
+
+def __getattr__(name: str) -> Any:
+    # `faust -A streams.app` looks for `app`. Made when it is asked for: importing this module must not read options.
+    if name == "app":
+        role: Any = os.environ.get("TRAVELOS_ROLE", "ingest")
+        globals()["app"] = build(role, load().options)
+        return globals()["app"]
+    raise AttributeError(name)

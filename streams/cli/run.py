@@ -1,0 +1,72 @@
+"""`travelos run`: the pipeline for good, on one machine."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Annotated
+
+import structlog
+import typer
+
+from deploy.local.process import ServerFailed
+from streams.cli.common import ConfigFile, Exit, fail
+from streams.cli.worker import prepare_topics
+from streams.log import configure_logging
+from streams.platform import BadKafkaChoice, Platform
+from streams.roles import pipeline
+from streams.settings import SettingsError, load
+from streams.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+CHECK_SECONDS = 1.0
+
+
+def command(
+    kafka: Annotated[
+        str,
+        typer.Option(
+            help="auto, real, memory or HOST:PORT. auto: kafka.bootstrap if set, else a real one (needs java and mvn, "
+            "or Docker), else one in memory."
+        ),
+    ] = "auto",
+    config: ConfigFile = None,
+) -> None:
+    """Run change capture, ingest and delivery together until told to stop (SIGTERM, Ctrl-C).
+
+    Uses the Kafka, the Postgres and the stores that the options name, and embedded ones for those they do not. A role
+    that ends is started again. In a cluster run the roles themselves: `travelos cdc run`, `travelos worker ingest`,
+    `travelos worker deliver`.
+
+    Exit codes: 0 stopped in order, 1 Kafka or Postgres is not to be had, 2 wrong options.
+    """
+    try:
+        loaded = load(file=config)
+        platform = Platform(loaded, kafka=kafka, config_file=config)
+    except (SettingsError, BadKafkaChoice) as error:
+        fail(str(error), Exit.USAGE)
+    configure_logging(loaded.options.log.level, loaded.options.log.format)
+    stopping = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping", signal=signal.Signals(number).name)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        platform.start()
+        options = platform.loaded.options
+        prepare_topics(options)
+        supervisor = Supervisor(pipeline(options, platform.environment, config_file=config))
+        try:
+            supervisor.start()
+            log.info("pipeline_running", data_dir=str(options.data_dir), roles=[one.name for one in supervisor.roles])
+            while not stopping.wait(CHECK_SECONDS):
+                supervisor.check()
+        finally:
+            supervisor.stop()
+    except ServerFailed as error:
+        fail(str(error))
+    finally:
+        platform.stop()

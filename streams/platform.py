@@ -1,0 +1,159 @@
+"""Kafka and Postgres for `demo` and `run`: those that the options name, else ones that are started here."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Protocol
+
+import structlog
+
+from deploy.local.kafka import KafkaServer, MemoryKafka
+from deploy.local.postgres import PostgresServer
+from streams.settings import Loaded, all_options, load
+
+log = structlog.get_logger(__name__)
+
+KafkaKind = Literal["named", "real", "docker", "memory"]
+
+COMPOSE_FILE = Path("docker-compose.kafka.yml")
+COMPOSE_BOOTSTRAP = "127.0.0.1:9092"
+SOURCE_DATABASE = "travel"
+RELATIONAL_DATABASE = "travelos"
+
+
+class BadKafkaChoice(ValueError):  # noqa: N818 - reads as a statement
+    """The value of `--kafka` is none that there is; the message says which there are."""
+
+
+def choose_kafka(wanted: str, named: str, *, java: bool, docker: bool) -> tuple[KafkaKind, str]:
+    """Return which Kafka to use, and its address if it is there already.
+
+    Args:
+        wanted: "auto", "real", "memory" or an address, from `--kafka`.
+        named: `kafka.bootstrap` of the options.
+        java: whether `java` and `mvn` are here.
+        docker: whether a Docker engine answers and the compose file is here.
+
+    Raises:
+        BadKafkaChoice: `wanted` is nothing of that.
+    """
+    if ":" in wanted:
+        return "named", wanted
+    match wanted:
+        case "memory":
+            return "memory", ""
+        case "auto" if named:
+            return "named", named
+        case "auto" | "real" if java:
+            return "real", ""
+        case "auto" | "real" if docker:
+            return "docker", COMPOSE_BOOTSTRAP
+        case "auto":
+            return "memory", ""
+        case "real":
+            raise BadKafkaChoice("--kafka real needs `java` and `mvn`, or Docker, on this machine; neither is here")
+        case _:
+            raise BadKafkaChoice(f"--kafka must be auto, real, memory or HOST:PORT, got {wanted!r}")
+
+
+class Broker(Protocol):
+    """A Kafka that was started here."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Its address."""
+        ...
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it."""
+        ...
+
+
+class Platform:
+    """What the roles need around them.
+
+    `start` returns when all of it answers; after that `loaded` holds the options as they are now in force, and
+    `environment` the same for child processes.
+    """
+
+    def __init__(self, loaded: Loaded, *, kafka: str, config_file: Path | None = None) -> None:
+        self.loaded = loaded
+        self._config_file = config_file
+        self._folder = loaded.options.data_dir.resolve()
+        self.kind, self._address = choose_kafka(
+            kafka, loaded.options.kafka.bootstrap, java=KafkaServer.available(), docker=_docker_answers()
+        )
+        self._broker: Broker | None = None
+        self._postgres: PostgresServer | None = None
+        self._overrides: dict[str, object] = {"data_dir": str(self._folder)}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that give child processes the same options."""
+        variables = {option.name: option.variable for option in all_options()}
+        return {variables[name]: str(value) for name, value in self._overrides.items()}
+
+    def start(self) -> None:
+        """Start what is missing, side by side.
+
+        Raises:
+            ServerFailed: one of them did not come up.
+        """
+        with ThreadPoolExecutor(2) as pool:
+            for started in (pool.submit(self._start_kafka), pool.submit(self._start_postgres)):
+                started.result()
+        self.loaded = load(file=self._config_file, overrides=self._overrides)
+
+    def stop(self) -> None:
+        """Stop what was started here."""
+        if self._broker is not None:
+            self._broker.stop()
+        if self._postgres is not None:
+            self._postgres.stop()
+
+    def _start_kafka(self) -> None:
+        if self.kind == "real":
+            self._broker = KafkaServer(self._folder / "kafka")
+        elif self.kind == "memory":
+            self._broker = MemoryKafka()
+            self._overrides["kafka.partitions"] = MemoryKafka.partitions
+        elif self.kind == "docker":
+            command = ["docker", "compose", "-f", str(COMPOSE_FILE), "up", "--detach", "--wait", "kafka"]
+            subprocess.run(command, check=True, capture_output=True)
+        if self._broker is not None:
+            self._broker.start()
+            self._address = self._broker.bootstrap
+        self._overrides["kafka.bootstrap"] = self._address
+        log.info("kafka_ready", kind=self.kind, bootstrap=self._address)
+
+    def _start_postgres(self) -> None:
+        options = self.loaded.options
+        source, relational = options.source.dsn.get_secret_value(), options.stores.relational.url.get_secret_value()
+        if source and relational:
+            return
+        self._postgres = PostgresServer(self._folder / "postgres")
+        self._postgres.start()
+        for name, database, given in (
+            ("source.dsn", SOURCE_DATABASE, source),
+            ("stores.relational.url", RELATIONAL_DATABASE, relational),
+        ):
+            if not given:
+                self._postgres.create_database(database)
+                self._overrides[name] = self._postgres.dsn(database)
+        log.info("postgres_ready", port=self._postgres.port, folder=str(self._folder / "postgres"))
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None or not COMPOSE_FILE.is_file():
+        return False
+    try:
+        done = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=5)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0

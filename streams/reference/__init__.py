@@ -1,0 +1,1 @@
+"""Small reference data that every worker holds whole: places and travellers' profiles."""

@@ -1,0 +1,20 @@
+"""Names of entities, and the common part of all writes that follow from one fact."""
+
+from datetime import datetime
+from typing import TypedDict
+
+EVENTS = "events"  # the version line of all that travellers say and do
+
+
+class Cause(TypedDict):
+    """What all writes of one fact share."""
+
+    version: int
+    source: str
+    event_id: str
+    occurred_at: datetime
+
+
+def entity(kind: str, *parts: str) -> str:
+    """Return "<kind>:<part>:..."; a colon within a part is escaped, so different parts never give the same name."""
+    return ":".join((kind, *(part.replace("%", "%25").replace(":", "%3A") for part in parts)))

@@ -1,0 +1,108 @@
+"""Runs the roles as processes of this machine: starts them, restarts those that end unasked, stops them in order."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from deploy.local.process import ServerProcess
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 15.0
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+CALM_SECONDS = 60.0  # a role that ran this long starts again with the first pause
+
+
+class RoleProcess:
+    """One role in a process of its own, `travelos <arguments>`, with its log and pid file in a folder."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        env: Mapping[str, str],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.restarts = 0
+        self._command = [sys.executable, "-m", "streams.cli", *arguments]
+        self._env = env
+        self._process = ServerProcess(name, folder)
+        self._now = now
+        self._started = 0.0
+        self._pause = FIRST_PAUSE_SECONDS
+        self._due: float | None = None
+
+    @property
+    def log_file(self) -> Path:
+        """Where the role's log goes."""
+        return self._process.log_file
+
+    def last_lines(self) -> str:
+        """Return the end of the role's log."""
+        return self._process.last_lines()
+
+    @property
+    def pid(self) -> int | None:
+        """Pid while the role runs."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the role; one that an earlier run left behind is stopped first."""
+        self._process.stop(timeout=STOP_SECONDS)
+        self._spawn()
+
+    def check(self) -> None:
+        """Start the role again if it has ended, each time in a row after a longer pause."""
+        if self._process.pid is not None:
+            return
+        now = self._now()
+        if self._due is None:
+            if now - self._started > CALM_SECONDS:
+                self._pause = FIRST_PAUSE_SECONDS
+            self._due = now + self._pause
+            log.warning("role_ended", role=self.name, restart_in=self._pause, last_lines=self._process.last_lines(5))
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        if now >= self._due:
+            self.restarts += 1
+            self._spawn()
+
+    def stop(self) -> None:
+        """Stop the role in order; killed after STOP_SECONDS."""
+        self._process.stop(timeout=STOP_SECONDS)
+
+    def _spawn(self) -> None:
+        self._due = None
+        self._started = self._now()
+        self._process.spawn(self._command, env=self._env, cwd=Path.cwd())
+
+
+class Supervisor:
+    """Keeps a set of roles running.
+
+    Roles are stopped in the order they are given, so that each finds those downstream of it alive while it drains.
+    """
+
+    def __init__(self, roles: Sequence[RoleProcess]) -> None:
+        self.roles = list(roles)
+
+    def start(self) -> None:
+        """Start all roles."""
+        for role in self.roles:
+            role.start()
+
+    def check(self) -> None:
+        """Restart what has ended; to be called every now and then."""
+        for role in self.roles:
+            role.check()
+
+    def stop(self) -> None:
+        """Stop all roles, in order."""
+        for role in self.roles:
+            role.stop()
