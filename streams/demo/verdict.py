@@ -1,0 +1,97 @@
+"""The reconciliation of a demo: every acknowledged record against every store."""
+
+import msgspec
+from msgspec import Struct
+
+from connectors.sinks.embedded import embedded_sink
+from schemas.headers import ERROR_MESSAGE, ERROR_OFFSET, ERROR_PARTITION, ERROR_TOPIC, header_map
+from schemas.writes import STORES
+from streams.app import gps_rules, intake_rules, registry
+from streams.demo.faults import FAULT_HEADER, Fault
+from streams.settings import Options
+from streams.verify.model import Expected, Position, expect
+from streams.verify.reconcile import Report, StoreReport, check_letters, check_store
+from streams.verify.records import StoredRecord, read_topics
+
+
+class Verdict(Struct, frozen=True):
+    """What was expected and what was found."""
+
+    expected: Expected
+    report: Report
+
+
+def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault]) -> Verdict:
+    """Compare the stores with what follows from the acknowledged events and the changes that Kafka holds.
+
+    The workers must have stopped: the stores are opened here.
+    """
+    catalogue, connection = options.catalogue(), options.kafka.connection()
+    changes = read_topics(connection, [topic.name for topic in catalogue.changes.values()])
+    expected = expect(
+        acknowledged,
+        changes,
+        rules=intake_rules(options),
+        unframe=registry(options),
+        gps=gps_rules(options),
+        nearest_metres=options.enrich.nearest_place_metres,
+    )
+    ours = {(record.topic, record.partition, record.offset) for record in acknowledged}
+    letters = [
+        letter for letter in map(_letter, read_topics(connection, [catalogue.dead_letters.name])) if letter[0] in ours
+    ]
+    problems = check_letters(expected.letters, letters)
+    problems += _check_reasons(acknowledged, faults, dict(letters))
+    stores: list[StoreReport] = []
+    for store in STORES:
+        sink = embedded_sink(
+            store, options.data_dir.resolve() / "stores", options.stores.relational.url.get_secret_value()
+        )
+        sink.open()
+        try:
+            stores.append(check_store(store, sink, expected))
+        finally:
+            sink.close()
+    report = Report(
+        stores=stores, letters_expected=len(expected.letters), letters_found=len(letters), problems=problems
+    )
+    return Verdict(expected, report)
+
+
+def _letter(record: StoredRecord) -> tuple[Position, str]:
+    headers = header_map(record.headers)
+    position = (headers[ERROR_TOPIC], int(headers[ERROR_PARTITION]), int(headers[ERROR_OFFSET]))
+    return position, headers[ERROR_MESSAGE]
+
+
+def _check_reasons(acknowledged: list[StoredRecord], faults: list[Fault], letters: dict[Position, str]) -> list[str]:
+    """Return for which bad records the dead letter is missing or does not say what is wrong with them.
+
+    This does not rest on the stages: what is wrong with each record was written down when it was made.
+    """
+    known = {fault.name: fault for fault in faults}
+    problems: list[str] = []
+    for record in acknowledged:
+        fault = known.get(header_map(record.headers).get(FAULT_HEADER, ""))
+        if fault is None:
+            continue
+        reason = letters.get((record.topic, record.partition, record.offset))
+        if fault.fate == "dead_letter" and (reason is None or fault.reason not in reason):
+            problems.append(f"bad record {fault.name!r}: expected a dead letter with {fault.reason!r}, got {reason!r}")
+        if fault.fate != "dead_letter" and reason is not None:
+            problems.append(f"record {fault.name!r} became a dead letter: {reason}")
+    return problems
+
+
+def as_json(verdict: Verdict) -> object:
+    """Return the verdict for machines."""
+    report = verdict.report
+    return {
+        "adds_up": report.adds_up,
+        "events": verdict.expected.events,
+        "changes": verdict.expected.changes,
+        "duplicates": verdict.expected.duplicates,
+        "dead_letters": {"expected": report.letters_expected, "found": report.letters_found},
+        "stores": [msgspec.to_builtins(store) for store in report.stores],
+        "problems": report.problems,
+    }

@@ -1,0 +1,1 @@
+"""Does every store hold what follows from what Kafka holds, exactly once?"""

@@ -1,0 +1,142 @@
+"""What the stores must hold, computed from the records that went in. Pure: the stages themselves, without Kafka.
+
+The model runs all records of a topic-partition in order through the same stages as the workers do, at once and without
+any crash, and folds the writes by version. Whatever the workers went through, the stores must end up the same.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from schemas.changes import decode_change
+from schemas.reference import Place
+from schemas.wire import Unframe
+from schemas.writes import BaseWrite, StoreName, Write, store_of
+from streams.agents.intake import Intake, IntakeRules, intake
+from streams.enrichment.joins import Accepted, enrich
+from streams.enrichment.places import PlaceIndex
+from streams.enrichment.track import GpsRules
+from streams.enrichment.travellers import TravellerState
+from streams.routing.changes import read_change, reference_of, route_change
+from streams.routing.meaning import Embedded, Vector, image_of, text_of
+from streams.routing.table import route
+from streams.runtime.transport import Record
+
+Key = tuple[StoreName, str, str]  # store, entity, source
+Position = tuple[str, int, int]  # topic, partition, offset
+
+_SOME_VECTOR = Vector(b"", "")  # that there is a vector matters here, not which
+
+
+class Expected(Struct):
+    """What must be found.
+
+    `newest` is the write that decides on each entity. `timely` are entities whose existence depends on which place was
+    known at which moment (routes between places): held or not, both are right.
+    """
+
+    newest: dict[Key, BaseWrite] = {}
+    timely: set[Key] = set()
+    letters: dict[Position, str] = {}
+    duplicates: int = 0
+    events: int = 0
+    changes: int = 0
+
+    def add(self, writes: Iterable[Write]) -> None:
+        """Fold writes in: of one entity and source, the newest stays."""
+        for write in writes:
+            key = (store_of(write), write.entity, write.source)
+            known = self.newest.get(key)
+            if known is None or write.version > known.version:
+                self.newest[key] = write
+            if key[0] == "graph" and write.entity.startswith("ROUTE:"):
+                self.timely.add(key)
+
+
+def expect(
+    events: Sequence[Record],
+    changes: Sequence[Record],
+    *,
+    rules: IntakeRules,
+    unframe: Unframe,
+    gps: GpsRules,
+    nearest_metres: float,
+) -> Expected:
+    """Return what follows from records of the topics of events and of changes.
+
+    Records may be given in any order; each topic-partition's are taken by offset.
+    """
+    expected = Expected()
+    places = PlaceIndex(nearest_metres)
+    for record in sorted(changes, key=_position):
+        _add_change(record, expected, places)
+    seen = _Seen()
+    travellers: dict[str, TravellerState] = {}
+    for batch in _by_partition(events):
+        checked = intake(batch, seen=seen, rules=rules, unframe=unframe)
+        _add_events(checked, expected, places, travellers, gps)
+    return expected
+
+
+def _add_change(record: Record, expected: Expected, places: PlaceIndex) -> None:
+    change = None if record.value is None else decode_change(record.value)
+    read = None if change is None else read_change(change, msgspec.json.decode(record.key or b"null"))
+    if read is None:
+        return
+    expected.changes += 1
+    expected.add(route_change(read, _SOME_VECTOR if read.listing is not None else None))
+    known = reference_of(read)
+    if isinstance(known, Place):
+        places.upsert(known)
+
+
+def _add_events(
+    checked: Intake,
+    expected: Expected,
+    places: PlaceIndex,
+    travellers: dict[str, TravellerState],
+    gps: GpsRules,
+) -> None:
+    expected.events += len(checked.admitted)
+    expected.duplicates += checked.duplicates
+    expected.letters |= {_position(one.record): str(one.error) for one in checked.refused}
+    joined = enrich(
+        [Accepted(one.event, resumed=True) for one in checked.admitted],
+        places=places,
+        profiles=lambda _: None,
+        travellers=travellers,
+        rules=gps,
+    )
+    for one in joined.enriched:
+        has_meaning = text_of(one.event) is not None or image_of(one.event) is not None
+        expected.add(route(Embedded(one, _SOME_VECTOR if has_meaning else None)))
+
+
+class _Seen:
+    """The table of event ids, in memory."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, Record]] = {}
+
+    def get(self, key: str, /) -> int | None:
+        found = self._first.get(key)
+        return None if found is None else found[0]
+
+    def position(self, key: str, topic: str, /) -> int:
+        found = self._first.get(key)
+        return found[1].offset if found is not None and found[1].topic == topic else -1
+
+    def put(self, key: str, value: int, record: Record, /) -> None:
+        self._first[key] = (value, record)
+
+
+def _by_partition(records: Iterable[Record]) -> list[list[Record]]:
+    batches: dict[tuple[str, int], list[Record]] = {}
+    for record in sorted(records, key=_position):
+        batches.setdefault((record.topic, record.partition), []).append(record)
+    return list(batches.values())
+
+
+def _position(record: Record) -> Position:
+    return (record.topic, record.partition, record.offset)
