@@ -58,7 +58,10 @@ class MessageSent(BaseEvent, frozen=True, tag="message_sent"):
 
 
 class PreferenceStated(BaseEvent, frozen=True, tag="preference_stated"):
-    """A taste, with its strength; a later statement about the same value replaces the earlier one."""
+    """A taste, with its strength; a later statement about the same value replaces the earlier one.
+
+    `value` is a place's id where the category is "place", else a word ("italian", "hiking").
+    """
 
     category: Literal["cuisine", "place", "activity", "lodging", "transport", "budget", "diet"]
     value: Label

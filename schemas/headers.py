@@ -103,10 +103,15 @@ def dead_letter_headers(
         SCHEMA: schema,
         STORE: store,
     }
-    kept = tuple((name, value) for name, value in original if not name.startswith(_ERROR_PREFIXES))
+    kept = tuple(without_error_headers(original))
     # A reason may quote text that is no valid Unicode; that must not be the second failure of the same record.
     encoded = {name: value.encode("utf-8", "backslashreplace") for name, value in added.items() if value is not None}
     return kept + tuple(encoded.items())
+
+
+def without_error_headers(headers: Headers) -> Headers:
+    """Return headers as they were before the record failed."""
+    return tuple((name, value) for name, value in headers if not name.startswith(_ERROR_PREFIXES))
 
 
 def header_map(headers: Iterable[tuple[str, bytes | None]] | None) -> Mapping[str, str]:

@@ -170,6 +170,11 @@ class Catalogue:
         """Return the topic of the writes for one store and lane."""
         return self._writes[store, lane]
 
+    def all_writes(self) -> Iterator[tuple[Topic, StoreName, Priority]]:
+        """Yield the topics of writes with the store and the lane of each."""
+        for (store, lane), topic in self._writes.items():
+            yield topic, store, lane
+
     def changelog(self, table: str, *, retention_ms: int | None = None) -> Topic:
         """Return the changelog topic of one of the state tables of the ingest role.
 

@@ -11,6 +11,7 @@ import structlog
 
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
+from deploy.local.process import ServerFailed
 from streams.settings import Loaded, all_options, load
 
 log = structlog.get_logger(__name__)
@@ -123,9 +124,11 @@ class Platform:
         elif self.kind == "memory":
             self._broker = MemoryKafka()
             self._overrides["kafka.partitions"] = MemoryKafka.partitions
+            # State and offsets that an earlier run left say how far it has read topics that are gone.
+            shutil.rmtree(self._folder / "state", ignore_errors=True)
+            self._overrides["source.snapshot"] = "when_needed"
         elif self.kind == "docker":
-            command = ["docker", "compose", "-f", str(COMPOSE_FILE), "up", "--detach", "--wait", "kafka"]
-            subprocess.run(command, check=True, capture_output=True)
+            _compose_up()
         if self._broker is not None:
             self._broker.start()
             self._address = self._broker.bootstrap
@@ -147,6 +150,13 @@ class Platform:
                 self._postgres.create_database(database)
                 self._overrides[name] = self._postgres.dsn(database)
         log.info("postgres_ready", port=self._postgres.port, folder=str(self._folder / "postgres"))
+
+
+def _compose_up() -> None:
+    command = ["docker", "compose", "-f", str(COMPOSE_FILE), "up", "--detach", "--wait", "kafka"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerFailed(f"`{' '.join(command)}` failed:\n{done.stderr[-2000:]}")
 
 
 def _docker_answers() -> bool:

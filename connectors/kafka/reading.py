@@ -1,4 +1,4 @@
-"""Records as the verification keeps and reads them."""
+"""Read what topics hold now, without a consumer group."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -11,7 +11,7 @@ from schemas.headers import Headers
 
 
 class StoredRecord(Struct, frozen=True, kw_only=True):
-    """A record with its place in Kafka; fits `streams.runtime.transport.Record`."""
+    """A record with its place in Kafka."""
 
     topic: str
     partition: int
@@ -35,7 +35,7 @@ def read_topics(
     Raises:
         KafkaException: the brokers do not answer.
     """
-    consumer = Consumer({**connection.consumer("travelos-verify"), "log_level": 3})
+    consumer = Consumer({**connection.consumer("travelos-reading"), "log_level": 3})
     try:
         ends = _ends(consumer, topics)
         starts = {home: (since or {}).get(home, OFFSET_BEGINNING) for home in ends}

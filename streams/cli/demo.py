@@ -71,7 +71,7 @@ def command(
         def show(sample: Sample) -> None:
             board.add(sample)
             if quiet:
-                err.print(board.summary(), highlight=False)
+                err.print(board.summary(), highlight=False, soft_wrap=True)
             else:
                 live.update(board.table())
 

@@ -1,16 +1,61 @@
 """The command line `travelos`."""
 
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
 import typer
 
-app = typer.Typer(
-    name="travelos",
-    help="Events and Postgres changes in, every fact in the stores where it belongs.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+class _Lazy(NamedTuple):
+    """A command that is imported when it is called: the drivers of all stores take seconds to load."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "demo": _Lazy("demo", "Show it all: real input, every store, questions and a reconciliation."),
+    "run": _Lazy("run", "Run change capture, ingest and delivery together, for good."),
+    "worker": _Lazy("worker", "Run one worker of a role: ingest or deliver."),
+    "cdc": _Lazy("cdc", "Read the changes of a Postgres database into Kafka, as Debezium does."),
+    "produce": _Lazy("produce", "Publish the events or the GPS points of a file."),
+    "topics": _Lazy("topics", "Show, create and check the topics of the catalogue."),
+    "schemas": _Lazy("schemas", "JSON Schemas and the AsyncAPI document: generate, check, release."),
+    "config": _Lazy("config", "Print every option, its value and where the value comes from."),
+    "replay": _Lazy("replay", "Have a role read topics again from a time, an offset or the beginning."),
+    "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
+    "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
+}
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line; only the command that the arguments name is imported, the others are names and help."""
+    app = typer.Typer(
+        name="travelos",
+        help="Events and Postgres changes in, every fact in the stores where it belongs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, lazy in COMMANDS.items():
+        if name != wanted:
+            app.command(name, help=lazy.help)(_not_imported)
+            continue
+        module = import_module(f"streams.cli.{lazy.module}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+    return app
 
 
 def main() -> None:
     """Entry point of the `travelos` command."""
-    app()
+    command_line(sys.argv[1:])()
+
+
+def _not_imported() -> None:
+    """Stand for a command that was not named."""

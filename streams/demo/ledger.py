@@ -3,10 +3,10 @@
 import threading
 import time
 
+from connectors.kafka.reading import StoredRecord
 from connectors.producers.errors import RawRecord
 from connectors.producers.record_queue import Delivered
 from schemas.events import encode_event
-from streams.verify.records import StoredRecord
 
 
 class Ledger:

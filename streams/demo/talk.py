@@ -44,7 +44,8 @@ def state_preferences(setting: Setting, traveller: Traveller, until: datetime) -
     if rng.random() < 0.2:
         favourite = _somewhere(setting, traveller)
         stamp = diary.stamp(traveller.id, between(rng, diary.start, until))
-        diary.add(PreferenceStated(**stamp, category="place", value=favourite.spoken, strength=0.9))
+        text = f"I love {favourite.spoken}"
+        diary.add(PreferenceStated(**stamp, category="place", value=favourite.id, strength=0.9, text=text))
 
 
 def talk(setting: Setting, people: Sequence[Traveller], events: int) -> None:

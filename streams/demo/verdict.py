@@ -3,15 +3,15 @@
 import msgspec
 from msgspec import Struct
 
+from connectors.kafka.reading import StoredRecord, read_topics
 from connectors.sinks.embedded import embedded_sink
 from schemas.headers import ERROR_MESSAGE, ERROR_OFFSET, ERROR_PARTITION, ERROR_TOPIC, header_map
 from schemas.writes import STORES
 from streams.app import gps_rules, intake_rules, registry
 from streams.demo.faults import FAULT_HEADER, Fault
 from streams.settings import Options
-from streams.verify.model import Expected, Position, expect
+from streams.verify.model import Expected, Position, expect, position_of
 from streams.verify.reconcile import Report, StoreReport, check_letters, check_store
-from streams.verify.records import StoredRecord, read_topics
 
 
 class Verdict(Struct, frozen=True):
@@ -22,24 +22,24 @@ class Verdict(Struct, frozen=True):
 
 
 def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault]) -> Verdict:
-    """Compare the stores with what follows from the acknowledged events and the changes that Kafka holds.
+    """Compare the stores with what follows from the acknowledged events and from all else that Kafka holds.
 
-    The workers must have stopped: the stores are opened here.
+    Events of earlier runs count too: they left their traces in the travellers' states. The workers must have stopped:
+    the stores are opened here.
     """
     catalogue, connection = options.catalogue(), options.kafka.connection()
+    sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
+    held = read_topics(connection, [topic.name for topic in sources])
     changes = read_topics(connection, [topic.name for topic in catalogue.changes.values()])
     expected = expect(
-        acknowledged,
+        list({position_of(record): record for record in (*acknowledged, *held)}.values()),
         changes,
         rules=intake_rules(options),
         unframe=registry(options),
         gps=gps_rules(options),
         nearest_metres=options.enrich.nearest_place_metres,
     )
-    ours = {(record.topic, record.partition, record.offset) for record in acknowledged}
-    letters = [
-        letter for letter in map(_letter, read_topics(connection, [catalogue.dead_letters.name])) if letter[0] in ours
-    ]
+    letters = [_letter(record) for record in read_topics(connection, [catalogue.dead_letters.name])]
     problems = check_letters(expected.letters, letters)
     problems += _check_reasons(acknowledged, faults, dict(letters))
     stores: list[StoreReport] = []
@@ -75,7 +75,7 @@ def _check_reasons(acknowledged: list[StoredRecord], faults: list[Fault], letter
         fault = known.get(header_map(record.headers).get(FAULT_HEADER, ""))
         if fault is None:
             continue
-        reason = letters.get((record.topic, record.partition, record.offset))
+        reason = letters.get(position_of(record))
         if fault.fate == "dead_letter" and (reason is None or fault.reason not in reason):
             problems.append(f"bad record {fault.name!r}: expected a dead letter with {fault.reason!r}, got {reason!r}")
         if fault.fate != "dead_letter" and reason is not None:

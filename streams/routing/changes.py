@@ -17,7 +17,7 @@ from schemas.writes import GraphWrite, NodeRef, Scalar, SearchWrite, VectorWrite
 from streams.routing.entities import Cause, entity
 from streams.routing.listings import Listing, listing, profile
 from streams.routing.meaning import Vector
-from streams.routing.shapes import relation
+from streams.routing.shapes import relation, term
 
 
 class RowChange(Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ def _place(change: RowChange, vector: Vector | None) -> Iterator[Write]:
     yield GraphWrite(**cause, entity=name, node=node, properties=properties)
     at = ("Place", place.id)
     yield relation(cause, located, "IN_CITY", at, ("City", place.city), {})
-    yield relation(cause, serves, "SERVES", at, ("Cuisine", place.cuisine or ""), {} if place.cuisine else None)
+    yield relation(cause, serves, "SERVES", at, term("cuisine", place.cuisine or ""), {} if place.cuisine else None)
 
 
 def _traveller(change: RowChange) -> Iterator[Write]:

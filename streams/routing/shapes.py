@@ -54,6 +54,15 @@ def relation(
     )
 
 
+def term(category: str, value: str) -> tuple[str, str]:
+    """Return the node of what somebody likes, as (label, id).
+
+    A place is the node of that place. Words are nodes whatever their spelling: the tables say "Italian" in New York and
+    "italian" in Cambridge, and both are one cuisine.
+    """
+    return (category.capitalize(), value if category == "place" else value.strip().casefold())
+
+
 def row(cause: Cause, table: RelationalTable, key: str, columns: Mapping[str, Scalar | list[str]]) -> RelationalWrite:
     """Return columns of a row."""
     return RelationalWrite(**cause, entity=entity(table, key), table=table, key=key, columns=dict(columns))

@@ -33,7 +33,7 @@ from schemas.events import (
 from schemas.writes import ObjectWrite, TimeSeriesWrite, WarehouseWrite, Write
 from streams.routing.entities import EVENTS, Cause, entity
 from streams.routing.meaning import Embedded
-from streams.routing.shapes import iso, live, place_facts, point_time, relation, row, vector
+from streams.routing.shapes import iso, live, place_facts, point_time, relation, row, term, vector
 
 Rule = Callable[[Any, Embedded, Cause], Iterator[Write]]
 
@@ -90,7 +90,7 @@ def picture(event: PhotoTaken, embedded: Embedded, cause: Cause) -> Iterator[Wri
 def likes(event: PreferenceStated, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """LIKES{strength} from the traveller to a cuisine, a place, an activity, ..."""
     name = entity("LIKES", event.user_id, event.category, event.value)
-    end = (event.category.capitalize(), event.value)
+    end = term(event.category, event.value)
     about = {"strength": event.strength, "stated_at": iso(event.occurred_at)}
     yield relation(cause, name, "LIKES", ("User", event.user_id), end, about)
 

@@ -69,7 +69,7 @@ def expect(
     """
     expected = Expected()
     places = PlaceIndex(nearest_metres)
-    for record in sorted(changes, key=_position):
+    for record in sorted(changes, key=position_of):
         _add_change(record, expected, places)
     seen = _Seen()
     travellers: dict[str, TravellerState] = {}
@@ -100,7 +100,7 @@ def _add_events(
 ) -> None:
     expected.events += len(checked.admitted)
     expected.duplicates += checked.duplicates
-    expected.letters |= {_position(one.record): str(one.error) for one in checked.refused}
+    expected.letters |= {position_of(one.record): str(one.error) for one in checked.refused}
     joined = enrich(
         [Accepted(one.event, resumed=True) for one in checked.admitted],
         places=places,
@@ -133,10 +133,11 @@ class _Seen:
 
 def _by_partition(records: Iterable[Record]) -> list[list[Record]]:
     batches: dict[tuple[str, int], list[Record]] = {}
-    for record in sorted(records, key=_position):
+    for record in sorted(records, key=position_of):
         batches.setdefault((record.topic, record.partition), []).append(record)
     return list(batches.values())
 
 
-def _position(record: Record) -> Position:
+def position_of(record: Record) -> Position:
+    """Return where a record lies."""
     return (record.topic, record.partition, record.offset)

@@ -95,4 +95,5 @@ class KafkaServer(Server):
 
 
 def _cluster_id() -> str:
-    return urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+    # One in 64 begins with a dash, which the tool takes for an option.
+    return urlsafe_b64encode(b"\x00" + uuid4().bytes[1:]).decode().rstrip("=")

@@ -1,0 +1,112 @@
+"""Dead letters as they are read back: which there are, what they say, and the record to send again."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from connectors.kafka.reading import StoredRecord
+from schemas.headers import (
+    ATTEMPTS,
+    ERROR_CLASS,
+    ERROR_CONNECTOR,
+    ERROR_MESSAGE,
+    ERROR_OFFSET,
+    ERROR_PARTITION,
+    ERROR_STAGE,
+    ERROR_TOPIC,
+    FIRST_FAILED_AT,
+    STORE,
+    VALUE_LEFT_OUT,
+    Headers,
+    header_map,
+    without_error_headers,
+)
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """A dead letter. `position` is its own place, "<partition>:<offset>"; `topic` and the rest are the original's."""
+
+    position: str
+    topic: str
+    partition: int
+    offset: int
+    component: str
+    stage: str
+    store: str | None
+    error: str
+    message: str
+    attempts: int
+    first_failed_at: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    value_left_out: bool
+
+    @property
+    def kind(self) -> tuple[str, str, str, str, str]:
+        """What letters are grouped by."""
+        return (self.component, self.stage, self.store or "", self.error, self.topic)
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which letters are meant; an empty field means any."""
+
+    component: str = ""
+    stage: str = ""
+    store: str = ""
+    error: str = ""
+    topic: str = ""
+    text: str = ""
+    positions: frozenset[str] = frozenset()
+
+    def matches(self, letter: Letter) -> bool:
+        """Whether a letter is meant."""
+        has = letter.kind
+        asked = (self.component, self.stage, self.store, self.error, self.topic)
+        if any(wanted and wanted != given for wanted, given in zip(asked, has, strict=True)):
+            return False
+        if self.positions and letter.position not in self.positions:
+            return False
+        return self.text.casefold() in letter.message.casefold()
+
+
+def read_letters(records: Iterable[StoredRecord]) -> list[Letter]:
+    """Return the dead letters among the records of their topic, oldest first; others have no error headers."""
+    letters = (_letter(record) for record in sorted(records, key=lambda one: (one.timestamp, one.offset)))
+    return [letter for letter in letters if letter is not None]
+
+
+def group(letters: Sequence[Letter]) -> list[tuple[Letter, int]]:
+    """Return the last letter of each kind and how many there are, the most frequent first."""
+    counts = Counter(letter.kind for letter in letters)
+    last = {letter.kind: letter for letter in letters}
+    return [(last[kind], count) for kind, count in counts.most_common()]
+
+
+def original_headers(letter: Letter) -> Headers:
+    """Return the headers the record had before it failed."""
+    return without_error_headers(letter.headers)
+
+
+def _letter(record: StoredRecord) -> Letter | None:
+    said = header_map(record.headers)
+    if ERROR_TOPIC not in said:
+        return None
+    return Letter(
+        position=f"{record.partition}:{record.offset}",
+        topic=said[ERROR_TOPIC],
+        partition=int(said.get(ERROR_PARTITION, "-1")),
+        offset=int(said.get(ERROR_OFFSET, "-1")),
+        component=said.get(ERROR_CONNECTOR, ""),
+        stage=said.get(ERROR_STAGE, ""),
+        store=said.get(STORE),
+        error=said.get(ERROR_CLASS, ""),
+        message=said.get(ERROR_MESSAGE, ""),
+        attempts=int(said.get(ATTEMPTS, "1")),
+        first_failed_at=said.get(FIRST_FAILED_AT, ""),
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        value_left_out=VALUE_LEFT_OUT in said,
+    )
