@@ -1,0 +1,165 @@
+"""What Postgres's catalogue says about tables."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from psycopg import Connection
+
+from connectors.cdc.connect import translated
+from connectors.cdc.tables import Column, Indexes
+
+# Columns in the order of the stream; generated ones are not in it. A key's columns in the order of its index.
+_TABLES = b"""
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relreplident::text,
+       pg_has_role(current_user, c.relowner, 'USAGE'),
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+       row_security_active(c.oid), pg_get_userbyid(c.relowner)::text, greatest(c.reltuples, 0)::int8,
+       columns.names, columns.types, columns.typmods, keys.primary_key, keys.identity_index
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') AS names,
+           coalesce(array_agg(a.atttypid::int8 ORDER BY a.attnum), '{}') AS types,
+           coalesce(array_agg(a.atttypmod ORDER BY a.attnum), '{}') AS typmods
+    FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+) columns
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(a.attname::text ORDER BY k.place) FILTER (WHERE i.indisprimary), '{}') AS primary_key,
+           coalesce(array_agg(a.attname::text ORDER BY k.place) FILTER (WHERE i.indisreplident), '{}') AS identity_index
+    FROM pg_index i
+    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    WHERE i.indrelid = c.oid AND k.place <= i.indnkeyatts
+) keys
+WHERE c.oid = %(oid)s OR (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
+"""
+
+
+class TableInfo(Struct, frozen=True, kw_only=True):
+    """A table as it is now.
+
+    Attributes:
+        oid: of the table.
+        schema: its schema.
+        name: its name.
+        kind: `pg_class.relkind`: r an ordinary table, p a partitioned one, others are no tables.
+        persistence: `pg_class.relpersistence`: p permanent, u unlogged, t temporary.
+        identity: `pg_class.relreplident`: d, f, i or n.
+        owned: whether we may change it.
+        readable: whether we may select from it.
+        row_security: whether policies hide rows of it from us.
+        owner: the role that may change it.
+        estimated_rows: as of the last ANALYZE; 0 when there was none.
+        columns: those that are replicated, in order.
+        indexes: the columns of its keys.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    identity: str
+    owned: bool
+    readable: bool
+    row_security: bool
+    owner: str
+    estimated_rows: int
+    columns: tuple[Column, ...]
+    indexes: Indexes
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+class ServerInfo(NamedTuple):
+    """The server and our rights on it. It cuts off a reader that is silent for `sender_timeout_ms`; 0 for never."""
+
+    version: int
+    system_id: str
+    database: str
+    role: str
+    wal_level: str
+    in_recovery: bool
+    may_replicate: bool
+    may_create: bool
+    encoding: str
+    slots_used: int
+    slots_allowed: int
+    sender_timeout_ms: int
+    current_lsn: int
+
+
+def read_tables(connection: Connection, names: Sequence[tuple[str, str]]) -> list[TableInfo]:
+    """Return those of the tables (schema, name) that exist, in the order of the names.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    wanted = {"oid": None, "schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
+    with translated("reading the catalogue"):
+        found = [_table(row) for row in connection.execute(_TABLES, wanted).fetchall()]
+    order = {name: place for place, name in enumerate(names)}
+    return sorted(found, key=lambda table: order[table.schema, table.name])
+
+
+def read_indexes(connection: Connection, oid: int) -> Indexes:
+    """Return the keys of the table; empty ones when it is gone.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    with translated("reading the catalogue"):
+        row = connection.execute(_TABLES, {"oid": oid, "schemas": [], "names": []}).fetchone()
+    return Indexes() if row is None else _table(row).indexes
+
+
+def read_server(connection: Connection) -> ServerInfo:
+    """Return what the server is and lets us do.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    with translated("reading the server's settings"):
+        row = connection.execute(_SERVER).fetchone()
+    assert row is not None
+    return ServerInfo(*row)
+
+
+def _table(row: tuple[Any, ...]) -> TableInfo:
+    *head, names, types, typmods, primary_key, identity_index = row
+    oid, schema, name, kind, persistence, identity, owned, readable, row_security, owner, estimated_rows = head
+    return TableInfo(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        persistence=persistence,
+        identity=identity,
+        owned=owned,
+        readable=readable,
+        row_security=row_security,
+        owner=owner,
+        estimated_rows=estimated_rows,
+        columns=tuple(map(Column, names, types, typmods)),
+        indexes=Indexes(columns=tuple(names), primary_key=tuple(primary_key), identity_index=tuple(identity_index)),
+    )
+
+
+# On Amazon RDS nobody has REPLICATION; membership of rds_replication stands for it.
+_SERVER = b"""
+SELECT current_setting('server_version_num')::int, s.system_identifier::text, current_database()::text,
+       current_user::text, current_setting('wal_level'), pg_is_in_recovery(),
+       r.rolsuper OR r.rolreplication OR EXISTS (
+           SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(m.oid, 'MEMBER')),
+       has_database_privilege(current_database(), 'CREATE'),
+       current_setting('server_encoding'),
+       (SELECT count(*)::int FROM pg_replication_slots), current_setting('max_replication_slots')::int,
+       (SELECT setting::int FROM pg_settings WHERE name = 'wal_sender_timeout'),
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+                       '0/0')::int8
+FROM pg_roles r, pg_control_system() s
+WHERE r.rolname = current_user
+"""

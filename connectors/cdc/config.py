@@ -1,0 +1,66 @@
+"""What the source of changes has to know, as one plain value."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from msgspec import Struct, field
+
+from schemas.topics import Topic
+
+SnapshotMode = Literal["initial", "when_needed"]
+Decimals = Literal["string", "double"]
+
+
+def project_version() -> str:
+    """Return the version of this project, which events carry in `source.version`."""
+    try:
+        return version("travelos-streams")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "development"
+
+
+class CdcConfig(Struct, frozen=True, kw_only=True):
+    """Where changes come from and where they go.
+
+    Attributes:
+        dsn: of the database, for a role with REPLICATION (option `source.dsn`).
+        topics: the topic of each captured table, by "<schema>.<table>"; the schema ends at the first dot.
+        offsets: the topic of offsets.
+        name: Debezium's `topic.prefix`, in `source.name` of each event.
+        slot: logical replication slot, created by the first snapshot. One source a slot.
+        publication: created when missing, for the captured tables.
+        snapshot: "initial": once, when there is no offset yet. "when_needed": also when the position is lost.
+        decimals: "string" keeps every digit of `numeric`; "double" is what most JSON readers expect and rounds.
+        heartbeat_seconds: between two messages to the WAL; they let idle tables release WAL that others fill.
+        status_seconds: between two reports to the server; less where its `wal_sender_timeout` asks for it.
+        offset_seconds: least time between two offsets, and so what is sent again after a crash.
+        version: in `source.version` of each event.
+    """
+
+    dsn: str
+    topics: Mapping[str, Topic]
+    offsets: Topic
+    name: str
+    slot: str = "travelos"
+    publication: str = "travelos"
+    snapshot: SnapshotMode = "initial"
+    decimals: Decimals = "string"
+    heartbeat_seconds: float = 10.0
+    status_seconds: float = 10.0
+    offset_seconds: float = 1.0
+    version: str = field(default_factory=project_version)
+
+    @property
+    def tables(self) -> list[tuple[str, str]]:
+        """The captured tables as (schema, name), in order."""
+        return [split_name(table) for table in self.topics]
+
+    def __repr__(self) -> str:
+        return f"CdcConfig(slot={self.slot!r}, publication={self.publication!r}, tables={list(self.topics)})"
+
+
+def split_name(table: str) -> tuple[str, str]:
+    """Return (schema, name) of "<schema>.<table>". Names are as the catalogue has them: no quotes, case kept."""
+    schema, _, name = table.partition(".")
+    return schema, name

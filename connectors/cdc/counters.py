@@ -1,0 +1,46 @@
+"""What the source has done so far, for whoever watches it."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Phase = Literal["connecting", "snapshot", "streaming", "waiting", "stopped"]
+
+
+class Counters(Struct):
+    """Written by the source's thread, read by any other. Counts are since the start of the process.
+
+    Attributes:
+        phase: "waiting" between two attempts to connect.
+        snapshot_rows: read events of the present or last snapshot.
+        snapshots: completed snapshots.
+        created: create events, the second halves of key changes among them.
+        updated: update events.
+        deleted: delete events, each followed by a tombstone.
+        transactions: with or without captured rows.
+        truncates_skipped: truncated captured tables; they make no event.
+        messages_skipped: logical messages, our heartbeats among them; they make no event.
+        disconnects: connections that were lost or not made.
+        received_lsn: end of what has arrived from the server.
+        confirmed_lsn: what the server may forget.
+        committed_at_us: when the last transaction was committed, in microseconds since 1970.
+    """
+
+    phase: Phase = "connecting"
+    snapshot_rows: int = 0
+    snapshots: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    transactions: int = 0
+    truncates_skipped: int = 0
+    messages_skipped: int = 0
+    disconnects: int = 0
+    received_lsn: int = 0
+    confirmed_lsn: int = 0
+    committed_at_us: int = 0
+
+    @property
+    def streamed_rows(self) -> int:
+        """Events of the stream, without tombstones."""
+        return self.created + self.updated + self.deleted

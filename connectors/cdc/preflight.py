@@ -1,0 +1,273 @@
+"""Look at everything the source needs before it creates anything.
+
+Decisions are functions of what was found; `look` finds it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from psycopg import Connection
+
+from connectors.cdc.catalog import ServerInfo, TableInfo, read_server, read_tables
+from connectors.cdc.config import CdcConfig
+from connectors.cdc.connect import connect
+from connectors.cdc.errors import CdcError, Misconfigured
+from connectors.cdc.publication import Publication, read_publication, table_list
+from connectors.cdc.slot import SlotState, read_slot
+from connectors.cdc.tables import key_columns
+
+OLDEST_SERVER = 130_000
+
+
+class Finding(Struct, frozen=True):
+    """Something that is not as it should be: an error stops the source, a warning does not."""
+
+    level: Literal["error", "warning"]
+    option: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.problem}; {self.remedy}"
+
+
+class Found(NamedTuple):
+    """What there is on the server."""
+
+    server: ServerInfo
+    tables: list[TableInfo]
+    publication: Publication | None
+    slot: SlotState | None
+
+
+def check(config: CdcConfig) -> list[Finding]:
+    """Return everything that is not as it should be, errors first. Creates nothing; an empty list when all is well."""
+    try:
+        connection = connect(config.dsn, name=f"travelos cdc check {config.slot}")
+    except CdcError as error:
+        option, _, problem = str(error).partition(": ")
+        return [Finding("error", option, problem or str(error), "nothing else could be looked at")]
+    with connection:
+        return sorted(findings(config, look(connection, config)), key=lambda finding: finding.level)
+
+
+def look(connection: Connection, config: CdcConfig) -> Found:
+    """Return what there is on the server.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    server = read_server(connection)
+    if server.in_recovery:
+        return Found(server, [], None, None)
+    return Found(
+        server,
+        read_tables(connection, config.tables),
+        read_publication(connection, config.publication),
+        read_slot(connection, config.slot),
+    )
+
+
+def require(found: Sequence[Finding]) -> None:
+    """Raise Misconfigured with all errors, one line each; return when there are only warnings."""
+    errors = [str(finding) for finding in found if finding.level == "error"]
+    if errors:
+        raise Misconfigured("\n".join(errors))
+
+
+def findings(config: CdcConfig, found: Found) -> list[Finding]:
+    """Return everything that is not as it should be."""
+    if found.server.in_recovery:
+        return [Finding("error", "source.dsn", "this server is a standby", "name the primary")]
+    return [
+        *_server(config, found),
+        *_tables(config, found.tables),
+        *_publication(config, found),
+        *_slot(config, found),
+    ]
+
+
+def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:
+    server = found.server
+    if server.version < OLDEST_SERVER:
+        yield Finding("error", "source.dsn", "PostgreSQL is older than 13", "upgrade it")
+    if server.wal_level != "logical":
+        yield Finding(
+            "error",
+            "source.dsn",
+            f"wal_level is {server.wal_level}",
+            "ALTER SYSTEM SET wal_level = logical; then restart the server",
+        )
+    if not server.may_replicate:
+        yield Finding(
+            "error", "source.dsn", f"role {server.role} has no REPLICATION", f'ALTER ROLE "{server.role}" REPLICATION'
+        )
+    if found.slot is None and server.slots_used >= server.slots_allowed:
+        yield Finding(
+            "error",
+            "source.slot",
+            f"all {server.slots_allowed} replication slots of the server are in use",
+            f"drop one, or ALTER SYSTEM SET max_replication_slots = {server.slots_allowed + 1} and restart",
+        )
+    if server.encoding == "SQL_ASCII":
+        yield Finding(
+            "warning",
+            "source.dsn",
+            "the database's encoding is SQL_ASCII, so texts may be no text",
+            "bytes that are not UTF-8 arrive as U+FFFD",
+        )
+    if not config.topics:
+        yield Finding("error", "source.tables", "names no table", 'set source.tables = ["public.mine"]')
+
+
+def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]:
+    known = {(table.schema, table.name) for table in tables}
+    for schema, name in config.tables:
+        if (schema, name) not in known:
+            yield Finding(
+                "error",
+                "source.tables",
+                f"there is no table {schema}.{name}",
+                "take it out, or create it (names are case-sensitive and without quotes)",
+            )
+    topics: dict[str, str] = {}
+    for table, topic in config.topics.items():
+        if topic.name in topics:
+            yield Finding(
+                "error", "source.tables", f"{table} and {topics[topic.name]} share topic {topic.name}", "leave one out"
+            )
+        topics[topic.name] = table
+    for table in tables:
+        yield from _table(table, compacted="compact" in config.topics[str(table)].cleanup)
+
+
+def _table(table: TableInfo, *, compacted: bool) -> Iterator[Finding]:
+    name = f'"{table.schema}"."{table.name}"'
+    if table.kind not in ("r", "p"):
+        yield Finding("error", "source.tables", f"{table} is no table", "views and foreign tables have no WAL")
+        return
+    if table.persistence != "p":
+        yield Finding(
+            "error",
+            "source.tables",
+            f"{table} is unlogged or temporary, so it has no WAL",
+            f"ALTER TABLE {name} SET LOGGED",
+        )
+    if not table.readable:
+        yield Finding("error", "source.tables", f"{table} may not be read", _grant(table))
+    if table.row_security:
+        yield Finding(
+            "error",
+            "source.tables",
+            f"row security hides rows of {table} from the snapshot but not from the stream",
+            "ALTER ROLE ... BYPASSRLS",
+        )
+    yield from _key(table, name, compacted=compacted)
+
+
+def _key(table: TableInfo, name: str, *, compacted: bool) -> Iterator[Finding]:
+    key = key_columns(table.identity, table.indexes)
+    add_key = f"ALTER TABLE {name} ADD PRIMARY KEY (...)"
+    if not key:
+        consequence = "its rows get no key"
+        if compacted:
+            consequence += ", which a compacted topic refuses"
+        yield Finding(
+            "error" if compacted else "warning", "source.tables", f"{table} has no primary key: {consequence}", add_key
+        )
+    elif not set(key) <= set(table.indexes.columns):
+        yield Finding(
+            "error", "source.tables", f"the key of {table} holds a generated column, which is not replicated", add_key
+        )
+    if table.identity == "n" or (table.identity == "d" and not table.indexes.primary_key):
+        yield Finding(
+            "warning",
+            "source.tables",
+            f"{table} has no replica identity: once published, Postgres refuses every UPDATE and DELETE on it",
+            f"ALTER TABLE {name} REPLICA IDENTITY FULL",
+        )
+
+
+def _publication(config: CdcConfig, found: Found) -> Iterator[Finding]:
+    publication, option = found.publication, "source.publication"
+    identifier = f'"{config.publication}"'
+    lacking = found.tables if publication is None else publication.missing(found.tables)
+    foreign = [table for table in lacking if not table.owned]
+    for table in foreign:
+        yield Finding(
+            "error",
+            option,
+            f"only the owner of {table} may add it to a publication",
+            f"{_statement(identifier, [table], publication)} as {table.owner}",
+        )
+    if publication is None:
+        if not found.server.may_create and not foreign:
+            yield Finding(
+                "error",
+                option,
+                f"{config.publication} does not exist and {found.server.role} may not create it",
+                f'GRANT CREATE ON DATABASE "{found.server.database}" TO "{found.server.role}"',
+            )
+        return
+    if lacking and not publication.owned and not foreign:
+        yield Finding(
+            "error",
+            option,
+            f"{config.publication} lacks tables and belongs to {publication.owner}",
+            f"{_statement(identifier, lacking, publication)} as {publication.owner}",
+        )
+    if not publication.complete:
+        yield Finding(
+            "error",
+            option,
+            f"{config.publication} leaves out inserts, updates or deletes",
+            f"ALTER PUBLICATION {identifier} SET (publish = 'insert, update, delete, truncate')",
+        )
+    if not publication.via_root and any(table.kind == "p" for table in found.tables):
+        yield Finding(
+            "error",
+            option,
+            f"{config.publication} publishes the rows of partitions under the partitions' names",
+            f"ALTER PUBLICATION {identifier} SET (publish_via_partition_root = true)",
+        )
+    extra = sorted(publication.tables - set(config.tables))
+    if extra and not publication.all_tables:
+        names = ", ".join(f"{schema}.{name}" for schema, name in extra)
+        yield Finding(
+            "warning",
+            option,
+            f"{config.publication} also publishes {names}, which the server sends in vain",
+            f"ALTER PUBLICATION {identifier} DROP TABLE ...",
+        )
+
+
+def _statement(identifier: str, tables: Iterable[TableInfo], publication: Publication | None) -> str:
+    names = table_list(tables).as_string()
+    if publication is None:
+        return f"CREATE PUBLICATION {identifier} FOR TABLE {names} WITH (publish_via_partition_root = true)"
+    return f"ALTER PUBLICATION {identifier} ADD TABLE {names}"
+
+
+def _slot(config: CdcConfig, found: Found) -> Iterator[Finding]:
+    slot = found.slot
+    if slot is None:
+        return
+    if slot.plugin != "pgoutput" or slot.database != found.server.database:
+        yield Finding(
+            "error",
+            "source.slot",
+            f"{config.slot} is a slot of plugin {slot.plugin} for database {slot.database}",
+            "choose another name",
+        )
+    elif slot.wal_status == "unreserved":
+        yield Finding(
+            "warning",
+            "source.slot",
+            f"{config.slot} is about to be lost: its WAL may be removed at the next checkpoint",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()",
+        )
+
+
+def _grant(table: TableInfo) -> str:
+    return f'GRANT USAGE ON SCHEMA "{table.schema}" TO ...; GRANT SELECT ON "{table.schema}"."{table.name}" TO ...'

@@ -1,0 +1,150 @@
+# pyright: reportUnknownMemberType=false
+"""Records to Kafka, from a loop that must never wait."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.cdc.envelope import Record
+from connectors.cdc.errors import CdcError, Disconnected, KafkaRefused
+from connectors.cdc.stop import Stop
+from connectors.kafka.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+QUEUE_RECORDS = 200_000
+QUEUE_KILOBYTES = 128 * 1024
+LINGER_MS = 5
+SERVE_SECONDS = 0.05
+
+# Called with each delivery report.
+Report = Callable[[KafkaError | None, Message], None]
+
+
+class Publisher:
+    """A producer that waits for brokers that are away, for ever, while its callers go on.
+
+    `send` never blocks and never refuses; who sends asks for `room` before making more. So memory is bounded by the
+    queue and by what one step of the caller makes. Used by one thread.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._producer = Producer(
+            {
+                **connection.producer(),
+                "linger.ms": LINGER_MS,
+                "batch.num.messages": 10_000,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+                # A record is given up on only when a broker says that it will never take it.
+                "message.timeout.ms": 0,
+                "reconnect.backoff.max.ms": 2_000,  # brokers that are back are found soon
+                "log_level": 0,  # what librdkafka would print arrives in error_cb
+                "error_cb": self._on_error,
+            }
+        )
+        self._overflow: deque[tuple[str, Record, Report]] = deque()
+        self._failure: CdcError | None = None
+        self._last_error = ""
+
+    @property
+    def room(self) -> bool:
+        """Whether to make more records."""
+        return not self._overflow and len(self._producer) < QUEUE_RECORDS
+
+    def report(self, acknowledged: Callable[[], Any]) -> Report:
+        """Return what to give to `send`: it calls `acknowledged` when the brokers have the record.
+
+        Made once for many records: one for each would cost as much as encoding it.
+        """
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                acknowledged()
+            elif self._failure is None:
+                self._failure = _refusal(message.topic(), error)
+
+        return on_delivery
+
+    def send(self, topic: str, record: Record, report: Report) -> None:
+        """Queue a record; records of one topic and key keep their order."""
+        if self._overflow or not self._produce(topic, record, report):
+            self._overflow.append((topic, record, report))
+
+    def serve(self, timeout: float) -> None:
+        """Handle delivery reports, waiting up to `timeout` seconds for one.
+
+        Raises:
+            KafkaRefused: the brokers will never take a record.
+            Disconnected: the producer has to be replaced; what it had not delivered must be sent again.
+        """
+        self._producer.poll(timeout)
+        while self._overflow and self._produce(*self._overflow[0]):
+            self._overflow.popleft()
+        if self._failure is not None:
+            raise self._failure
+
+    def flush(self, timeout: float, stop: Stop | None = None) -> bool:
+        """Wait until every record is acknowledged; whether that happened within `timeout` seconds.
+
+        Raises:
+            Stopped: a stop was asked for meanwhile.
+            KafkaRefused, Disconnected: see `serve`.
+        """
+        deadline = time.monotonic() + timeout
+        while self._overflow or len(self._producer):
+            if time.monotonic() > deadline:
+                log.warning("kafka_has_not_acknowledged", records=self.queued, error=self._last_error)
+                return False
+            if stop is not None:
+                stop.check()
+            self.serve(SERVE_SECONDS)
+        self.serve(0)
+        return True
+
+    @property
+    def queued(self) -> int:
+        """Records that are not acknowledged."""
+        return len(self._overflow) + len(self._producer)
+
+    def close(self) -> None:
+        """Give up what is queued and let go of the producer."""
+        self._overflow.clear()
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _produce(self, topic: str, record: Record, report: Report) -> bool:
+        key, value, headers = record
+        try:
+            if headers is None:
+                self._producer.produce(topic, value, key, on_delivery=report)
+            else:
+                self._producer.produce(topic, value, key, headers=headers, on_delivery=report)
+        except BufferError:
+            return False
+        except KafkaException as exception:
+            if self._failure is None:
+                self._failure = _refusal(topic, exception.args[0])
+        return True
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._last_error = error.str()
+        log.debug("kafka_client_error", error=error.str(), fatal=error.fatal())
+        if error.fatal() and self._failure is None:
+            self._failure = Disconnected(f"Kafka's client has to be restarted: {error.str()}")
+
+
+def _refusal(topic: str | None, error: KafkaError) -> CdcError:
+    if error.fatal() or error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL):
+        return Disconnected(f"Kafka's client has to be restarted: {error.str()}")
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return KafkaRefused(f"a row is too large for topic {topic}; raise its max.message.bytes: {error.str()}")
+    if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        return KafkaRefused(f"there is no topic {topic}; travelos topics apply")
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return KafkaRefused(f"kafka.username may not write to topic {topic}; grant WRITE on it")
+    return KafkaRefused(f"Kafka refuses a record for topic {topic}: {error.str()} ({error.name()})")

@@ -1,0 +1,42 @@
+"""All that belongs to one attempt: it is opened together and closed together."""
+
+from msgspec import Struct
+from psycopg import Connection
+
+from connectors.cdc.config import CdcConfig
+from connectors.cdc.counters import Counters
+from connectors.cdc.envelope import Database
+from connectors.cdc.offset_log import OffsetLog
+from connectors.cdc.preflight import Found
+from connectors.cdc.publisher import Publisher
+from connectors.cdc.replication import ReplicationConnection
+from connectors.cdc.stop import Stop
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One attempt to read a slot.
+
+    Attributes:
+        config: of the source.
+        found: what there was on the server when it began.
+        control: an ordinary connection; it holds the lock of the slot.
+        replication: a connection in replication mode.
+        publisher: for the records.
+        offsets: for the offsets.
+        counters: kept up to date.
+        stop: looked at while waiting.
+    """
+
+    config: CdcConfig
+    found: Found
+    control: Connection
+    replication: ReplicationConnection
+    publisher: Publisher
+    offsets: OffsetLog
+    counters: Counters
+    stop: Stop
+
+    @property
+    def database(self) -> Database:
+        """What every event says about where it comes from."""
+        return Database(version=self.config.version, name=self.config.name, db=self.found.server.database)

@@ -1,0 +1,83 @@
+"""The replication slot as the server has it."""
+
+from msgspec import Struct
+from psycopg import Connection
+
+from connectors.cdc.connect import translated
+
+_SLOT = b"""
+SELECT plugin::text, database::text, active_pid, pg_wal_lsn_diff(restart_lsn, '0/0')::int8,
+       pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::int8, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8
+FROM pg_replication_slots WHERE slot_name = %s
+"""
+
+
+class SlotState(Struct, frozen=True, kw_only=True):
+    """A slot at one moment; sizes in bytes.
+
+    Attributes:
+        plugin: None for a physical slot.
+        database: the one it belongs to.
+        active_pid: the server process that streams from it, None when nobody does.
+        restart_lsn: WAL from here on is kept for it; None when it has lost that.
+        confirmed_lsn: streaming starts here or later.
+        wal_status: "reserved", "extended", "unreserved" or "lost".
+        safe_wal_size: how much more WAL can be written before it is lost; None without a limit.
+        retained_bytes: WAL kept for it.
+        lag_bytes: WAL written since what we have confirmed.
+    """
+
+    plugin: str | None = "pgoutput"
+    database: str | None = None
+    active_pid: int | None = None
+    restart_lsn: int | None = None
+    confirmed_lsn: int | None = None
+    wal_status: str | None = None
+    safe_wal_size: int | None = None
+    retained_bytes: int | None = None
+    lag_bytes: int | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether WAL that it still needed is gone."""
+        return self.wal_status == "lost" or self.restart_lsn is None
+
+
+def read_slot(connection: Connection, name: str) -> SlotState | None:
+    """Return the state of a slot; None when there is none of that name.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    with translated("reading pg_replication_slots"):
+        row = connection.execute(_SLOT, (name,)).fetchone()
+    if row is None:
+        return None
+    return SlotState(**dict(zip(SlotState.__struct_fields__, row, strict=True)))
+
+
+def drop_slot(connection: Connection, name: str) -> None:
+    """Drop a slot; harmless when there is none.
+
+    Raises:
+        SlotBusy: somebody streams from it.
+        Fatal, Disconnected: it cannot be dropped.
+    """
+    with translated(f"dropping source.slot {name}"):
+        connection.execute(
+            b"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (name,)
+        )
+
+
+def take_lock(connection: Connection, slot: str) -> bool:
+    """Become the one source of a slot for as long as this connection lives; whether that worked.
+
+    A slot shows that somebody streams from it, but not that somebody is taking its snapshot.
+    """
+    with translated("taking the lock of the source"):
+        row = connection.execute(
+            b"SELECT pg_try_advisory_lock(hashtext('travelos cdc'), hashtext(%s))", (slot,)
+        ).fetchone()
+    return row is not None and bool(row[0])

@@ -1,0 +1,145 @@
+"""The stream: from what the server sends to records, and back to it how far they are safe.
+
+One thread, one loop, nothing in it waits: records go to a queue that never blocks, and when that is full the loop stops
+reading and goes on reporting. So a slow Kafka slows the reading down but cannot get us cut off by `wal_sender_timeout`.
+"""
+
+import time
+from collections.abc import Callable
+
+from connectors.cdc.acknowledgement import Acknowledgements
+from connectors.cdc.connect import translated
+from connectors.cdc.errors import Disconnected, MalformedMessage
+from connectors.cdc.pgoutput import decode
+from connectors.cdc.replication import DATA, DATA_HEADER, KEEPALIVE, keepalive, start_lsn
+from connectors.cdc.session import Session
+from connectors.cdc.transactions import TransactionReader
+
+IDLE_SECONDS = 0.2  # the longest wait for the server, so that a stop is noticed
+OWED_SECONDS = 0.01  # the same while Kafka owes acknowledgements
+FULL_SECONDS = 0.05  # the wait for Kafka when its queue is full
+SILENCE_SECONDS = 60.0  # the server answers every status; when it does not for so long, nobody is there
+HEARTBEAT = b"SELECT pg_logical_emit_message(false, 'travelos.heartbeat', '')"
+
+
+class Stream:
+    """The changes of one connection, from START_REPLICATION on.
+
+    Args:
+        session: its replication connection streams.
+        reader: for what it sends.
+        acknowledgements: of the reader.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        reader: TransactionReader,
+        acknowledgements: Acknowledgements,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = session.config
+        self._status_seconds = status_interval(session.config.status_seconds, session.found.server.sender_timeout_ms)
+        self._control = session.control
+        self._replication = session.replication
+        self._publisher = session.publisher
+        self._offsets = session.offsets
+        self._counters = session.counters
+        self._stop = session.stop
+        self._reader = reader
+        self._acknowledgements = acknowledgements
+        self._clock = clock
+        self._received = acknowledgements.confirmed
+        self._reported = 0
+        # When each was done last.
+        self._heard = self._status = self._offset = self._heartbeat = clock()
+        self._asked = False  # the server wants to hear from us at once
+
+    def run(self) -> None:
+        """Stream until a stop is asked for.
+
+        Raises:
+            Fatal: going on cannot be right.
+            Disconnected: Postgres or Kafka is gone; what they have not both confirmed comes again after a restart.
+        """
+        while not self._stop.requested:
+            if self._publisher.room:
+                self._read(OWED_SECONDS if self._publisher.queued else IDLE_SECONDS)
+                self._publisher.serve(0)
+            else:
+                self._publisher.serve(FULL_SECONDS)
+                self._heard = self._clock()  # who does not read cannot say that the server is silent
+            self._keep_up()
+
+    def save(self, timeout: float) -> None:
+        """Wait until Kafka has what was sent, and its offset. What takes longer comes again after a restart.
+
+        Raises:
+            Fatal, Disconnected: see `run`.
+        """
+        deadline = self._clock() + timeout
+        self._publisher.flush(timeout)
+        self._write_offset()
+        self._publisher.flush(max(0.0, deadline - self._clock()))
+
+    def finish(self, timeout: float) -> None:
+        """Save, and tell the server.
+
+        Raises:
+            Fatal, Disconnected: see `run`.
+        """
+        self.save(timeout)
+        self._send_status()
+
+    def _read(self, timeout: float) -> None:
+        messages = self._replication.read(timeout)
+        for message in messages:
+            kind = message[0]
+            if kind == DATA:
+                lsn = start_lsn(message)
+                self._reader.handle(lsn, decode(message, DATA_HEADER))
+                self._received = max(self._received, lsn)
+            elif kind == KEEPALIVE:
+                alive = keepalive(message)
+                self._acknowledgements.reached(alive.lsn)
+                self._received = max(self._received, alive.lsn)
+                self._asked |= alive.reply_requested
+            else:
+                raise MalformedMessage(f"unknown message {message[:1]!r} in the stream")
+        if messages:
+            self._heard = self._clock()
+            self._counters.received_lsn = self._received
+
+    def _keep_up(self) -> None:
+        """Do what is due: an offset to Kafka, a status to the server, a heartbeat to its WAL."""
+        now = self._clock()
+        if self._asked or now - self._offset >= self._config.offset_seconds:
+            self._write_offset()
+        confirmed = self._offsets.acknowledged
+        if self._asked or confirmed > self._reported or now - self._status >= self._status_seconds:
+            self._send_status()
+        if now - self._heartbeat >= self._config.heartbeat_seconds:
+            self._heartbeat = now
+            with translated("writing a heartbeat"):
+                self._control.execute(HEARTBEAT)
+        if now - self._heard > SILENCE_SECONDS:
+            raise Disconnected(f"source.dsn: the server has been silent for {SILENCE_SECONDS:.0f} s")
+
+    def _write_offset(self) -> None:
+        self._offset = self._clock()
+        self._offsets.write(self._acknowledgements.confirmed, self._acknowledgements.last_commit)
+
+    def _send_status(self) -> None:
+        # A reply tells how far the server is: with nothing of ours in its WAL, nothing else would.
+        due = self._clock() - self._status >= self._status_seconds
+        self._replication.send_status(received=self._received, confirmed=self._offsets.acknowledged, reply=due)
+        self._reported = self._counters.confirmed_lsn = self._offsets.acknowledged
+        self._asked = False
+        if due:
+            self._status = self._clock()
+
+
+def status_interval(wanted: float, sender_timeout_ms: int) -> float:
+    """Return the seconds between two statuses: as wanted, but a third of what the server allows at most."""
+    return min(wanted, sender_timeout_ms / 3_000) if sender_timeout_ms > 0 else wanted

@@ -1,0 +1,122 @@
+"""Data that Postgres streams in COPY mode, read without ever blocking longer than asked."""
+
+import select
+
+import psycopg
+from psycopg import pq
+
+from connectors.cdc.connect import failure_of
+from connectors.cdc.errors import Disconnected
+from connectors.cdc.stop import Stop
+
+WAIT_SECONDS = 0.2  # the longest wait before a stop is noticed
+
+
+class Wire:
+    """The libpq connection beneath an open `psycopg.Connection`, which must not be used otherwise meanwhile."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._pgconn.nonblocking = 1
+        self._poll = select.poll()
+        self._poll.register(self._pgconn.socket, select.POLLIN)
+        self._copy_ended = False
+
+    def execute(self, command: bytes, *, doing: str, stop: Stop) -> pq.abc.PGresult:
+        """Run one command of the simple protocol and return its result, also one that starts COPY.
+
+        Raises:
+            Stopped: a stop was asked for meanwhile; the connection is of no more use.
+            Fatal: the server refuses the command for good.
+            Disconnected: the connection is lost, or the server cannot do it now.
+        """
+        try:
+            self._pgconn.send_query(command)
+            while self._pgconn.flush():
+                self.wait(WAIT_SECONDS)
+            while self._pgconn.is_busy():
+                stop.check()
+                self.wait(WAIT_SECONDS)
+                self._pgconn.consume_input()
+            result = self._pgconn.get_result()
+        except psycopg.Error as error:
+            raise Disconnected(f"{doing}: {' '.join(str(error).split())}") from None
+        if result is None:
+            raise Disconnected(f"{doing}: the server gave no answer")
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise failure_of(doing, result)
+        if result.status in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
+            self._forget_results()
+        self._copy_ended = False
+        return result
+
+    def read(self, *, messages: int, size: int, timeout: float) -> list[bytes] | None:
+        """Return the COPY messages that are here, or wait up to `timeout` seconds for some.
+
+        Args:
+            messages: return at most so many.
+            size: return as soon as they have so many bytes together.
+            timeout: in seconds.
+
+        Returns:
+            The messages, none when none came in time; None when the server has ended the COPY.
+
+        Raises:
+            Fatal: the server ended the COPY with an error that no retry can mend.
+            Disconnected: the connection is lost.
+        """
+        if self._copy_ended:
+            return self._ended()
+        found: list[bytes] = []
+        get, left, waited = self._pgconn.get_copy_data, size, False
+        try:
+            while len(found) < messages and left > 0:
+                length, data = get(1)
+                if length > 0:
+                    found.append(bytes(data))
+                    left -= length
+                elif length < 0:
+                    self._copy_ended = True
+                    return found or self._ended()
+                elif found or waited:
+                    break
+                else:
+                    # Looked at also when nothing came: TLS may hold bytes that the socket no longer shows.
+                    self.wait(timeout)
+                    self._pgconn.consume_input()
+                    waited = True
+        except psycopg.Error as error:
+            raise Disconnected(f"source.dsn: {' '.join(str(error).split())}") from None
+        return found
+
+    def write(self, data: bytes) -> None:
+        """Send one COPY message, as soon as there is room for it.
+
+        Raises:
+            Disconnected: the connection is lost.
+        """
+        try:
+            self._pgconn.put_copy_data(data)
+            self._pgconn.flush()
+        except psycopg.Error as error:
+            raise Disconnected(f"source.dsn: {' '.join(str(error).split())}") from None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to read within so many seconds."""
+        return bool(self._poll.poll(seconds * 1000))
+
+    def _ended(self) -> None:
+        result = self._pgconn.get_result()
+        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+            raise failure_of("the server ended the stream", result)
+        self._forget_results()
+
+    def _forget_results(self) -> None:
+        """Take all that is left of the last command; only then the connection takes the next one."""
+        while self._pgconn.get_result() is not None:
+            pass
+
+    def close(self) -> None:
+        """End the session. Harmless when it is lost or closed."""
+        self._connection.close()

@@ -1,0 +1,382 @@
+"""Snapshot and stream of a real Postgres; Kafka is librdkafka's in-memory cluster."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Message
+from msgspec import structs
+from psycopg.conninfo import conninfo_to_dict
+
+from connectors.cdc import UNAVAILABLE, CdcConfig, Source, Stop
+from connectors.cdc.snapshot import rewritten
+from deploy.local.postgres import PostgresServer
+from schemas.changes import Change
+
+pytestmark = pytest.mark.integration
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+Configure = Callable[..., CdcConfig]
+Start = Callable[[CdcConfig], tuple[Source, Stop]]
+Changes = Callable[[CdcConfig, str], list[Change]]
+Rebuilt = Callable[[CdcConfig, str], list[Any]]
+Messages = Callable[[CdcConfig, str], list[Message]]
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+def table_rows(sql: Sql, table: str) -> list[Any]:
+    rows = [row for (row,) in sql(f"SELECT to_jsonb(t) FROM {table} t")]
+    return sorted((dict(sorted(row.items())) for row in rows), key=json.dumps)
+
+
+def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
+    """Return whether everything that is committed now has been acknowledged."""
+    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
+    return lambda: source.counters.confirmed_lsn >= lsn
+
+
+class Workload(threading.Thread):
+    """Random statements until it is told to stop: inserts, updates, deletes, changes of the key, rollbacks."""
+
+    def __init__(self, dsn: str, tables: list[str], seed: int) -> None:
+        super().__init__(name="workload")
+        self._dsn = dsn
+        self._tables = tables
+        self._random = random.Random(seed)
+        self._done = threading.Event()
+        self.transactions = 0
+
+    def run(self) -> None:
+        with psycopg.connect(self._dsn) as connection:
+            while not self._done.is_set():
+                for _ in range(self._random.randint(1, 5)):
+                    self._statement(connection)
+                if self._random.random() < 0.1:
+                    connection.rollback()
+                else:
+                    connection.commit()
+                self.transactions += 1
+
+    def _statement(self, connection: psycopg.Connection) -> None:
+        draw = self._random
+        table, key, other = draw.choice(self._tables), draw.randint(1, 60), draw.randint(1, 60)
+        text = draw.choice([None, "x", "y" * 50, "z\t\n\\é"])
+        statements = [
+            f"INSERT INTO {table} VALUES ({key}, %s, {other}) ON CONFLICT (id) DO UPDATE SET a = excluded.a",
+            f"UPDATE {table} SET a = %s, n = {other} WHERE id BETWEEN {key} AND {key + 5}",
+            f"DELETE FROM {table} WHERE id = {key} AND coalesce(%s, '') <> 'x'",
+            f"UPDATE {table} SET id = {other}, a = %s WHERE id = {key}"
+            f" AND NOT EXISTS (SELECT FROM {table} WHERE id = {other})",
+        ]
+        with connection.transaction() as savepoint:
+            connection.execute(draw.choice(statements).encode(), (text,))
+            if draw.random() < 0.1:
+                raise psycopg.Rollback(savepoint)
+
+    def finish(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def test_snapshot_and_stream_together_give_the_tables_under_a_random_workload(
+    dsn: str, sql: Sql, configure: Configure, start: Start, rebuilt: Rebuilt, eventually: Eventually
+) -> None:
+    tables = ["public.plain", "public.full_identity"]
+    for table in tables:
+        sql(f"CREATE TABLE {table} (id int PRIMARY KEY, a text, n int)")
+        sql(f"INSERT INTO {table} SELECT g, 'start', 0 FROM generate_series(1, 40) g")
+    sql("ALTER TABLE public.full_identity REPLICA IDENTITY FULL")
+    config = configure(*tables)
+    workload = Workload(dsn, tables, seed=7)
+    workload.start()
+    eventually(lambda: workload.transactions > 20)
+    source, _ = start(config)
+    eventually(lambda: source.counters.phase == "streaming")
+    seen = workload.transactions
+    eventually(lambda: workload.transactions > seen + 500)
+    workload.finish()
+    eventually(caught_up(sql, source))
+    for table in tables:
+        assert rebuilt(config, table) == table_rows(sql, table)
+    assert source.counters.deleted > 50
+    assert source.counters.snapshots == 1
+
+
+def test_a_change_is_newer_than_the_snapshot_even_when_it_began_before_the_slot(
+    dsn: str, sql: Sql, configure: Configure, start: Start, changes: Changes, eventually: Eventually
+) -> None:
+    """The WAL of `late` lies before the slot's consistent point, its commit after it."""
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    sql("INSERT INTO t VALUES (1, 'old')")
+
+    def blocks(connection: psycopg.Connection) -> Callable[[], bool]:
+        [(pid,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+        query = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'walsender' AND %s = ANY(pg_blocking_pids(pid))"
+        return lambda: bool(sql(query, pid))
+
+    with psycopg.connect(dsn) as first, psycopg.connect(dsn) as second, psycopg.connect(dsn) as late:
+        first.execute("SELECT pg_current_xact_id()")
+        source, _ = start(configure("public.t"))
+        eventually(blocks(first))
+        second.execute("SELECT pg_current_xact_id()")
+        first.commit()
+        eventually(blocks(second))
+        late.execute("UPDATE t SET a = 'new'")
+        second.commit()
+        eventually(lambda: source.counters.phase == "streaming")
+        late.commit()
+        eventually(caught_up(sql, source))
+    read, updated = changes(source.config, "public.t")
+    assert (read.op, read.after) == ("r", {"id": 1, "a": "old"})
+    assert (updated.op, updated.after) == ("u", {"id": 1, "a": "new"})
+    assert (read.source.lsn or 0) < (updated.source.lsn or 0)
+
+
+# A column for each type whose form is fixed, with values that are hard in some way.
+TYPES: dict[str, list[str]] = {
+    "int2": ["-32768", "32767"],
+    "int4": ["0", "-2147483648"],
+    "int8": ["9223372036854775807"],
+    "bool": ["true", "false"],
+    "float4": ["1.1", "1e-30", "NaN", "16777216"],
+    "float8": ["0.1", "1e300", "-Infinity", "100"],
+    "numeric": ["1.10", "NaN", "123456789012345678901234567890.123456789", "-0.0"],
+    "numeric(10,2)": ["1.5"],
+    "text": ["", "é\t\n\\ \"x\" 'y'", "\\N", "NULL"],
+    "varchar(5)": ["abc"],
+    "char(5)": ["ab"],
+    "name": ["n"],
+    '"char"': ["c"],
+    "uuid": ["A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"],
+    "json": ['{"a": 1,  "b": [1, null]}'],
+    "jsonb": ['{"b":1,"a":"\\u00e9"}'],
+    "date": ["2024-02-29", "0044-03-15 BC", "12000-01-01", "infinity", "-infinity"],
+    "timestamp": ["2024-02-29 12:34:56.123456", "1500-01-01", "0044-03-15 01:02:03 BC", "infinity"],
+    "timestamp(0)": ["2024-02-29 12:34:56"],
+    "timestamp(3)": ["2024-02-29 12:34:56.123"],
+    "timestamptz": ["2024-02-29 12:34:56.123456+02", "0044-03-15 01:02:03+00 BC", "12000-01-01 00:00+00", "-infinity"],
+    "timestamptz(3)": ["2024-02-29 12:34:56.12+02"],
+    "time": ["12:34:56.123456", "24:00:00"],
+    "time(3)": ["12:34:56.123"],
+    "bytea": ["\\x", "\\xdeadbeef00"],
+    "oid": ["4000000000"],
+    "int4[]": ["{1,NULL,3}", "{{1,2},{3,4}}", "[0:1]={1,2}", "{}"],
+    "text[]": ['{"a,b",NULL,"NULL","q\\"\\\\","",é}'],
+    "bytea[]": ['{"\\\\x00ff",NULL}'],
+    "jsonb[]": ['{"{\\"a\\": 1}"}'],
+    "timestamptz[]": ['{"2024-02-29 12:34:56.5+02",infinity}'],
+    "date[]": ["{2024-02-29,infinity}"],
+    "numeric[]": ["{1.10,NaN}"],
+    "bool[]": ["{t,f,NULL}"],
+    "uuid[]": ["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"],
+    "inet": ["10.0.0.1/8"],
+    "interval": ["1 year 2 mons -3 days 04:05:06.7"],
+    "timetz": ["12:34:56.789+02"],
+    "point": ["(1,2.5)"],
+    "int4range": ["[1,5)"],
+    "bit(3)": ["101"],
+    "tsvector": ["'a' 'b':1A"],
+}
+
+
+def test_every_type_has_the_same_value_in_the_snapshot_and_in_the_stream(
+    dsn: str, sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    columns = ", ".join(f"c{number} {name}" for number, name in enumerate(TYPES))
+    sql(f"CREATE TABLE t (id int PRIMARY KEY, {columns})")
+    longest = max(map(len, TYPES.values()))
+    rows = [[values[row] if row < len(values) else None for values in TYPES.values()] for row in range(longest)]
+    places = ", ".join("%s" for _ in TYPES)
+    # What the database prints by itself must not matter.
+    name = conninfo_to_dict(dsn)["dbname"]
+    for setting in ("TimeZone = 'Asia/Kolkata'", "DateStyle = 'German'", "bytea_output = 'escape'"):
+        sql(f"ALTER DATABASE {name} SET {setting}")
+    sql(f"ALTER DATABASE {name} SET extra_float_digits = -3")
+    with psycopg.connect(dsn, options="-c DateStyle=ISO") as connection:
+        for number, row in enumerate(rows):
+            connection.execute(f"INSERT INTO t VALUES ({number}, {places})".encode(), row)
+    config = configure("public.t")
+    source, _ = streaming(config)
+    names = ", ".join(f"c{number}" for number in range(len(TYPES)))
+    sql(f"INSERT INTO t SELECT id + 100, {names} FROM t")
+    eventually(caught_up(sql, source))
+    read = {change.after["id"]: change.after for change in changes(config, "public.t") if change.after}
+    for number in range(longest):
+        before, after = read[number], read[number + 100]
+        assert {**before, "id": None} == {**after, "id": None}
+    assert read[0]["c5"] == 0.1
+    assert read[0]["c20"] == "2024-02-29T10:34:56.123456Z"
+    assert read[0]["c24"] == ""
+
+
+def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_value(
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    for table in ("plain", "full_identity"):
+        sql(f"CREATE TABLE {table} (id int PRIMARY KEY, a text, large text, list int[])")
+        sql(f"ALTER TABLE {table} ALTER large SET STORAGE EXTERNAL, ALTER list SET STORAGE EXTERNAL")
+    sql("ALTER TABLE full_identity REPLICA IDENTITY FULL")
+    config = configure("public.plain", "public.full_identity")
+    source, _ = streaming(config)
+    for table in ("plain", "full_identity"):
+        sql(f"INSERT INTO {table} SELECT 1, 'a', repeat('x', 9000), array_agg(g) FROM generate_series(1, 3000) g")
+        sql(f"UPDATE {table} SET a = 'b'")
+        sql(f"UPDATE {table} SET id = 2")
+    eventually(caught_up(sql, source))
+    large, numbers = "x" * 9000, list(range(1, 3001))
+    created, updated, deleted, moved = changes(config, "public.plain")
+    assert created.after == {"id": 1, "a": "a", "large": large, "list": numbers}
+    missing = {"large": UNAVAILABLE, "list": list(UNAVAILABLE.encode())}
+    assert updated.after == {"id": 1, "a": "b", **missing}
+    assert sorted((deleted.op, moved.op)) == ["c", "d"]
+    assert {"id": 2, "a": "b", **missing} in (deleted.after, moved.after)
+    whole = {"large": large, "list": numbers}
+    _, updated, *halves = changes(config, "public.full_identity")
+    assert updated.before == {"id": 1, "a": "a", **whole}
+    assert updated.after == {"id": 1, "a": "b", **whole}
+    assert {"id": 2, "a": "b", **whole} in [half.after for half in halves]
+
+
+def test_names_may_be_quoted_and_upper_case(
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, messages: Messages, eventually: Eventually
+) -> None:
+    sql('CREATE SCHEMA "My Schema"')
+    sql('CREATE TABLE "My Schema"."Größe ""%s"" \\" ("Id" int, "K 2" text, "100%" text, PRIMARY KEY ("K 2", "Id"))')
+    sql('INSERT INTO "My Schema"."Größe ""%s"" \\" VALUES (1, \'k\', \'v\')')
+    table = 'My Schema.Größe "%s" \\'
+    config = configure(table, publication="Pub \"licat'ion")
+    source, _ = streaming(config)
+    sql('UPDATE "My Schema"."Größe ""%s"" \\" SET "100%" = \'w\'')
+    eventually(caught_up(sql, source))
+    read, updated = changes(config, table)
+    assert (read.source.schema, read.source.table) == ("My Schema", 'Größe "%s" \\')
+    assert (read.after, updated.after) == ({"Id": 1, "K 2": "k", "100%": "v"}, {"Id": 1, "K 2": "k", "100%": "w"})
+    assert {message.key() for message in messages(config, table)} == {b'{"K 2":"k","Id":1}'}
+
+
+def test_partitions_and_children_are_told_apart(
+    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE parted (id int, a text, PRIMARY KEY (id)) PARTITION BY RANGE (id)")
+    sql("CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+    sql("CREATE TABLE parted_high PARTITION OF parted FOR VALUES FROM (10) TO (20)")
+    sql("CREATE TABLE parent (id int PRIMARY KEY, a text)")
+    sql("CREATE TABLE child () INHERITS (parent)")
+    sql("INSERT INTO parted VALUES (1, 'x'), (11, 'y')")
+    sql("INSERT INTO parent VALUES (1, 'mine')")
+    sql("INSERT INTO child VALUES (2, 'not mine')")
+    config = configure("public.parted", "public.parent")
+    source, _ = streaming(config)
+    sql("INSERT INTO child VALUES (3, 'not mine')")
+    sql("UPDATE parted SET id = 12 WHERE id = 1")
+    sql("INSERT INTO parted VALUES (2, 'z')")
+    sql("UPDATE parent SET a = 'still mine'")
+    eventually(caught_up(sql, source))
+    assert rebuilt(config, "public.parted") == table_rows(sql, "parted")
+    assert rebuilt(config, "public.parent") == [{"id": 1, "a": "still mine"}]
+
+
+def test_columns_that_come_and_go_are_followed(
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text, twice int GENERATED ALWAYS AS (id * 2) STORED)")
+    sql("INSERT INTO t VALUES (0, 'x')")
+    config = configure("public.t")
+    source, _ = streaming(config)
+    sql("INSERT INTO t VALUES (1, 'x')")
+    sql("ALTER TABLE t ADD b numeric DEFAULT 1.50, DROP a")
+    sql("INSERT INTO t (id) VALUES (2)")
+    sql("ALTER TABLE t RENAME id TO key")
+    sql("INSERT INTO t (key, b) VALUES (3, 4)")
+    eventually(caught_up(sql, source))
+    rows = [change.after for change in changes(config, "public.t")]
+    assert rows == [{"id": 0, "a": "x"}, {"id": 1, "a": "x"}, {"id": 2, "b": "1.50"}, {"key": 3, "b": "4"}]
+
+
+def test_a_table_added_later_is_added_to_the_publication_and_streamed(
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sql("CREATE TABLE added (id int PRIMARY KEY)")
+    config = configure("public.t", "public.added")
+    first = structs.replace(config, topics={"public.t": config.topics["public.t"]})
+    _, stop = streaming(first)
+    stop.request()
+    eventually(lambda: sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", config.slot) == [])
+    sql("INSERT INTO added VALUES (1)")
+    source, _ = streaming(config)
+    sql("INSERT INTO added VALUES (2)")
+    sql("INSERT INTO t VALUES (2)")
+    eventually(caught_up(sql, source))
+    assert [change.after for change in changes(config, "public.added")] == [{"id": 2}]
+    published = sql("SELECT tablename::text FROM pg_publication_tables ORDER BY 1")
+    assert published == [("added",), ("t",)]
+
+
+def test_idle_tables_release_the_wal_of_other_databases(
+    postgres: PostgresServer, sql: Sql, configure: Configure, streaming: Start, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    config = configure("public.t")
+    source, _ = streaming(config)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as other:
+        other.execute("CREATE TABLE IF NOT EXISTS busy (a text)")
+        other.execute("INSERT INTO busy SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+    eventually(caught_up(sql, source))
+    [(confirmed,)] = sql(
+        "SELECT pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::int8 FROM pg_replication_slots WHERE slot_name = %s",
+        config.slot,
+    )
+    assert confirmed >= source.counters.confirmed_lsn > 0
+    eventually(lambda: source.counters.messages_skipped > 0)
+
+
+def test_a_second_source_waits_until_the_first_one_ends(
+    sql: Sql, configure: Configure, streaming: Start, start: Start, changes: Changes, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    config = configure("public.t")
+    _, stop = streaming(config)
+    second, _ = start(config)
+    eventually(lambda: second.counters.disconnects > 0)
+    assert second.counters.phase != "streaming"
+    stop.request()
+    eventually(lambda: second.counters.phase == "streaming")
+    sql("INSERT INTO t VALUES (1)")
+    eventually(caught_up(sql, second))
+    assert [change.after for change in changes(config, "public.t")] == [{"id": 1}]
+    assert second.counters.snapshots == 0
+
+
+def test_a_stop_while_the_slot_waits_for_an_open_transaction_leaves_no_slot(
+    dsn: str, sql: Sql, configure: Configure, start: Start, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    with psycopg.connect(dsn) as open_transaction:
+        open_transaction.execute("SELECT pg_current_xact_id()")
+        source, stop = start(configure("public.t"))
+        eventually(lambda: bool(sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", source.config.slot)))
+        asked = time.monotonic()
+        stop.request()
+        eventually(lambda: source.counters.phase == "stopped")
+        assert time.monotonic() - asked < 5
+    eventually(lambda: sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", source.config.slot) == [])
+
+
+def test_a_table_that_was_rewritten_since_the_snapshot_is_noticed(dsn: str, sql: Sql) -> None:
+    sql("CREATE TABLE same (id int)")
+    sql("CREATE TABLE rewritten (id int)")
+    sql("CREATE TABLE parted (id int) PARTITION BY RANGE (id)")
+    sql("CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+    oids = [oid for (oid,) in sql("SELECT unnest(ARRAY['same', 'rewritten', 'parted']::regclass[])::oid::int8")]
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert rewritten(connection, oids) == []
+        sql("ALTER TABLE rewritten ALTER id TYPE int8")
+        sql("TRUNCATE part")
+        assert sorted(rewritten(connection, oids)) == ["part", "rewritten"]

@@ -1,0 +1,208 @@
+"""What the source refuses, in which words, and that the words mend it."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from connectors.cdc import CdcConfig, Finding, Source, Stop, check
+from connectors.cdc.errors import (
+    Fatal,
+    KafkaRefused,
+    Misconfigured,
+    PublicationMissing,
+    SlotAhead,
+    SlotLost,
+    SlotMissing,
+    SlotUnknown,
+)
+from connectors.kafka.connection import Connection
+from deploy.local.postgres import PostgresServer
+
+pytestmark = pytest.mark.integration
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+Configure = Callable[..., CdcConfig]
+Start = Callable[[CdcConfig], tuple[Source, Stop]]
+Rebuilt = Callable[[CdcConfig, str], list[Any]]
+Eventually = Callable[[Callable[[], bool]], None]
+
+PASSWORD = "never-printed-7f3a"
+
+
+@pytest.fixture
+def stranger(dsn: str, sql: Sql) -> Iterator[str]:
+    """A role that may log in, and nothing else; yields its connection string."""
+    sql(f"CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}'")
+    host_and_database = dsn.partition("@")[2]
+    yield f"postgresql://stranger:{PASSWORD}@{host_and_database}"
+    sql("REASSIGN OWNED BY stranger TO postgres")
+    sql("DROP OWNED BY stranger")
+    sql("DROP ROLE stranger")
+
+
+def levels(found: list[Finding]) -> set[str]:
+    return {finding.level for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("postgres:", f"postgres:{PASSWORD}", r"password authentication failed.*check user and password"),
+        ("postgresql://postgres", "postgresql://nobody_here", r"authentication failed.*check user and password"),
+        ("/cdc", "/no_such_", r'database "no_such_\d+" does not exist'),
+    ],
+)
+def test_who_cannot_log_in_is_told_why_and_no_password_is_printed(
+    dsn: str, configure: Configure, old: str, new: str, reason: str
+) -> None:
+    config = configure("public.t", dsn=dsn.replace(old, new, 1))
+    with pytest.raises(Misconfigured, match=reason) as refused:
+        Source(config, Connection(bootstrap="127.0.0.1:1")).run(Stop())
+    assert "\n" not in str(refused.value)
+    assert refused.value.__cause__ is None
+    [finding] = check(config)
+    assert str(refused.value) in str(finding)
+    for secret in (PASSWORD, *re.findall(r"://\w+:([^@]+)@", dsn)):
+        assert secret not in str(finding)
+
+
+def test_a_plain_role_is_told_every_right_it_lacks_and_the_remedies_mend_it(
+    dsn: str, sql: Sql, stranger: str, configure: Configure, streaming: Start, rebuilt: Rebuilt
+) -> None:
+    sql("CREATE SCHEMA private")
+    sql("CREATE TABLE private.t (id int PRIMARY KEY)")
+    sql("INSERT INTO private.t VALUES (1)")
+    config = configure("private.t", dsn=stranger)
+    found = check(config)
+    assert [finding.option for finding in found] == ["source.dsn", "source.tables", "source.publication"]
+    with pytest.raises(Misconfigured, match=r"(?s)REPLICATION.*private\.t may not be read.*only the owner") as refused:
+        Source(config, Connection(bootstrap="127.0.0.1:1")).run(Stop())
+    assert PASSWORD not in str(refused.value)
+    for finding in found:
+        for statement in finding.remedy.replace("TO ...", "TO stranger").partition(" as ")[0].split(";"):
+            sql(statement)
+    assert check(config) == []
+    streaming(config)
+    assert rebuilt(config, "private.t") == [{"id": 1}]
+
+
+def test_check_creates_nothing(sql: Sql, configure: Configure) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    assert check(configure("public.t")) == []
+    assert sql("SELECT 1 FROM pg_publication") == []
+    assert sql("SELECT 1 FROM pg_replication_slots WHERE database = current_database()") == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("SELECT 1", r"source\.tables: there is no table public\.t; take it out, or create it"),
+        ("CREATE VIEW t AS SELECT 1 AS id", r"public\.t is no table"),
+        ("CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", r'ALTER TABLE "public"\."t" SET LOGGED'),
+        ("CREATE TABLE t (id int)", r'no primary key.*ALTER TABLE "public"\."t" ADD PRIMARY KEY'),
+    ],
+)
+def test_a_table_that_cannot_be_captured_is_named(sql: Sql, configure: Configure, statement: str, reason: str) -> None:
+    sql(statement)
+    config = configure("public.t")
+    with pytest.raises(Misconfigured, match=reason):
+        Source(config, Connection(bootstrap="127.0.0.1:1")).run(Stop())
+
+
+def test_a_table_without_a_key_goes_to_a_topic_that_is_not_compacted(
+    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt
+) -> None:
+    sql("CREATE TABLE t (id int)")
+    sql("INSERT INTO t VALUES (1)")
+    config = configure("public.t")
+    topics = {name: structs.replace(topic, cleanup="delete") for name, topic in config.topics.items()}
+    config = structs.replace(config, topics=topics)
+    assert levels(check(config)) == {"warning"}
+    streaming(config)
+    assert rebuilt(config, "public.t") == [{"id": 1}]
+
+
+def test_a_server_without_logical_wal_is_told_apart(
+    tmp_path_factory: pytest.TempPathFactory, configure: Configure
+) -> None:
+    server = PostgresServer(tmp_path_factory.mktemp("replica"), settings={"wal_level": "replica"})
+    server.start()
+    try:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("CREATE TABLE t (id int PRIMARY KEY)")
+        [finding] = check(configure("public.t", dsn=server.dsn()))
+        assert "wal_level is replica; ALTER SYSTEM SET wal_level = logical" in str(finding)
+    finally:
+        server.stop()
+
+
+def lose_wal(sql: Sql, slot: str) -> None:
+    sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+    sql("SELECT pg_reload_conf()")
+    for _ in range(4):
+        sql("SELECT pg_logical_emit_message(false, 'fill', '')")
+        sql("SELECT pg_switch_wal()")
+    sql("CHECKPOINT")
+    sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
+    sql("SELECT pg_reload_conf()")
+
+
+def advance(sql: Sql, slot: str) -> None:
+    sql("INSERT INTO t VALUES (100)")
+    sql("SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", slot)
+
+
+DAMAGES: dict[type[Fatal], Callable[[Sql, str], object]] = {
+    SlotMissing: lambda sql, slot: sql("SELECT pg_drop_replication_slot(%s)", slot),
+    SlotLost: lose_wal,
+    SlotAhead: advance,
+    PublicationMissing: lambda sql, slot: sql("DROP PUBLICATION travelos"),
+}
+
+
+@pytest.mark.parametrize("error", DAMAGES)
+def test_a_lost_position_is_never_passed_over_and_a_snapshot_mends_it_when_allowed(
+    sql: Sql,
+    kafka: Connection,
+    configure: Configure,
+    streaming: Start,
+    rebuilt: Rebuilt,
+    eventually: Eventually,
+    error: type[Fatal],
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sql("INSERT INTO t VALUES (1)")
+    config = configure("public.t")
+    source, stop = streaming(config)
+    stop.request()
+    eventually(lambda: source.counters.phase == "stopped")
+    eventually(lambda: sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", config.slot) == [])
+    DAMAGES[error](sql, config.slot)
+    sql("INSERT INTO t VALUES (2)")
+    with pytest.raises(error, match=r'source\.snapshot = "when_needed"'):
+        Source(config, kafka).run(Stop())
+    again, _ = streaming(structs.replace(config, snapshot="when_needed"))
+    assert again.counters.snapshots == 1
+    rows = sorted(row["id"] for row in rebuilt(config, "public.t"))
+    assert rows == [number for (number,) in sql("SELECT id FROM t ORDER BY id")]
+
+
+def test_a_slot_of_somebody_else_is_left_alone(sql: Sql, kafka: Connection, configure: Configure) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    config = configure("public.t")
+    sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", config.slot)
+    with pytest.raises(SlotUnknown, match=r"choose another source\.slot, or SELECT pg_drop_replication_slot"):
+        Source(config, kafka).run(Stop())
+    assert len(sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", config.slot)) == 1
+
+
+def test_a_row_that_kafka_will_never_take_names_its_topic(sql: Sql, kafka: Connection, configure: Configure) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    sql("INSERT INTO t VALUES (1, repeat('x', 13 * 1024 * 1024))")
+    config = configure("public.t")
+    with pytest.raises(KafkaRefused, match=r"too large for topic t\d+\.cdc\.travel\.public\.t; raise"):
+        Source(config, kafka).run(Stop())

@@ -1,0 +1,187 @@
+import re
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from connectors.cdc.catalog import ServerInfo, TableInfo
+from connectors.cdc.config import CdcConfig
+from connectors.cdc.errors import Misconfigured
+from connectors.cdc.preflight import Finding, Found, check, findings, require
+from connectors.cdc.publication import Publication
+from connectors.cdc.slot import SlotState
+from connectors.cdc.tables import Column, Indexes
+from deploy.local.process import free_port
+from schemas.topics import Catalogue
+
+CATALOGUE = Catalogue(tables=["public.users"])
+SERVER = ServerInfo(
+    version=130_000,
+    system_id="1",
+    database="travel",
+    role="cdc",
+    wal_level="logical",
+    in_recovery=False,
+    may_replicate=True,
+    may_create=True,
+    encoding="UTF8",
+    slots_used=0,
+    slots_allowed=10,
+    sender_timeout_ms=60_000,
+    current_lsn=1,
+)
+TABLE = TableInfo(
+    oid=1,
+    schema="public",
+    name="users",
+    kind="r",
+    persistence="p",
+    identity="d",
+    owned=True,
+    readable=True,
+    row_security=False,
+    owner="boss",
+    estimated_rows=0,
+    columns=(Column("id", 25, -1), Column("n", 25, -1)),
+    indexes=Indexes(columns=("id", "n"), primary_key=("id",)),
+)
+CONFIG = CdcConfig(dsn="", topics=CATALOGUE.changes, offsets=CATALOGUE.cdc_offsets, name="cdc.travel")
+NO_KEY = Indexes(columns=("id", "n"))
+
+
+def table(**changes: Any) -> TableInfo:
+    return structs.replace(TABLE, **changes)
+
+
+def looked(
+    *tables: TableInfo,
+    publication: Publication | None = None,
+    slot: SlotState | None = None,
+    config: CdcConfig = CONFIG,
+    **server: Any,
+) -> list[Finding]:
+    return findings(config, Found(SERVER._replace(**server), list(tables or [TABLE]), publication, slot))
+
+
+def keyless_config() -> CdcConfig:
+    topics = {name: structs.replace(topic, cleanup="delete") for name, topic in CONFIG.topics.items()}
+    return structs.replace(CONFIG, topics=topics)
+
+
+def test_a_server_that_is_ready_has_no_findings() -> None:
+    assert looked() == []
+    published = Publication(tables=frozenset({("public", "users")}))
+    assert looked(publication=published, slot=SlotState(database="travel", restart_lsn=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "text"),
+    [
+        (looked(version=120_000), "error", r"source\.dsn: PostgreSQL is older than 13"),
+        (looked(wal_level="replica"), "error", r"wal_level is replica; ALTER SYSTEM SET wal_level = logical"),
+        (looked(may_replicate=False), "error", r'role cdc has no REPLICATION; ALTER ROLE "cdc" REPLICATION'),
+        (looked(in_recovery=True), "error", r"is a standby; name the primary"),
+        (looked(slots_used=10), "error", r"source\.slot: all 10 replication slots.*max_replication_slots = 11"),
+        (looked(encoding="SQL_ASCII"), "warning", r"SQL_ASCII"),
+        (looked(may_create=False), "error", r'may not create it; GRANT CREATE ON DATABASE "travel" TO "cdc"'),
+        (looked(table(kind="v")), "error", r"public\.users is no table"),
+        (looked(table(persistence="u")), "error", r'unlogged.*ALTER TABLE "public"\."users" SET LOGGED'),
+        (looked(table(readable=False)), "error", r'may not be read; GRANT USAGE ON SCHEMA "public".*GRANT SELECT'),
+        (looked(table(row_security=True)), "error", r"row security hides rows.*BYPASSRLS"),
+        (
+            looked(table(owned=False)),
+            "error",
+            r'only the owner of public\.users.*CREATE PUBLICATION "travelos" FOR TABLE ONLY "public"\."users".*boss',
+        ),
+        (
+            looked(publication=Publication(owned=False, owner="boss")),
+            "error",
+            r'lacks tables and belongs to boss; ALTER PUBLICATION "travelos" ADD TABLE ONLY "public"\."users" as boss',
+        ),
+        (
+            looked(publication=Publication(complete=False, tables=frozenset({("public", "users")}))),
+            "error",
+            r"leaves out inserts, updates or deletes; ALTER PUBLICATION \"travelos\" SET \(publish",
+        ),
+        (
+            looked(publication=Publication(tables=frozenset({("public", "users"), ("public", "x")}))),
+            "warning",
+            r"also publishes public\.x",
+        ),
+        (
+            looked(table(kind="p"), publication=Publication(via_root=False, tables=frozenset({("public", "users")}))),
+            "error",
+            r"SET \(publish_via_partition_root = true\)",
+        ),
+        (looked(slot=SlotState(database="other")), "error", r"slot of plugin pgoutput for database other"),
+        (looked(slot=SlotState(database="travel", plugin="wal2json")), "error", r"slot of plugin wal2json"),
+        (looked(slot=SlotState(database="travel", wal_status="unreserved")), "warning", r"about to be lost"),
+        (
+            looked(table(indexes=Indexes(columns=("n",), primary_key=("id",)))),
+            "error",
+            r"holds a generated column",
+        ),
+    ],
+)
+def test_each_thing_that_is_wrong_is_one_line_that_says_what_mends_it(
+    found: list[Finding], level: str, text: str
+) -> None:
+    [finding] = found
+    assert finding.level == level
+    assert "\n" not in str(finding)
+    assert re.search(text, str(finding))
+
+
+def test_a_missing_table_is_named() -> None:
+    [finding] = findings(CONFIG, Found(SERVER, [], None, None))
+    assert str(finding).startswith("source.tables: there is no table public.users")
+
+
+def test_no_table_at_all_is_an_error() -> None:
+    config = structs.replace(CONFIG, topics={})
+    [finding] = findings(config, Found(SERVER, [], None, None))
+    assert finding.problem == "names no table"
+
+
+def test_a_table_without_a_key_is_a_warning_where_the_topic_takes_it() -> None:
+    key, identity = looked(table(indexes=NO_KEY), config=keyless_config())
+    assert (key.level, identity.level) == ("warning", "warning")
+    assert "has no primary key: its rows get no key" in key.problem
+    assert "refuses every UPDATE and DELETE" in identity.problem
+    assert identity.remedy == 'ALTER TABLE "public"."users" REPLICA IDENTITY FULL'
+
+
+def test_a_table_without_a_key_is_an_error_where_the_topic_is_compacted() -> None:
+    [finding] = looked(table(indexes=NO_KEY, identity="f"))
+    assert finding.level == "error"
+    assert "which a compacted topic refuses" in finding.problem
+
+
+def test_two_tables_that_share_a_topic_are_an_error() -> None:
+    topic = CONFIG.topics["public.users"]
+    config = structs.replace(CONFIG, topics={"public.users": topic, "public.other": topic})
+    [finding] = findings(config, Found(SERVER, [TABLE, table(name="other")], None, None))
+    assert finding.problem == "public.other and public.users share topic cdc.travel.public.users"
+
+
+def test_all_errors_are_reported_together_and_warnings_stop_nothing() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        require(looked(wal_level="minimal", may_replicate=False, encoding="SQL_ASCII"))
+    assert len(str(refused.value).splitlines()) == 2
+    require(looked(encoding="SQL_ASCII"))
+
+
+def test_a_server_that_does_not_answer_is_a_finding() -> None:
+    config = structs.replace(CONFIG, dsn=f"postgresql://u:secret@127.0.0.1:{free_port()}/d")
+    [finding] = check(config)
+    assert (finding.level, finding.option) == ("error", "source.dsn")
+    assert "secret" not in str(finding)
+
+
+@pytest.mark.parametrize("dsn", ["garbage", "postgresql://u:se cret@h", "nonsense=secret"])
+def test_a_dsn_that_cannot_be_read_is_never_quoted(dsn: str) -> None:
+    [finding] = check(structs.replace(CONFIG, dsn=dsn))
+    assert finding.option == "source.dsn"
+    assert "no connection string" in finding.problem
+    assert "cret" not in str(finding)
+    assert "secret" not in repr(structs.replace(CONFIG, dsn=dsn))
