@@ -6,7 +6,6 @@ from pathlib import Path
 from streams.settings import Options
 from streams.supervisor import RoleProcess
 
-# In the order they are stopped: what feeds before what is fed.
 ROLES: dict[str, tuple[str, ...]] = {
     "cdc": ("cdc", "run"),
     "ingest": ("worker", "ingest"),

@@ -1,13 +1,19 @@
 """How far a consumer group is behind."""
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.connection import Connection
 
 TIMEOUT_SECONDS = 10.0
+_PASSING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class Progress(NamedTuple):
@@ -41,7 +47,7 @@ class LagMeter:
         asked = [home for topic in names for home in self._partitions(topic)]
         done: dict[str, int] = dict.fromkeys(names, 0)
         end: dict[str, int] = dict.fromkeys(names, 0)
-        for home in self._consumer.committed(asked, timeout=TIMEOUT_SECONDS):
+        for home in self._committed(asked):
             if home.error is not None:
                 raise KafkaException(home.error)
             low, high = self._consumer.get_watermark_offsets(home, timeout=TIMEOUT_SECONDS)
@@ -52,6 +58,16 @@ class LagMeter:
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
+
+    def _committed(self, homes: list[TopicPartition]) -> list[TopicPartition]:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                return self._consumer.committed(homes, timeout=TIMEOUT_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)  # the brokers are choosing a coordinator for the group; nothing tells when it is done
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         if topic not in self._homes:

@@ -1,0 +1,159 @@
+"""A pipeline for each test: its own topics, groups, databases and folder on servers that all tests share."""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.kafka.admin import TopicAdmin
+from connectors.kafka.lag import LagMeter
+from connectors.kafka.reading import StoredRecord, read_topics
+from connectors.producers import EventProducer
+from connectors.sinks.embedded import EmbeddedReaders
+from deploy.local.kafka import KafkaServer
+from deploy.local.postgres import PostgresServer
+from schemas.clock import HybridClock
+from schemas.events import Event
+from schemas.writes import STORES
+from streams.app import Role, group_of
+from streams.demo.ledger import Ledger
+from streams.demo.run import readers_of
+from streams.demo.verdict import Verdict, judge
+from streams.settings import Options, all_options, load
+from streams.supervisor import RoleProcess
+
+PATIENCE_SECONDS = 90.0
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.delete()
+
+
+class Pipeline:
+    """The roles of one test, and what went in."""
+
+    def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
+        self.options = options
+        self.catalogue = options.catalogue()
+        self.ledger = Ledger()
+        self.clock = HybridClock()
+        self._environment = environment
+        self._roles: list[RoleProcess] = []
+
+    def start(self, role: Role | str, name: str | None = None) -> RoleProcess:
+        """Start one more process of a role."""
+        arguments = ("cdc", "run") if role == "cdc" else ("worker", role)
+        process = RoleProcess(
+            name or f"{role}-{len(self._roles)}",
+            arguments,
+            folder=self.options.data_dir / "run",
+            env=self._environment,
+        )
+        process.start()
+        self._roles.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Stop all processes of all roles."""
+        for role in self._roles:
+            role.stop()
+        self._roles.clear()
+
+    def producer(self) -> EventProducer:
+        """Return a producer whose acknowledgements are remembered."""
+        return EventProducer(
+            self.options.kafka.connection(),
+            self.catalogue,
+            source="/tests",
+            clock=self.clock,
+            on_delivery=self.ledger.note,
+        )
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Publish events and wait for the brokers."""
+        with self.producer() as producer:
+            for event in events:
+                producer.publish(event)
+
+    def readers(self) -> EmbeddedReaders:
+        """Return the readers of the stores."""
+        return readers_of(self.options)
+
+    def letters(self) -> list[StoredRecord]:
+        """Return the dead letters."""
+        return read_topics(self.options.kafka.connection(), [self.catalogue.dead_letters.name])
+
+    def lag(self, role: Role) -> int:
+        """Return how many records a role has not finished."""
+        meter = LagMeter(self.options.kafka.connection(), group_of(role, self.options))
+        try:
+            return sum(one.lag for one in meter.progress(self._topics(role)).values())
+        finally:
+            meter.close()
+
+    def settle(self) -> None:
+        """Wait until everything that went in has been processed to its end."""
+        self.wait_for(lambda: self.lag("ingest") == 0 and self.lag("deliver") == 0, "everything is processed")
+
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait for a condition; fails with the ends of the logs when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"== {role.name}\n{role.last_lines()}" for role in self._roles)
+                pytest.fail(f"not within {seconds:.0f} s: {what}\n{logs}")
+            time.sleep(0.1)
+
+    def verdict(self) -> Verdict:
+        """Stop everything and compare the stores with what went in."""
+        self.stop()
+        return judge(self.options, self.ledger.records(), [])
+
+    def _topics(self, role: Role) -> list[str]:
+        catalogue = self.catalogue
+        if role == "deliver":
+            return [catalogue.writes(store, lane).name for store in STORES for lane in ("normal", "urgent")]
+        sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, *catalogue.changes.values())
+        inner = (catalogue.waiting_events, catalogue.reference_places, catalogue.resumed_events)
+        return [topic.name for topic in (*sources, *inner)]
+
+
+@pytest.fixture
+def pipeline(
+    kafka: KafkaServer, postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Pipeline]:
+    name = f"t{zlib.crc32(request.node.nodeid.encode()):08x}"
+    postgres.create_database(name)
+    overrides: dict[str, Any] = {
+        "data_dir": str(tmp_path / "data"),
+        "kafka.bootstrap": kafka.bootstrap,
+        "kafka.topic_prefix": f"{name}.",
+        "source.dsn": postgres.dsn(name),
+        "source.slot": name,
+        "source.publication": name,
+        "stores.relational.url": postgres.dsn(name),
+        "enrich.place_wait_seconds": 5,
+        **getattr(request, "param", {}),
+    }
+    options = load(environ={}, overrides=overrides).options
+    variables = {option.name: option.variable for option in all_options()}
+    environment = {variables[key]: str(value) for key, value in overrides.items()}
+    TopicAdmin(options.kafka.connection()).apply(TopicAdmin(options.kafka.connection()).plan(options.catalogue()))
+    made = Pipeline(options, environment)
+    yield made
+    made.stop()
