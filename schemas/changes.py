@@ -4,16 +4,32 @@ The format is that of Debezium 3.4's Postgres connector with the JSON converter.
 (`schemas.enable=false`) and wrapped in `{"schema": ..., "payload": ...}`.
 """
 
+from base64 import b64encode
 from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from schemas.fields import Latitude, Longitude
 from schemas.reasons import shortened
 
 Op = Literal["c", "u", "d", "r", "t", "m"]  # create, update, delete, read (snapshot), truncate, logical message
 Row = dict[str, Any]
 R = TypeVar("R", bound=Struct)
+
+UNAVAILABLE = "__debezium_unavailable_value"  # stands for an unchanged TOAST value that the WAL left out
+_UNAVAILABLE_BYTES = b64encode(UNAVAILABLE.encode()).decode()
+# As columns of text and bytes, of arrays of text, bytes, integers and UUIDs (Java's UUID.nameUUIDFromBytes of the
+# constant), and of hstore show it. Source: Debezium's PostgresValueConverter.
+_UNAVAILABLE: tuple[Any, ...] = (
+    UNAVAILABLE,
+    _UNAVAILABLE_BYTES,
+    [UNAVAILABLE],
+    [_UNAVAILABLE_BYTES],
+    list(UNAVAILABLE.encode()),
+    ["b68a35a7-17ad-35b3-af2a-ae46edb4545a"],
+    {UNAVAILABLE: UNAVAILABLE},
+)
 
 
 class ChangeSource(Struct, kw_only=True, frozen=True, omit_defaults=False):
@@ -66,8 +82,8 @@ class RestaurantRow(Struct, kw_only=True, frozen=True):
     street: str | None = None
     building: str | None = None
     zipcode: str | None = None
-    lat: float | None = None
-    lon: float | None = None
+    lat: Latitude | None = None
+    lon: Longitude | None = None
     grades: str | None = None  # jsonb: [{"date": "2014-03-03", "grade": "A", "score": 2}, ...], latest first
 
 
@@ -84,8 +100,8 @@ class PlaceRow(Struct, kw_only=True, frozen=True):
     price_range: str | None = None
     cuisine: str | None = None
     description: str | None = None
-    lat: float | None = None
-    lon: float | None = None
+    lat: Latitude | None = None
+    lon: Longitude | None = None
 
 
 class UserRow(Struct, kw_only=True, frozen=True):
@@ -139,3 +155,8 @@ def decode_row(row: Row, kind: type[R]) -> R:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:
         raise InvalidChange(shortened(str(error))) from error
+
+
+def is_unavailable(value: Any) -> bool:
+    """Whether a column holds Debezium's placeholder instead of its value."""
+    return value in _UNAVAILABLE

@@ -13,7 +13,7 @@ from streams.runtime.transport import Record
 
 log = structlog.get_logger(__name__)
 
-LONGEST_MESSAGE = 2_000
+LONGEST_TRACE = 8_000
 
 
 def dead_letter(
@@ -43,7 +43,7 @@ def dead_letter(
         store: the store that refused it.
         foreseen: False for an error that nobody expected; then its stack trace is kept.
     """
-    trace = None if foreseen else "".join(traceback.format_exception(error))[-LONGEST_MESSAGE * 4 :]
+    trace = None if foreseen else "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
     headers = dead_letter_headers(
         record.headers,
         topic=record.topic,
@@ -52,7 +52,7 @@ def dead_letter(
         component=component,
         stage=stage,
         error=type(error).__name__,
-        message=str(error)[:LONGEST_MESSAGE],
+        message=str(error),
         attempts=attempts,
         first_failed_at=first_failed_at,
         schema=schema,
@@ -65,7 +65,7 @@ def dead_letter(
 async def publish_with_letters(publisher: Publisher, catalogue: Catalogue, records: Sequence[Outgoing]) -> None:
     """Publish records among which there are dead letters.
 
-    A broker may be set to take less than the catalogue asks for. A dead letter that is too large then goes out without
+    A broker may be set to take less than the catalogue asks for. A dead letter that it does not take goes out without
     its value, and says so: its headers name the topic, partition and offset where the original lies.
 
     Raises:
@@ -74,12 +74,21 @@ async def publish_with_letters(publisher: Publisher, catalogue: Catalogue, recor
     """
     try:
         await publisher.publish(records)
-    except Unpublishable as error:
+    except Unpublishable:
         letters = [record for record in records if record.topic == catalogue.dead_letters.name]
-        if not any(letter.value for letter in letters):
+        if not letters:
             raise
-        log.error("dead_letters_without_value", count=len(letters), error=str(error))
-        await publisher.publish([_without_value(record) if record in letters else record for record in records])
+        await publisher.publish([record for record in records if record.topic != catalogue.dead_letters.name])
+        for letter in letters:
+            await _publish_letter(publisher, letter)
+
+
+async def _publish_letter(publisher: Publisher, letter: Outgoing) -> None:
+    try:
+        await publisher.publish([letter])
+    except Unpublishable as error:
+        log.error("dead_letter_without_value", key=letter.key, error=str(error))
+        await publisher.publish([_without_value(letter)])
 
 
 def _without_value(letter: Outgoing) -> Outgoing:

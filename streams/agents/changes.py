@@ -4,14 +4,47 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
+from msgspec import Struct
 
 from schemas.changes import InvalidChange, Row, decode_change
-from schemas.wire import InvalidFrame
-from streams.agents.ingest import COMPONENT, Ingest
+from schemas.wire import InvalidFrame, Unframe
+from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.deadletters import dead_letter
 from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
 from streams.runtime.publisher import Outgoing
 from streams.runtime.transport import Record
+
+
+class Refused(Struct, frozen=True, gc=False):
+    """A record that is no change, and why."""
+
+    record: Record
+    error: ValueError
+
+
+class Decoded(Struct, frozen=True):
+    """What became of a batch; records that concern no row are in neither list."""
+
+    changes: list[RowChange]
+    refused: list[Refused]
+
+
+def decode(records: Sequence[Record], unframe: Unframe) -> Decoded:
+    """Decode and check a batch, in its order.
+
+    Raises:
+        RegistryError: a framed value cannot be read now; the batch has to be tried again.
+    """
+    decoded = Decoded([], [])
+    for record in records:
+        try:
+            change = _read(record, unframe)
+        except (InvalidChange, InvalidFrame) as error:
+            decoded.refused.append(Refused(record, error))
+        else:
+            if change is not None:
+                decoded.changes.append(change)
+    return decoded
 
 
 class ChangePass:
@@ -22,36 +55,24 @@ class ChangePass:
 
     async def process(self, records: Sequence[Record]) -> None:
         """See a batch through: when this returns, its outputs are in Kafka."""
-        outputs: list[Outgoing] = []
-        changes: list[RowChange] = []
-        for record in records:
-            try:
-                change = self._read(record)
-            except (InvalidChange, InvalidFrame) as error:
-                outputs.append(
-                    dead_letter(
-                        self._ingest.catalogue,
-                        record,
-                        component=COMPONENT,
-                        stage="decode",
-                        error=error,
-                        schema="Change",
-                    )
-                )
-            else:
-                if change is not None:
-                    changes.append(change)
-        vectors = self._ingest.embedders.texts([one.listing.text if one.listing else None for one in changes])
-        for change, vector in zip(changes, vectors, strict=True):
-            outputs.extend(self._ingest.outgoing(route_change(change, vector)))
+        ingest = self._ingest
+        decoded = await ingest.unframing(records, lambda: decode(records, ingest.unframe))
+        outputs = [
+            dead_letter(
+                ingest.catalogue,
+                one.record,
+                component=COMPONENT,
+                stage="decode",
+                error=one.error,
+                schema="Change",
+            )
+            for one in decoded.refused
+        ]
+        vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in decoded.changes])
+        for change, vector in zip(decoded.changes, vectors, strict=True):
+            outputs.extend(ingest.outgoing(route_change(change, vector)))
             outputs.extend(self._reference(change))
-        await self._ingest.publish(outputs)
-
-    def _read(self, record: Record) -> RowChange | None:
-        if record.value is None:
-            return None  # the tombstone after a delete: the delete has said it all
-        change = decode_change(self._ingest.unframe(record.value, record.headers))
-        return None if change is None else read_change(change, _key(record.key))
+        await ingest.publish(outputs)
 
     def _reference(self, change: RowChange) -> list[Outgoing]:
         if change.table in PLACES:
@@ -65,16 +86,24 @@ class ChangePass:
         return [Outgoing(topic.name, change.row_id.encode(), value)]
 
 
+def _read(record: Record, unframe: Unframe) -> RowChange | None:
+    if record.value is None:
+        return None  # the tombstone after a delete: the delete has said it all
+    change = decode_change(unframe(record.value, record.headers))
+    # A converter that frames values frames keys as well; the header with a schema id speaks of the value only.
+    key = unframe(record.key, ()) if record.key else None
+    return None if change is None else read_change(change, _key(key))
+
+
 def _key(data: bytes | None) -> Row | None:
-    """Return the primary key by column; None when there is none that is JSON.
+    """Return the primary key by column; None when there is none.
 
     With `schemas.enable` a key is wrapped as values are.
     """
     try:
         key = msgspec.json.decode(data or b"null")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidChange(f"the key is not JSON: {error}") from error
-    if isinstance(key, dict):
-        row = cast(Row, key)
-        return cast(Row, row["payload"]) if row.keys() == {"schema", "payload"} else row
-    return None
+    if isinstance(key, dict) and key.keys() == {"schema", "payload"}:
+        key = cast(Row, key)["payload"]
+    return cast(Row, key) if isinstance(key, dict) else None

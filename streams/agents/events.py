@@ -1,23 +1,20 @@
 """The pass over a batch of travellers' events: intake, enrich, embed, route, then out, then the state."""
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
 import structlog
 
-from connectors.registry import RegistryError
 from schemas.reference import WaitingEvent
-from schemas.wire import InvalidFrame, read_frame
 from schemas.writes import Priority
 from streams.agents.embed import embed
 from streams.agents.ingest import COMPONENT, Ingest
-from streams.agents.intake import Admitted, Intake, Seen, intake
+from streams.agents.intake import Admitted, Intake, intake
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, Joined, enrich
 from streams.routing.table import route
-from streams.runtime.publisher import Outgoing, TryAgain
+from streams.runtime.publisher import Outgoing
 from streams.runtime.transport import Record
 
 log = structlog.get_logger(__name__)
@@ -36,7 +33,10 @@ class EventPass:
         partition = records[0].partition
         async with ingest.transactions.lock(partition):
             transaction = ingest.transactions.begin(partition)
-            checked = await self._intake(records, transaction.view(ingest.tables.seen))
+            seen = transaction.view(ingest.tables.seen)
+            checked = await ingest.unframing(
+                records, lambda: intake(records, seen=seen, rules=ingest.intake, unframe=ingest.unframe)
+            )
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             accepted = [
                 Accepted(one.event, replayed=states.reached(one.event.user_id, one.record)) for one in checked.admitted
@@ -53,18 +53,6 @@ class EventPass:
             await transaction.commit()
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
-
-    async def _intake(self, records: Sequence[Record], seen: Seen) -> Intake:
-        ingest = self._ingest
-
-        def stage() -> Intake:
-            return intake(records, seen=seen, rules=ingest.intake, unframe=ingest.unframe)
-
-        try:
-            # Asking the registry blocks; a batch without frames need not go to another thread for that.
-            return await asyncio.to_thread(stage) if any(map(_framed, records)) else stage()
-        except RegistryError as error:
-            raise TryAgain(str(error)) from error
 
     def _writes(self, joined: Joined) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
@@ -100,10 +88,3 @@ class EventPass:
             )
             for one in checked.refused
         ]
-
-
-def _framed(record: Record) -> bool:
-    try:
-        return record.value is not None and read_frame(record.value, record.headers) is not None
-    except InvalidFrame:
-        return False

@@ -1,13 +1,17 @@
 """What all agents of the ingest role work with, and how their outputs leave."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
+import structlog
 from msgspec import Struct
 
+from connectors.registry import RegistryError
 from schemas.reference import Place, Profile, WaitingEvent
 from schemas.topics import Catalogue
-from schemas.wire import Unframe
+from schemas.wire import InvalidFrame, Unframe, read_frame
 from schemas.writes import Priority, Write, encode_write, key_of, store_of
 from streams.agents.embed import Embedders
 from streams.agents.intake import IntakeRules
@@ -15,10 +19,16 @@ from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
-from streams.runtime.publisher import Outgoing, Publisher
+from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.tables import StateTable, Transactions
+from streams.runtime.transport import Record
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 COMPONENT = "ingest"
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what decoders raise, whatever the bytes are
 
 
 class Tables(Struct, frozen=True):
@@ -39,18 +49,24 @@ class Reference(Struct):
     def apply_places(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Take in records of the topic of places."""
         for key, value in pairs:
-            if value is None:
-                self.places.delete(key.decode())
-            else:
-                self.places.upsert(msgspec.json.decode(value, type=Place))
+            try:
+                if value is None:
+                    self.places.delete(key.decode())
+                else:
+                    self.places.upsert(msgspec.json.decode(value, type=Place))
+            except UNREADABLE as error:
+                log.warning("place_not_readable", key=key[:128], error=str(error))
 
     def apply_profiles(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Take in records of the topic of travellers."""
         for key, value in pairs:
-            if value is None:
-                self.profiles.pop(key.decode(), None)
-            else:
-                self.profiles[key.decode()] = msgspec.json.decode(value, type=Profile)
+            try:
+                if value is None:
+                    self.profiles.pop(key.decode(), None)
+                else:
+                    self.profiles[key.decode()] = msgspec.json.decode(value, type=Profile)
+            except UNREADABLE as error:
+                log.warning("profile_not_readable", key=key[:128], error=str(error))
 
 
 class Ingest(Struct, frozen=True):
@@ -67,6 +83,18 @@ class Ingest(Struct, frozen=True):
     gps: GpsRules
     place_wait_ms: int
 
+    async def unframing(self, records: Sequence[Record], stage: Callable[[], T]) -> T:
+        """Return what a stage that takes the records' values out of their frames returns.
+
+        Raises:
+            TryAgain: a Schema Registry is asked and does not say; the batch has to be tried again.
+        """
+        try:
+            # Asking the registry blocks; a batch without frames need not go to another thread for that.
+            return await asyncio.to_thread(stage) if any(map(_framed, records)) else stage()
+        except RegistryError as error:
+            raise TryAgain(str(error)) from error
+
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish outputs, dead letters among them."""
         await publish_with_letters(self.publisher, self.catalogue, records)
@@ -77,3 +105,10 @@ class Ingest(Struct, frozen=True):
             Outgoing(self.catalogue.writes(store_of(write), lane).name, key_of(write).encode(), encode_write(write))
             for write in writes
         ]
+
+
+def _framed(record: Record) -> bool:
+    try:
+        return record.value is not None and read_frame(record.value, record.headers) is not None
+    except InvalidFrame:
+        return False

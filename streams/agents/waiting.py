@@ -12,7 +12,7 @@ import structlog
 from schemas.reference import Place, ResumedEvent, WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
-from streams.agents.ingest import COMPONENT, Ingest
+from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, enrich
@@ -44,7 +44,7 @@ class WaitingRoom:
             for record in records:
                 try:
                     one = _waiting.decode(record.value or b"")
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     outputs.append(self._letter(record, error, "WaitingEvent"))
                     continue
                 place = arrived.get(one.place_id)
@@ -70,7 +70,7 @@ class WaitingRoom:
                     continue
                 try:
                     place = _place.decode(record.value)
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     outputs.append(self._letter(record, error, "Place"))
                     continue
                 arrived.put(place_id, place, record)
@@ -127,7 +127,7 @@ class ResumedPass:
             for record in records:
                 try:
                     one = _resumed.decode(record.value or b"")
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     outputs.append(
                         dead_letter(
                             ingest.catalogue,

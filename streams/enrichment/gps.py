@@ -61,10 +61,12 @@ def advance(state: GpsState | None, fix: GpsUpdate, rules: GpsRules) -> tuple[Gp
 def recall(state: GpsState | None, fix: GpsUpdate, rules: GpsRules) -> GpsFacts:
     """Return what is still known of a fix that the state has seen already: a replay, which changes nothing.
 
-    That is its cell, the device's heading, and whether a newer fix is known.
+    That is its cell, the device's heading, whether a newer fix is known, and whether it is the jump put aside.
     """
-    late = state is not None and milliseconds(fix.occurred_at) < state.last.ms
-    return GpsFacts(cell(fix.lat, fix.lon, rules.h3_resolution), fix.heading, late=late)
+    at = Fix(milliseconds(fix.occurred_at), fix.lat, fix.lon)
+    late = state is not None and at.ms < state.last.ms
+    jump = state is not None and at == state.suspect
+    return GpsFacts(cell(at.lat, at.lon, rules.h3_resolution), fix.heading, late=late, jump=jump)
 
 
 def _step(start: Fix, end: Fix) -> _Step:

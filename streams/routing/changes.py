@@ -10,11 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from schemas.changes import Change, InvalidChange, Row
+from schemas.changes import Change, InvalidChange, Row, is_unavailable
 from schemas.fields import EARLIEST, LATEST
 from schemas.reference import Place, Profile
 from schemas.writes import GraphWrite, NodeRef, Scalar, SearchWrite, VectorWrite, WarehouseWrite, Write
-from streams.routing.entities import Cause, entity
+from streams.routing.entities import Cause, entity, escaped
 from streams.routing.listings import Listing, listing, profile
 from streams.routing.meaning import Vector
 from streams.routing.shapes import relation, term
@@ -46,17 +46,15 @@ def read_change(change: Change, key: Row | None) -> RowChange | None:
         return None
     source = change.source
     table = f"{source.schema}.{source.table}"
-    lsn = source.lsn
-    if lsn is None:
-        raise InvalidChange("source.lsn is missing: without it changes have no order")
+    lsn = _order(source.lsn)
     row = change.before if change.op == "d" else change.after
     if row is None and change.op != "d":
         raise InvalidChange(f"`after` is missing in a change of {table}")
     row_id = _row_id(table, key, row)
     cause = Cause(
         version=lsn,
-        source=source.name,
-        event_id=f"{source.name}:{table}:{row_id}:{lsn}",
+        source=_source_name(source.name),
+        event_id=_event_id(source.name, table, row_id, lsn),
         occurred_at=_commit_time(source.ts_ms),
     )
     if change.op == "d":
@@ -81,6 +79,10 @@ def route_change(change: RowChange, vector: Vector | None) -> list[Write]:
     writes.append(_history(change))
     return writes
 
+
+# What `BaseWrite` allows.
+LONGEST_SOURCE = 256
+LONGEST_NAME = 4_096
 
 PLACES = frozenset({"public.restaurants", "public.places"})
 TRAVELLERS = frozenset({"public.users"})
@@ -138,7 +140,7 @@ def _place(change: RowChange, vector: Vector | None) -> Iterator[Write]:
         "score": found.score,
     }
     yield GraphWrite(**cause, entity=name, node=node, properties=properties)
-    at = ("Place", place.id)
+    at = ("Place", change.row_id)
     yield relation(cause, located, "IN_CITY", at, ("City", place.city), {})
     yield relation(cause, serves, "SERVES", at, term("cuisine", place.cuisine or ""), {} if place.cuisine else None)
 
@@ -161,7 +163,8 @@ def _traveller(change: RowChange) -> Iterator[Write]:
 
 def _history(change: RowChange) -> Write:
     body: dict[str, Any] = {"op": change.change.op, "table": change.table, "id": change.row_id}
-    body["row"] = change.change.before if change.deleted else change.change.after
+    row = (change.change.before if change.deleted else change.change.after) or {}
+    body["row"] = {column: value for column, value in row.items() if not is_unavailable(value)}
     return WarehouseWrite(
         **change.cause,
         entity=entity("change", change.cause["event_id"]),
@@ -176,7 +179,30 @@ def _row_id(table: str, key: Row | None, row: Row | None) -> str:
     values = list((key or {}).values()) or ([row["id"]] if row and "id" in row else [])
     if not values:
         raise InvalidChange(f"a change of {table} has neither a key nor a column `id`")
-    return ":".join(str(value) for value in values)
+    if len(values) == 1:
+        return str(values[0])
+    return ":".join(escaped(str(value), ":") for value in values)
+
+
+def _order(lsn: int | None) -> int:
+    if lsn is None:
+        raise InvalidChange("source.lsn is missing: without it changes have no order")
+    if not 0 <= lsn < 2**63:
+        raise InvalidChange(f"source.lsn is out of range: {lsn}")
+    return lsn
+
+
+def _source_name(name: str) -> str:
+    if not 0 < len(name) <= LONGEST_SOURCE:
+        raise InvalidChange(f"source.name has {len(name)} characters, not 1 to {LONGEST_SOURCE}")
+    return name
+
+
+def _event_id(source: str, table: str, row_id: str, lsn: int) -> str:
+    event_id = entity(source, table, row_id, str(lsn))
+    if len(entity("change", event_id)) > LONGEST_NAME:
+        raise InvalidChange(f"the key of a change of {table} is too long: {len(row_id):,} characters")
+    return event_id
 
 
 def _commit_time(ts_ms: int) -> datetime:

@@ -17,4 +17,9 @@ class Cause(TypedDict):
 
 def entity(kind: str, *parts: str) -> str:
     """Return "<kind>:<part>:..."; a colon within a part is escaped, so different parts never give the same name."""
-    return ":".join((kind, *(part.replace("%", "%25").replace(":", "%3A") for part in parts)))
+    return ":".join((kind, *(escaped(part, ":") for part in parts)))
+
+
+def escaped(part: str, separator: str) -> str:
+    """Return a part without the separator in it; different parts stay different."""
+    return part.replace("%", "%25").replace(separator, f"%{ord(separator):02X}")

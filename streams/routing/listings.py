@@ -3,11 +3,10 @@
 import msgspec
 from msgspec import Struct
 
-from schemas.changes import InvalidChange, PlaceRow, RestaurantRow, Row, UserRow, decode_row
+from schemas.changes import InvalidChange, PlaceRow, RestaurantRow, Row, UserRow, decode_row, is_unavailable
 from schemas.reference import Place, Profile
 from schemas.writes import Scalar
 
-UNAVAILABLE = "__debezium_unavailable_value"  # Debezium's sign for an unchanged TOAST column that the WAL left out
 WORST_SCORE = 50.0  # of a New York inspection: the more points, the worse; 28 and more is grade C
 
 
@@ -121,7 +120,7 @@ def _known(fields: dict[str, Scalar]) -> dict[str, Scalar]:
 
 def _check_available(table: str, row: Row) -> None:
     for column, value in row.items():
-        if value == UNAVAILABLE:
+        if is_unavailable(value):
             raise InvalidChange(
                 f"column {column} is unchanged and was not sent; ALTER TABLE {table} REPLICA IDENTITY FULL sends it"
             )

@@ -31,7 +31,7 @@ from schemas.events import (
     event_name,
 )
 from schemas.writes import ObjectWrite, TimeSeriesWrite, WarehouseWrite, Write
-from streams.routing.entities import EVENTS, Cause, entity
+from streams.routing.entities import EVENTS, Cause, entity, escaped
 from streams.routing.meaning import Embedded
 from streams.routing.shapes import iso, live, place_facts, point_time, relation, row, term, vector
 
@@ -61,7 +61,7 @@ def conversation(event: MessageSent, embedded: Embedded, cause: Cause) -> Iterat
 
 def taste(event: PreferenceStated, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """The preference's meaning; a later statement about the same thing replaces it."""
-    name = entity("preference", event.user_id, event.category, event.value)
+    name = entity("preference", event.user_id, event.category, term(event.category, event.value)[1])
     about = {"category": event.category, "value": event.value, "strength": event.strength}
     yield from vector(embedded, cause, "preferences", name, about)
 
@@ -89,8 +89,8 @@ def picture(event: PhotoTaken, embedded: Embedded, cause: Cause) -> Iterator[Wri
 
 def likes(event: PreferenceStated, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """LIKES{strength} from the traveller to a cuisine, a place, an activity, ..."""
-    name = entity("LIKES", event.user_id, event.category, event.value)
     end = term(event.category, event.value)
+    name = entity("LIKES", event.user_id, event.category, end[1])
     about = {"strength": event.strength, "stated_at": iso(event.occurred_at)}
     yield relation(cause, name, "LIKES", ("User", event.user_id), end, about)
 
@@ -308,7 +308,8 @@ def photo_file(event: PhotoTaken, embedded: Embedded, cause: Cause) -> Iterator[
 
 def photo_key(event: PhotoTaken) -> str:
     """Return the key of a photo in the object store."""
-    return f"photos/{event.user_id}/{event.photo_id}.{event.content_type.removeprefix('image/')}"
+    owner, name = escaped(event.user_id, "/"), escaped(event.photo_id, "/")
+    return f"photos/{owner}/{name}.{event.content_type.removeprefix('image/')}"
 
 
 # -- history: the warehouse

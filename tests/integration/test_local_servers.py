@@ -30,7 +30,7 @@ from deploy.local.influxdb import InfluxServer
 from deploy.local.kafka import KafkaServer
 from deploy.local.neo4j import Neo4jServer
 from deploy.local.postgres import PostgresServer
-from deploy.local.process import ServerFailed, start_time
+from deploy.local.process import start_time
 from deploy.local.redis import RedisServer
 from deploy.local.s3 import S3Server
 from deploy.local.server import Server
@@ -192,22 +192,15 @@ CLIENTS = {
 TEXT = "noodles at the pier"
 
 
-def start_or_skip(server: S) -> S:
-    """Start a server; where it cannot run the test is skipped, but never with CI=true."""
-    try:
-        server.start()
-    except ServerFailed as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error).splitlines()[0])
-    return server
-
-
 @pytest.fixture(scope="module", params=list(KINDS))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest,
+    start_server: Callable[[Server], Server],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
     """A running server of each kind that holds a text."""
     server = KINDS[request.param](tmp_path_factory.mktemp(request.param))
-    start_or_skip(server)
+    start_server(server)
     try:
         CLIENTS[server.name].write(server, TEXT)
         yield server
@@ -285,8 +278,10 @@ def test_another_object_finds_it_running_and_stops_it(server: Server) -> None:
     assert start_time(pid) is None
 
 
-def test_elasticsearch_has_what_the_search_store_needs(tmp_path: Path) -> None:
-    server = start_or_skip(ElasticsearchServer(tmp_path))
+def test_elasticsearch_has_what_the_search_store_needs(
+    tmp_path: Path, start_server: Callable[[ElasticsearchServer], ElasticsearchServer]
+) -> None:
+    server = start_server(ElasticsearchServer(tmp_path))
     properties = {
         "name": {"type": "text", "analyzer": "english"},
         "location": {"type": "geo_point"},

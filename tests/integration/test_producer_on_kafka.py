@@ -52,11 +52,6 @@ def fix(number: int, user: str = "u1") -> GpsUpdate:
     return GpsUpdate(event_id=f"e{number}", user_id=user, occurred_at=NOON, lat=42.37, lon=-71.11)
 
 
-def require_kafka() -> None:
-    if not KafkaServer.available() and not os.environ.get("CI"):
-        pytest.skip("needs java and mvn")
-
-
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """A command that runs in this process sends all logs to a standard error that is closed after it."""
@@ -68,23 +63,15 @@ def logging_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    require_kafka()
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+@pytest.fixture
+def shared(kafka_server: KafkaServer) -> KafkaServer:
+    return kafka_server
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[KafkaServer]:
+def own(tmp_path: Path, start_server: Callable[[KafkaServer], KafkaServer]) -> Iterator[KafkaServer]:
     """A broker that the test may kill and start again."""
-    require_kafka()
-    server = KafkaServer(tmp_path / "kafka")
-    server.start()
+    server = start_server(KafkaServer(tmp_path / "kafka"))
     try:
         yield server
     finally:

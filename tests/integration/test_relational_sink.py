@@ -1,6 +1,5 @@
 """The relational sink on a real PostgreSQL."""
 
-import shutil
 from collections.abc import Generator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,18 +23,9 @@ AT = datetime(2026, 5, 1, tzinfo=UTC)
 TOO_LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(4_000))  # for a b-tree, compressed too
 
 
-def remove(server: PostgresServer) -> None:
-    """Stop a server and remove its data, which may lie outside its folder."""
-    server.stop()
-    shutil.rmtree((server.folder / "data").resolve())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    remove(server)
+@pytest.fixture
+def server(postgres_server: PostgresServer) -> PostgresServer:
+    return postgres_server
 
 
 @pytest.fixture
@@ -181,7 +171,7 @@ def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
         assert len(sink.held([("trips:t1", SOURCE), ("trips:t2", SOURCE)])) == 2
     finally:
         sink.close()
-        remove(server)
+        server.delete()
 
 
 def test_a_session_ended_by_an_administrator_is_unavailable_once(sink: RelationalSink, server: PostgresServer) -> None:

@@ -1,7 +1,6 @@
 """Topics on a real broker, on a broker with authentication and authorization, and on librdkafka's in-memory cluster."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,20 +29,9 @@ super.users=User:ANONYMOUS
 """
 
 
-def require_kafka() -> None:
-    if not KafkaServer.available() and not os.environ.get("CI"):
-        pytest.skip("needs java and mvn")
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    require_kafka()
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    server.start()
-    try:
-        yield Connection(bootstrap=server.bootstrap)
-    finally:
-        server.stop()
+@pytest.fixture
+def kafka(kafka_server: KafkaServer) -> Connection:
+    return Connection(bootstrap=kafka_server.bootstrap)
 
 
 @pytest.fixture
@@ -57,17 +45,16 @@ def memory() -> Iterator[Connection]:
 
 
 @pytest.fixture
-def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def secured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_server: Callable[[KafkaServer], KafkaServer]
+) -> Iterator[int]:
     """A broker whose second listener asks for a password and allows its user nothing; yields that listener's port."""
-    require_kafka()
-    KafkaServer.install()
     here = deploy.local.kafka.server.HERE
     plain = [line for line in (here / "server.properties").read_text().splitlines() if "listeners=" not in line]
     port = free_port()
     (tmp_path / "server.properties").write_text("\n".join(plain) + SECURED.format(sasl_port=port))
     monkeypatch.setattr(deploy.local.kafka.server, "HERE", tmp_path)
-    server = KafkaServer(tmp_path / "kafka")
-    server.start()
+    server = start_server(KafkaServer(tmp_path / "kafka"))
     try:
         yield port
     finally:

@@ -1,7 +1,6 @@
 """A Postgres, an in-memory and a real Kafka, and sources between them."""
 
 import json
-import os
 import threading
 import time
 from collections import defaultdict
@@ -34,14 +33,16 @@ class PlainConnection(Connection, frozen=True, kw_only=True):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres(
+    start_server: Callable[[PostgresServer], PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
     """A server that cuts off a reader that is silent for three seconds."""
     server = PostgresServer(tmp_path_factory.mktemp("cdc-postgres"), settings={"wal_sender_timeout": "3s"})
-    server.start()
+    start_server(server)
     try:
         yield server
     finally:
-        server.stop()
+        server.delete()
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +56,11 @@ def memory() -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    if not KafkaServer.available() and not os.environ.get("CI"):
-        pytest.skip("needs java and mvn")
-    server = KafkaServer(tmp_path_factory.mktemp("cdc-kafka"))
-    server.start()
+def broker(
+    start_server: Callable[[KafkaServer], KafkaServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaServer]:
+    """A broker that a test may stop and start again."""
+    server = start_server(KafkaServer(tmp_path_factory.mktemp("cdc-kafka")))
     try:
         yield server
     finally:

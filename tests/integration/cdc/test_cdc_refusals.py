@@ -137,7 +137,7 @@ def test_a_server_without_logical_wal_is_told_apart(
         [finding] = check(configure("public.t", dsn=server.dsn()))
         assert "wal_level is replica; ALTER SYSTEM SET wal_level = logical" in str(finding)
     finally:
-        server.stop()
+        server.delete()
 
 
 def lose_wal(sql: Sql, slot: str) -> None:

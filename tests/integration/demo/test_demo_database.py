@@ -2,7 +2,6 @@ import json
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from random import Random
 from typing import Any
@@ -23,12 +22,9 @@ from streams.demo.tables import load_places, load_restaurants
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def server(postgres_server: PostgresServer) -> PostgresServer:
+    return postgres_server
 
 
 @pytest.fixture

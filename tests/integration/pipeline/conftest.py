@@ -28,22 +28,6 @@ from streams.supervisor import RoleProcess
 PATIENCE_SECONDS = 90.0
 
 
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.delete()
-
-
 class Pipeline:
     """The roles of one test, and what went in."""
 
@@ -135,18 +119,18 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(
-    kafka: KafkaServer, postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest
+    kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Pipeline]:
     name = f"t{zlib.crc32(request.node.nodeid.encode()):08x}"
-    postgres.create_database(name)
+    postgres_server.create_database(name)
     overrides: dict[str, Any] = {
         "data_dir": str(tmp_path / "data"),
-        "kafka.bootstrap": kafka.bootstrap,
+        "kafka.bootstrap": kafka_server.bootstrap,
         "kafka.topic_prefix": f"{name}.",
-        "source.dsn": postgres.dsn(name),
+        "source.dsn": postgres_server.dsn(name),
         "source.slot": name,
         "source.publication": name,
-        "stores.relational.url": postgres.dsn(name),
+        "stores.relational.url": postgres_server.dsn(name),
         "enrich.place_wait_seconds": 5,
         **getattr(request, "param", {}),
     }

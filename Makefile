@@ -1,0 +1,66 @@
+# Everything runs in .venv, made from the lock files; `make demo` and `make test` need nothing but Python 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
+# uv does not read pip's settings: a mirror that is set for pip is told to it here.
+UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
+EXTRAS := --group dev --extra stores --extra registry
+
+.PHONY: demo test unit integration slow lint docs bench bench-producer lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
+	$(BIN)/travelos demo $(ARGS)
+
+test: unit integration ## All tests that take minutes, not more; servers are started by the tests themselves
+
+unit: $(VENV)/dev.installed
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+integration: $(VENV)/dev.installed
+	$(BIN)/python -m pytest tests/integration -m "not slow" $(ARGS)
+
+slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes)
+	$(BIN)/python -m pytest tests/integration -m slow $(ARGS)
+
+lint: $(VENV)/dev.installed ## Style, types, import rules, drift of generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/travelos schemas check
+	$(BIN)/python -m streams.documents --check
+
+docs: $(VENV)/dev.installed ## Write the generated pages and schemas
+	$(BIN)/travelos schemas generate
+	$(BIN)/python -m streams.documents
+
+bench: bench-producer ## All benchmarks; each prints its bars and exits 1 when one is missed
+
+bench-producer: $(VENV)/dev.installed
+	$(BIN)/python -m bench.producer $(ARGS)
+
+lock: $(VENV)/dev.installed ## Renew the lock files from pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		pyproject.toml $(EXTRAS) --output-file requirements-dev.lock
+
+clean: ## Remove what the commands above made, the data of the demo included
+	rm -rf $(VENV) travelos-data dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/runtime.installed: $(BIN)/uv requirements.lock pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.installed: $(BIN)/uv requirements-dev.lock pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ $(VENV)/runtime.installed

@@ -1,0 +1,47 @@
+"""What all tests on real servers share."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from deploy.local.kafka import KafkaServer
+from deploy.local.postgres import PostgresServer
+from deploy.local.process import ServerFailed
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Callable[[Any], Any]:
+    """Start a server and return it; where it cannot run the test is skipped, but never with CI=true."""
+
+    def start(server: Any) -> Any:
+        try:
+            server.start()
+        except ServerFailed as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(str(error).splitlines()[0])
+        return server
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def kafka_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A real broker for all tests; each uses topics with a prefix of its own."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    start_server(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """A real Postgres for all tests; each uses a database of its own."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    start_server(server)
+    yield server
+    server.delete()
