@@ -5,6 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from streams.cli import common
 from streams.cli.config import command
 from streams.settings.document import configuration_page
 
@@ -15,7 +16,7 @@ app.command()(command)
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(common.out, "width", 200)
 
 
 def run(*arguments: str, **environ: str) -> Result:
@@ -56,7 +57,7 @@ def test_secrets_are_masked_when_set_and_empty_when_not() -> None:
 
 
 def test_the_table_shows_names_in_full() -> None:
-    output = run(TRAVELOS_KAFKA_BOOTSTRAP="broker:9092", COLUMNS="200").stdout
+    output = run(TRAVELOS_KAFKA_BOOTSTRAP="broker:9092").stdout
     assert "kafka.security_protocol" in output
     assert "broker:9092" in output
     assert "TRAVELOS_KAFKA_BOOTSTRAP" in output
