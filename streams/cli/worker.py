@@ -45,6 +45,7 @@ def command(
         fail(str(error))
     log.info("worker_starting", role=role, bootstrap=options.kafka.bootstrap, state=str(app.state_folder.path))
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel=options.log.level)
+    worker.spinner = None  # it writes escape sequences into logs
     worker.execute_from_commandline()
 
 

@@ -2,11 +2,14 @@
 """A `faust.App` whose agents may ask for runs, with a publisher and state tables."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import aiokafka.helpers
 import faust
+import structlog
 from faust.types.transports import TransportT
 
 from connectors.kafka.connection import Connection
@@ -18,7 +21,10 @@ from streams.runtime.transport import Run, RunTransport
 
 V = TypeVar("V")
 
+log = structlog.get_logger(__name__)
+
 SESSION_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 
 class StreamApp(faust.App):
@@ -124,6 +130,13 @@ class StreamApp(faust.App):
             await reader.ready.wait()
         await super().on_start()
 
+    async def on_stop(self) -> None:
+        """Stop reading; when brokers that are away hold this up, the process ends all the same."""
+        last_resort = threading.Timer(STOP_SECONDS, _end_process)
+        last_resort.daemon = True
+        last_resort.start()
+        await super().on_stop()
+
     async def on_shutdown(self) -> None:
         """Stop it after them."""
         await super().on_shutdown()
@@ -134,6 +147,12 @@ class StreamApp(faust.App):
 
     def _new_transport(self) -> TransportT:
         return RunTransport(self.conf.broker_consumer, self)
+
+
+def _end_process() -> None:
+    # What was not finished is not committed: the next worker does it again.
+    log.warning("stop_took_too_long", seconds=STOP_SECONDS)
+    os._exit(1)
 
 
 class Followed(Protocol):

@@ -59,8 +59,8 @@ class _Store(RocksStore):
         for event in batch:
             message = event.message
             changes = newest.setdefault(message.partition, {})
-            known = changes[message.key] if message.key in changes else self._raw(message.partition, message.key)
-            if _supersedes(message.value, known):
+            known = changes[message.key] if message.key in changes else self.raw(message.partition, message.key)
+            if supersedes(message.value, known):
                 changes[message.key] = message.value
             offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
         for tp, offset in offsets.items():
@@ -77,7 +77,8 @@ class _Store(RocksStore):
         batch.put(self.offset_key, str(changelog_offset).encode())
         self._db_for_partition(partition).write(batch)
 
-    def _raw(self, partition: int, key: bytes) -> bytes | None:
+    def raw(self, partition: int, key: bytes) -> bytes | None:
+        """Return the encoded entry of a key."""
         value = self._db_for_partition(partition).get(key)
         return cast("bytes | None", value)
 
@@ -91,7 +92,7 @@ class _Store(RocksStore):
                 yield key, value
 
 
-def _supersedes(new: bytes | None, known: bytes | None) -> bool:
+def supersedes(new: bytes | None, known: bytes | None) -> bool:
     """Whether a changelog record replaces what is known.
 
     A worker that lost its partition without knowing may still write to the changelog, after its successor did. Its
@@ -167,7 +168,7 @@ class TableView(Generic[V]):
 
     def _entry(self, key: str) -> Entry[V] | None:
         if key not in self._read:
-            raw = self._table.store._raw(self._partition, key.encode())
+            raw = self._table.store.raw(self._partition, key.encode())
             self._read[key] = None if raw is None else self._table.decode(raw)
         return self._read[key]
 
