@@ -12,7 +12,10 @@ import structlog
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
+from streams.data_folder import DataFolder
+from streams.roles import stop_left_behind
 from streams.settings import Loaded, all_options, load
+from streams.settings.load import CONFIG_VARIABLE
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +90,7 @@ class Platform:
         self.loaded = loaded
         self._config_file = config_file
         self._folder = loaded.options.data_dir.resolve()
+        self._data = DataFolder(self._folder)
         self.kind, self._address = choose_kafka(
             kafka, loaded.options.kafka.bootstrap, java=KafkaServer.available(), docker=_docker_answers()
         )
@@ -98,14 +102,18 @@ class Platform:
     def environment(self) -> Mapping[str, str]:
         """The variables that give child processes the same options."""
         variables = {option.name: option.variable for option in all_options()}
-        return {variables[name]: str(value) for name, value in self._overrides.items()}
+        values = {variables[name]: str(value) for name, value in self._overrides.items()}
+        return values if self._config_file is None else {**values, CONFIG_VARIABLE: str(self._config_file.resolve())}
 
     def start(self) -> None:
-        """Start what is missing, side by side.
+        """Take the data folder, end what a killed run left behind in it, and start what is missing, side by side.
 
         Raises:
-            ServerFailed: one of them did not come up.
+            FolderInUse: another pipeline works in the data folder.
+            ServerFailed: one of the servers did not come up.
         """
+        self._data.claim()
+        stop_left_behind(self._folder)
         with ThreadPoolExecutor(2) as pool:
             for started in (pool.submit(self._start_kafka), pool.submit(self._start_postgres)):
                 started.result()
@@ -113,10 +121,13 @@ class Platform:
 
     def stop(self) -> None:
         """Stop what was started here."""
-        if self._broker is not None:
-            self._broker.stop()
-        if self._postgres is not None:
-            self._postgres.stop()
+        try:
+            if self._broker is not None:
+                self._broker.stop()
+        finally:
+            if self._postgres is not None:
+                self._postgres.stop()
+            self._data.release()
 
     def _start_kafka(self) -> None:
         if self.kind == "real":

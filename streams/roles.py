@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streams.settings import Options
-from streams.supervisor import RoleProcess
+from streams.supervisor import RoleProcess, Supervisor
 
 ROLES: dict[str, tuple[str, ...]] = {
     "cdc": ("cdc", "run"),
@@ -13,16 +13,17 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 
 
-def pipeline(options: Options, environment: Mapping[str, str], *, config_file: Path | None = None) -> list[RoleProcess]:
+def pipeline(options: Options, environment: Mapping[str, str]) -> list[RoleProcess]:
     """Return the roles of the whole pipeline, not yet started; their logs go to `<data_dir>/run`.
 
     Args:
         options: the options in force.
         environment: variables that give child processes the same options.
-        config_file: the file of options, if one was named.
     """
     folder = options.data_dir.resolve() / "run"
-    named = ("--config", str(config_file.resolve())) if config_file is not None else ()
-    return [
-        RoleProcess(name, (*arguments, *named), folder=folder, env=environment) for name, arguments in ROLES.items()
-    ]
+    return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in ROLES.items()]
+
+
+def stop_left_behind(data_dir: Path) -> None:
+    """Stop roles that a killed run left running, while the servers they talk to may still be there."""
+    Supervisor([RoleProcess(name, (), folder=data_dir / "run", env={}) for name in ROLES]).stop()

@@ -12,6 +12,7 @@ from deploy.local.process import ServerProcess
 
 log = structlog.get_logger(__name__)
 
+TRAVELOS = (sys.executable, "-m", "streams.cli")
 STOP_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
@@ -19,7 +20,16 @@ CALM_SECONDS = 60.0  # a role that ran this long starts again with the first pau
 
 
 class RoleProcess:
-    """One role in a process of its own, `travelos <arguments>`, with its log and pid file in a folder."""
+    """One role in a process of its own, `travelos <arguments>`, with its log and pid file in a folder.
+
+    Args:
+        name: of the role; that of its log and pid file too.
+        arguments: of the command.
+        folder: where log and pid file lie.
+        env: what is added to our environment.
+        now: a clock in seconds that is never set back.
+        program: the command itself.
+    """
 
     def __init__(
         self,
@@ -29,10 +39,11 @@ class RoleProcess:
         folder: Path,
         env: Mapping[str, str],
         now: Callable[[], float] = time.monotonic,
+        program: Sequence[str] = TRAVELOS,
     ) -> None:
         self.name = name
         self.restarts = 0
-        self._command = [sys.executable, "-m", "streams.cli", *arguments]
+        self._command = [*program, *arguments]
         self._env = env
         self._process = ServerProcess(name, folder)
         self._now = now

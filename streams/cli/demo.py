@@ -14,6 +14,7 @@ from connectors.producers.input_files import InputFile, UnreadableFile
 from deploy.local.process import ServerFailed
 from schemas.events import GpsUpdate
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, out, print_json
+from streams.data_folder import FolderInUse
 from streams.demo.progress import Board, Sample
 from streams.demo.questions import Answer
 from streams.demo.run import Demo, DemoFailed, Outcome
@@ -78,7 +79,7 @@ def command(
         demo = Demo(platform, count=count, seed=seed, fixes=fixes, show=show, timeout=timeout)
         try:
             outcome = demo.run()
-        except (DemoFailed, ServerFailed) as error:
+        except (DemoFailed, ServerFailed, FolderInUse) as error:
             fail(str(error))
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None

@@ -11,6 +11,7 @@ import typer
 from deploy.local.process import ServerFailed
 from streams.cli.common import ConfigFile, Exit, fail
 from streams.cli.worker import prepare_topics
+from streams.data_folder import FolderInUse
 from streams.log import configure_logging
 from streams.platform import BadKafkaChoice, Platform
 from streams.roles import pipeline
@@ -58,7 +59,7 @@ def command(
         platform.start()
         options = platform.loaded.options
         prepare_topics(options)
-        supervisor = Supervisor(pipeline(options, platform.environment, config_file=config))
+        supervisor = Supervisor(pipeline(options, platform.environment))
         try:
             supervisor.start()
             log.info("pipeline_running", data_dir=str(options.data_dir), roles=[one.name for one in supervisor.roles])
@@ -66,7 +67,7 @@ def command(
                 supervisor.check()
         finally:
             supervisor.stop()
-    except ServerFailed as error:
+    except (ServerFailed, FolderInUse) as error:
         fail(str(error))
     finally:
         platform.stop()

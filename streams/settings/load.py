@@ -18,7 +18,8 @@ from streams.settings.model import Options
 ENV_PREFIX = "TRAVELOS_"
 CONFIG_FILE = "travelos.toml"
 # No options: where the options' file lies, which role a bare `faust` worker runs, where downloads go.
-OTHER_VARIABLES = {"TRAVELOS_CONFIG", "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+CONFIG_VARIABLE = "TRAVELOS_CONFIG"
+OTHER_VARIABLES = {CONFIG_VARIABLE, "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
 
 MASK = "********"
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -90,7 +91,7 @@ def load(
         SettingsError: an option is unknown or has a value that is not allowed, or the file cannot be read.
     """
     environ = os.environ if environ is None else environ
-    path = file or (Path(environ["TRAVELOS_CONFIG"]) if environ.get("TRAVELOS_CONFIG") else None)
+    path = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     from_file = _read_toml(path)
     file_name = str(path or CONFIG_FILE)
     known = {option.name: option for option in all_options()}
