@@ -107,8 +107,8 @@ class Delivery:
 
     async def _wait_for_batch(self) -> None:
         while True:
-            wait = self._queue.wait(self._now())
-            if wait == 0 or (self._hurry and wait is not None):
+            wait = self._queue.wait(self._now(), hurry=self._hurry)
+            if wait == 0:
                 return
             self._hurry = False
             self._wake.clear()

@@ -77,16 +77,17 @@ class WriteQueue:
         self._order += 1
         heapq.heappush(self._later, (due, self._order, item))
 
-    def wait(self, now: float) -> float | None:
+    def wait(self, now: float, *, hurry: bool = False) -> float | None:
         """Return how long to wait for the next batch: 0 when there is one now, None when there is nothing at all.
 
-        A batch is due when it is full, when an urgent write is in it, or when the oldest write waited for `linger_ms`.
+        A batch is due when it is full, when an urgent write is in it, or when the oldest write waited for `linger_ms`;
+        in a hurry, when it holds anything. A pause before another try is kept to all the same.
         """
         due = [self._later[0][0] - now] if self._later else []
         queued = sum(len(lane) for lane in self._lanes.values())
         if queued and self._oldest is not None:
             full = queued >= self._limits.max_records or self._bytes >= self._limits.max_bytes
-            if full or self._lanes["urgent"]:
+            if full or hurry or self._lanes["urgent"]:
                 return 0.0
             due.append(self._oldest + self._limits.linger_ms / 1000 - now)
         return max(0.0, min(due)) if due else None
@@ -96,6 +97,8 @@ class WriteQueue:
         batch: list[Item] = []
         size = 0
         while self._later and self._later[0][0] <= now and len(batch) < self._limits.max_records:
+            if batch and size + self._later[0][2].size > self._limits.max_bytes:
+                break
             item = heapq.heappop(self._later)[2]
             if not item.parcel.run.stale:
                 batch.append(item)

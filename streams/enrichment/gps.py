@@ -42,7 +42,7 @@ def advance(state: GpsState | None, fix: GpsUpdate, rules: GpsRules) -> tuple[Gp
         return _begun(at), GpsFacts(where, fix.heading)
     last, suspect = state.last, state.suspect
     if at in (last, suspect):
-        return state, GpsFacts(where, fix.heading, repeat=True)
+        return state, GpsFacts(where, fix.heading, jump=at == suspect, repeat=True)
     if at.ms <= last.ms:
         return state, GpsFacts(where, fix.heading, late=True)
     step = _step(last, at)
@@ -61,12 +61,13 @@ def advance(state: GpsState | None, fix: GpsUpdate, rules: GpsRules) -> tuple[Gp
 def recall(state: GpsState | None, fix: GpsUpdate, rules: GpsRules) -> GpsFacts:
     """Return what is still known of a fix that the state has seen already: a replay, which changes nothing.
 
-    That is its cell, the device's heading, whether a newer fix is known, and whether it is the jump put aside.
+    That is its cell, the device's heading, whether it is older than the last fix that was believed, and whether it was
+    put aside: a fix that was seen and is newer than that one was a jump.
     """
     at = Fix(milliseconds(fix.occurred_at), fix.lat, fix.lon)
-    late = state is not None and at.ms < state.last.ms
-    jump = state is not None and at == state.suspect
-    return GpsFacts(cell(at.lat, at.lon, rules.h3_resolution), fix.heading, late=late, jump=jump)
+    jump = state is not None and at.ms > state.last.ms
+    late = state is not None and not jump and at != state.last
+    return GpsFacts(cell(at.lat, at.lon, rules.h3_resolution), fix.heading, jump=jump, late=late)
 
 
 def _step(start: Fix, end: Fix) -> _Step:

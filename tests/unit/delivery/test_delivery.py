@@ -1,6 +1,8 @@
 """Every write ends once, whatever the store does. The store and Kafka are stand-ins; time is real but short."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -75,6 +77,7 @@ class StandInSink:
         self.answer = answer
         self.batches: list[list[str]] = []
         self.opened = 0
+        self.written = threading.Event()
 
     def open(self) -> None:
         self.opened += 1
@@ -82,6 +85,7 @@ class StandInSink:
     def write(self, batch: Sequence[Any]) -> list[Outcome]:
         entities = [write.entity for write in batch]
         self.batches.append(entities)
+        self.written.set()
         return self.answer(entities)
 
     def held(self, entities: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Held]:
@@ -102,8 +106,12 @@ def run_of(count: int, *, lane: Priority = "normal", first: int = 0) -> StandInR
 
 
 @asynccontextmanager
-async def delivering(sink: StandInSink, publisher: StandInPublisher) -> AsyncGenerator[Delivery]:
-    delivery = Delivery("cache", sink, publisher=cast(Publisher, publisher), catalogue=CATALOGUE, policy=POLICY)
+async def delivering(
+    sink: StandInSink, publisher: StandInPublisher, now: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[Delivery]:
+    delivery = Delivery(
+        "cache", sink, publisher=cast(Publisher, publisher), catalogue=CATALOGUE, policy=POLICY, now=now
+    )
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -268,6 +276,32 @@ async def test_writes_of_several_runs_are_batched_together() -> None:
             accept(delivery, run)
         await finished(*runs)
     assert len(sink.batches) == 1
+
+
+async def test_a_stop_hurries_what_waits_for_a_full_batch_and_leaves_a_pause_before_another_try_alone() -> None:
+    sink = StandInSink(
+        lambda batch: [Retry("429", after=60) if entity == "e0" else APPLIED for entity in batch],
+        Limits(linger_ms=60_000),
+    )
+    publisher = StandInPublisher()
+    looks = 0
+
+    def now() -> float:
+        nonlocal looks
+        looks += 1
+        assert looks < 1_000, "it looks again and again instead of waiting"
+        return 100.0
+
+    async with delivering(sink, publisher, now) as delivery:
+        put_off, normal = run_of(1), run_of(3, first=10)
+        for run in (put_off, normal):  # the second one comes while the first waits for its next try
+            accept(delivery, run)
+            delivery.drain()
+            assert await asyncio.to_thread(sink.written.wait, 5)
+        await finished(normal)
+    assert sink.batches[-1] == ["e10", "e11", "e12"]
+    assert not put_off.finished.is_set()
+    assert looks < 1_000
 
 
 async def test_a_run_that_was_taken_away_is_not_written() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.clock import milliseconds
 from schemas.events import GpsUpdate
 from streams.enrichment.gps import advance, recall
 from streams.enrichment.track import GpsFacts, GpsRules, GpsState
@@ -132,6 +133,7 @@ def test_a_repeated_jump_does_not_agree_with_itself() -> None:
 
     assert after is state
     assert facts.repeat
+    assert facts.jump  # and is no more the present position than the first time
 
 
 def test_a_fix_between_the_last_one_and_a_jump_is_part_of_the_track() -> None:
@@ -192,4 +194,6 @@ def test_what_is_known_of_a_replayed_fix_changes_nothing(fixes: list[GpsUpdate])
         facts = recall(state, one, RULES)
         assert facts.cell == advance(None, one, RULES)[1].cell
         assert state is not None
-        assert facts.late == (one.occurred_at < state.last.time)
+        where = (milliseconds(one.occurred_at), one.lat, one.lon)
+        assert facts.jump == (where[0] > state.last.ms)  # what was seen and is newer was put aside
+        assert (facts.late or facts.jump) == (where != (state.last.ms, state.last.lat, state.last.lon))
