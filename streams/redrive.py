@@ -96,17 +96,25 @@ def _letter(record: StoredRecord) -> Letter | None:
     return Letter(
         position=f"{record.partition}:{record.offset}",
         topic=said[ERROR_TOPIC],
-        partition=int(said.get(ERROR_PARTITION, "-1")),
-        offset=int(said.get(ERROR_OFFSET, "-1")),
+        partition=_number(said.get(ERROR_PARTITION), -1),
+        offset=_number(said.get(ERROR_OFFSET), -1),
         component=said.get(ERROR_CONNECTOR, ""),
         stage=said.get(ERROR_STAGE, ""),
         store=said.get(STORE),
         error=said.get(ERROR_CLASS, ""),
         message=said.get(ERROR_MESSAGE, ""),
-        attempts=int(said.get(ATTEMPTS, "1")),
+        attempts=_number(said.get(ATTEMPTS), 1),
         first_failed_at=said.get(FIRST_FAILED_AT, ""),
         key=record.key,
         value=record.value,
         headers=record.headers,
         value_left_out=VALUE_LEFT_OUT in said,
     )
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    """Return a number of a header; others may write dead letters as well, and not all headers are sound."""
+    try:
+        return otherwise if text is None else int(text)
+    except ValueError:
+        return otherwise

@@ -91,7 +91,8 @@ def replay(
 
     Harmless to repeat: events are known by their id and writes by their version. The letters themselves stay.
 
-    Exit codes: 0 all were sent, 1 Kafka does not answer, 2 wrong options, 3 the value of some had been left out.
+    Exit codes: 0 all were sent, 1 there is no such letter or Kafka does not answer, 2 wrong options, 3 the value of
+    some had been left out.
     """
     if not positions and not everything:
         fail("name the letters by their positions, or give --all", Exit.USAGE)
@@ -106,6 +107,9 @@ def replay(
     )
     options = _options(config)
     letters = _letters(options, wanted)
+    absent = wanted.positions - {letter.position for letter in letters}
+    if absent:
+        fail(f"no dead letter that matches at {', '.join(sorted(absent))}; nothing was sent")
     whole = [letter for letter in letters if not letter.value_left_out]
     if not dry_run and whole:
         _send(options, whole)

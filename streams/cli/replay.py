@@ -7,6 +7,7 @@ import typer
 
 from connectors.kafka.errors import KafkaUnavailable
 from connectors.kafka.seek import GroupActive, Start, seek_group
+from schemas.clock import milliseconds
 from schemas.topics import Catalogue
 from schemas.writes import StoreName
 from streams.app import Role, group_of
@@ -76,4 +77,5 @@ def parse_start(text: str) -> Start:
         raise ValueError(
             f"--from must be beginning, end, a time such as 2026-01-31T08:00Z, or an offset, got {text!r}"
         ) from None
-    return Start(time_ms=int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000))
+    # Kafka takes negative times for edges.
+    return Start(time_ms=max(0, milliseconds(moment.replace(tzinfo=moment.tzinfo or UTC))))
