@@ -1,0 +1,42 @@
+"""The generated pages of docs/: `python -m streams.documents` writes them, with `--check` it compares them only."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.document import events_page
+from streams.cli.common import fail, out
+from streams.routing.document import routing_page
+from streams.settings.document import configuration_page
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration_page,
+    "events.md": events_page,
+    "routing.md": routing_page,
+}
+
+Folder = Annotated[Path, typer.Option("--folder", help="Where the pages lie.")]
+Check = Annotated[bool, typer.Option("--check", help="Write nothing; say which pages do not fit the code.")]
+
+
+def command(folder: Folder = Path("docs"), check: Check = False) -> None:
+    """Write the pages of docs/ that follow from the code.
+
+    Exit codes: 0 written, or with --check all fit, 1 a page cannot be written or does not fit.
+    """
+    texts = {folder / name: page() for name, page in PAGES.items()}
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
+    if check and stale:
+        fail(f"{', '.join(str(path) for path in stale)} do not fit the code: run `python -m streams.documents`")
+    for path in stale:
+        try:
+            path.write_text(texts[path], "utf-8")
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}")
+        out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    typer.run(command)
