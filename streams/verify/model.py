@@ -6,19 +6,19 @@ any crash, and folds the writes by version. Whatever the workers went through, t
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from msgspec import Struct
 
-from schemas.changes import decode_change
+from schemas.reasons import shortened
 from schemas.reference import Place
 from schemas.wire import Unframe
 from schemas.writes import BaseWrite, StoreName, Write, store_of
+from streams.agents.changes import decode
 from streams.agents.intake import Intake, IntakeRules, intake
 from streams.enrichment.joins import Accepted, enrich
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
-from streams.routing.changes import read_change, reference_of, route_change
+from streams.routing.changes import reference_of, route_change
 from streams.routing.meaning import Embedded, Vector, image_of, text_of
 from streams.routing.table import route
 from streams.runtime.transport import Record
@@ -69,8 +69,7 @@ def expect(
     """
     expected = Expected()
     places = PlaceIndex(nearest_metres)
-    for record in sorted(changes, key=position_of):
-        _add_change(record, expected, places)
+    _add_changes(sorted(changes, key=position_of), expected, places, unframe)
     seen = _Seen()
     travellers: dict[str, TravellerState] = {}
     for batch in _by_partition(events):
@@ -79,16 +78,15 @@ def expect(
     return expected
 
 
-def _add_change(record: Record, expected: Expected, places: PlaceIndex) -> None:
-    change = None if record.value is None else decode_change(record.value)
-    read = None if change is None else read_change(change, msgspec.json.decode(record.key or b"null"))
-    if read is None:
-        return
-    expected.changes += 1
-    expected.add(route_change(read, _SOME_VECTOR if read.listing is not None else None))
-    known = reference_of(read)
-    if isinstance(known, Place):
-        places.upsert(known)
+def _add_changes(records: Sequence[Record], expected: Expected, places: PlaceIndex, unframe: Unframe) -> None:
+    decoded = decode(records, unframe)
+    expected.changes += len(decoded.changes)
+    expected.letters |= {position_of(one.record): shortened(str(one.error)) for one in decoded.refused}
+    for change in decoded.changes:
+        expected.add(route_change(change, _SOME_VECTOR if change.listing is not None else None))
+        known = reference_of(change)
+        if isinstance(known, Place):
+            places.upsert(known)
 
 
 def _add_events(
@@ -100,7 +98,7 @@ def _add_events(
 ) -> None:
     expected.events += len(checked.admitted)
     expected.duplicates += checked.duplicates
-    expected.letters |= {position_of(one.record): str(one.error) for one in checked.refused}
+    expected.letters |= {position_of(one.record): shortened(str(one.error)) for one in checked.refused}
     joined = enrich(
         [Accepted(one.event, resumed=True) for one in checked.admitted],
         places=places,

@@ -34,7 +34,7 @@ class Report(Struct, kw_only=True):
 
     @property
     def adds_up(self) -> bool:
-        """Whether nothing is missing, nothing is there twice, and nothing is there that should not be."""
+        """Whether nothing is missing, nothing is there twice, and nothing that was deleted is still there."""
         return not self.problems and not any(one.problems for one in self.stores)
 
 
@@ -49,13 +49,14 @@ def check_store(store: StoreName, sink: Sink[Any], expected: Expected) -> StoreR
     for batch in _batches(list(wanted)):
         held = sink.held([(entity, source) for _, entity, source in batch])
         for key in batch:
-            problem = _judge(key, wanted[key], held.get(key[1:]), timely=key in expected.timely)
+            timely, deleted = key in expected.timely, wanted[key].op == "delete"
+            problem = _judge(key, wanted[key], held.get(key[1:]), timely=timely)
             if problem is not None:
                 report.problems.append(problem)
-    live = [key for key, write in wanted.items() if write.op == "upsert" and key not in expected.timely]
-    report.expected = len(live)
-    report.found = report.expected - len(report.problems)
-    report.deleted = sum(write.op == "delete" for write in wanted.values())
+            report.deleted += deleted
+            if not deleted and not timely:
+                report.expected += 1
+                report.found += problem is None
     return report
 
 
