@@ -72,9 +72,16 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def read_letters(records: Iterable[StoredRecord]) -> list[Letter]:
-    """Return the dead letters among the records of their topic, oldest first; others have no error headers."""
-    letters = (_letter(record) for record in sorted(records, key=lambda one: (one.timestamp, one.offset)))
-    return [letter for letter in letters if letter is not None]
+    """Return the dead letters among the records of their topic, oldest first; others have no error headers.
+
+    A worker that was killed before it committed writes a letter again; the first is returned.
+    """
+    found: dict[object, Letter] = {}
+    for record in sorted(records, key=lambda one: (one.timestamp, one.offset)):
+        letter = _letter(record)
+        if letter is not None:
+            found.setdefault(_origin(letter), letter)
+    return list(found.values())
 
 
 def group(letters: Sequence[Letter]) -> list[tuple[Letter, int]]:
@@ -110,6 +117,13 @@ def _letter(record: StoredRecord) -> Letter | None:
         headers=record.headers,
         value_left_out=VALUE_LEFT_OUT in said,
     )
+
+
+def _origin(letter: Letter) -> object:
+    """Return what two writings of one letter share; a letter that does not say where it came from is its own."""
+    if letter.offset < 0:
+        return letter.position
+    return (letter.topic, letter.partition, letter.offset, letter.component, letter.stage, letter.store, letter.message)
 
 
 def _number(text: str | None, otherwise: int) -> int:

@@ -7,6 +7,7 @@ import structlog
 import typer
 from rich.live import Live
 from rich.panel import Panel
+from rich.spinner import Spinner
 from rich.table import Table
 
 from connectors.producers.gps_files import read_fixes
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 SHOWN_PROBLEMS = 20
 FEWEST = 1_000
+STARTING = "Kafka, Postgres and the roles are starting ..."
 
 
 def command(
@@ -76,6 +78,10 @@ def command(
             else:
                 live.update(board.table())
 
+        if quiet:
+            err.print(STARTING)
+        else:
+            live.update(Spinner("dots", STARTING))
         demo = Demo(platform, count=count, seed=seed, fixes=fixes, show=show, timeout=timeout)
         try:
             outcome = demo.run()
@@ -140,6 +146,11 @@ def _conclude(outcome: Outcome, platform: Platform) -> None:
         f"{expected.duplicates} duplicates vanished.",
         highlight=False,
     )
+    if report.waiting:
+        out.print(f"{report.waiting:,} events wait for a place that is in no table yet.", highlight=False)
+    rejected = sum(store.rejected for store in report.stores)
+    if rejected:
+        out.print(f"{rejected:,} writes were rejected by their store; `travelos dlq list` says why.", highlight=False)
     problems = [*report.problems, *(problem for store in report.stores for problem in store.problems)]
     for problem in problems[:SHOWN_PROBLEMS]:
         out.print(f"[red]✗[/] {problem}", highlight=False)

@@ -20,7 +20,10 @@ RATE_WINDOW_SECONDS = 3.0
 
 
 class Sample(Struct, frozen=True):
-    """The state of everything at one moment. Rows are None for a store that is not there yet."""
+    """The state of everything at one moment. Rows are None for a store that is not there yet.
+
+    `waiting` events are put aside until their place arrives.
+    """
 
     at: float
     published: int
@@ -34,7 +37,7 @@ class Sample(Struct, frozen=True):
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way any more."""
-        on_the_way = self.ingest.lag or self.waiting or any(one.lag for one in self.deliver.values())
+        on_the_way = self.ingest.lag or any(one.lag for one in self.deliver.values())
         return not on_the_way and not self.cdc_behind
 
 
@@ -153,6 +156,8 @@ class Board:
         line("produce events", last.published, first.published, None)
         line("change tables", last.changes, first.changes, None)
         line("ingest", last.ingest.done, first.ingest.done, last.ingest.lag)
+        if last.waiting:
+            table.add_row("wait for their place", f"{last.waiting:,}")
         for store in STORES:
             now, before = last.deliver[store], first.deliver[store]
             line(f"deliver {store}", now.done, before.done, now.lag, last.rows[store])

@@ -1,17 +1,20 @@
 """The reconciliation of a demo: every acknowledged record against every store."""
 
+from collections.abc import Iterable, Set
+
 import msgspec
 from msgspec import Struct
 
 from connectors.kafka.reading import StoredRecord, read_topics
 from connectors.sinks.embedded import embedded_sink
-from schemas.headers import ERROR_MESSAGE, ERROR_OFFSET, ERROR_PARTITION, ERROR_TOPIC, header_map
-from schemas.writes import STORES
+from schemas.headers import header_map
+from schemas.writes import STORES, decode_write, store_of
 from streams.app import gps_rules, intake_rules, registry
 from streams.demo.faults import FAULT_HEADER, Fault
+from streams.redrive import Letter, read_letters
 from streams.settings import Options
-from streams.verify.model import Expected, Position, expect, position_of
-from streams.verify.reconcile import Report, StoreReport, check_letters, check_store
+from streams.verify.model import Expected, Key, Position, expect, position_of
+from streams.verify.reconcile import Report, StoreReport, check_letters, check_store, still_waiting
 
 
 class Verdict(Struct, frozen=True):
@@ -39,9 +42,19 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
         gps=gps_rules(options),
         nearest_metres=options.enrich.nearest_place_metres,
     )
-    letters = [_letter(record) for record in read_topics(connection, [catalogue.dead_letters.name])]
-    problems = check_letters(expected.letters, letters)
-    problems += _check_reasons(acknowledged, faults, dict(letters))
+    letters = read_letters(read_topics(connection, [catalogue.dead_letters.name]))
+    rejected = _versions(letter for letter in letters if _is_rejection(letter))
+    refused = [
+        ((letter.topic, letter.partition, letter.offset), letter.message)
+        for letter in letters
+        if not _is_rejection(letter)
+    ]
+    waiting = still_waiting(
+        read_topics(connection, [catalogue.waiting_events.name]),
+        read_topics(connection, [catalogue.resumed_events.name]),
+    )
+    problems = check_letters(expected.letters, refused)
+    problems += _check_reasons(acknowledged, faults, dict(refused))
     stores: list[StoreReport] = []
     for store in STORES:
         sink = embedded_sink(
@@ -49,19 +62,27 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
         )
         sink.open()
         try:
-            stores.append(check_store(store, sink, expected))
+            stores.append(check_store(store, sink, expected, waiting=waiting, rejected=rejected))
         finally:
             sink.close()
     report = Report(
-        stores=stores, letters_expected=len(expected.letters), letters_found=len(letters), problems=problems
+        stores=stores,
+        letters_expected=len(expected.letters),
+        letters_found=len(refused),
+        waiting=len(waiting & expected.unplaced),
+        problems=problems,
     )
     return Verdict(expected, report)
 
 
-def _letter(record: StoredRecord) -> tuple[Position, str]:
-    headers = header_map(record.headers)
-    position = (headers[ERROR_TOPIC], int(headers[ERROR_PARTITION]), int(headers[ERROR_OFFSET]))
-    return position, headers[ERROR_MESSAGE]
+def _is_rejection(letter: Letter) -> bool:
+    return letter.store is not None and letter.stage != "decode"
+
+
+def _versions(letters: Iterable[Letter]) -> Set[tuple[Key, int]]:
+    """Return which versions of which entities the letters are about."""
+    writes = (decode_write(letter.value) for letter in letters if letter.value is not None)
+    return {((store_of(write), write.entity, write.source), write.version) for write in writes}
 
 
 def _check_reasons(acknowledged: list[StoredRecord], faults: list[Fault], letters: dict[Position, str]) -> list[str]:
@@ -91,6 +112,7 @@ def as_json(verdict: Verdict) -> object:
         "events": verdict.expected.events,
         "changes": verdict.expected.changes,
         "duplicates": verdict.expected.duplicates,
+        "waiting": report.waiting,
         "dead_letters": {"expected": report.letters_expected, "found": report.letters_found},
         "stores": [msgspec.to_builtins(store) for store in report.stores],
         "problems": report.problems,

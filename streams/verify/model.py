@@ -18,7 +18,7 @@ from streams.enrichment.joins import Accepted, enrich
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
-from streams.routing.changes import reference_of, route_change
+from streams.routing.changes import PLACES, reference_of, route_change
 from streams.routing.meaning import Embedded, Vector, image_of, text_of
 from streams.routing.table import route
 from streams.runtime.transport import Record
@@ -33,11 +33,13 @@ class Expected(Struct):
     """What must be found.
 
     `newest` is the write that decides on each entity. `timely` are entities whose existence depends on which place was
-    known at which moment (routes between places): held or not, both are right.
+    known at which moment (routes between places): held or not, both are right. `unplaced` are ids of events about a
+    place that is not there at the end: they may still wait for it.
     """
 
     newest: dict[Key, BaseWrite] = {}
     timely: set[Key] = set()
+    unplaced: set[str] = set()
     letters: dict[Position, str] = {}
     duplicates: int = 0
     events: int = 0
@@ -69,16 +71,23 @@ def expect(
     """
     expected = Expected()
     places = PlaceIndex(nearest_metres)
-    _add_changes(sorted(changes, key=position_of), expected, places, unframe)
+    present = _add_changes(sorted(changes, key=position_of), expected, places, unframe)
     seen = _Seen()
     travellers: dict[str, TravellerState] = {}
     for batch in _by_partition(events):
         checked = intake(batch, seen=seen, rules=rules, unframe=unframe)
         _add_events(checked, expected, places, travellers, gps)
+        expected.unplaced |= {
+            one.event.event_id
+            for one in checked.admitted
+            if (place_id := getattr(one.event, "place_id", None)) is not None and place_id not in present
+        }
     return expected
 
 
-def _add_changes(records: Sequence[Record], expected: Expected, places: PlaceIndex, unframe: Unframe) -> None:
+def _add_changes(records: Sequence[Record], expected: Expected, places: PlaceIndex, unframe: Unframe) -> set[str]:
+    """Fold changes in; `places` gets all there ever were. Return the ids of those that are there at the end."""
+    present: set[str] = set()
     decoded = decode(records, unframe)
     expected.changes += len(decoded.changes)
     expected.letters |= {position_of(one.record): shortened(str(one.error)) for one in decoded.refused}
@@ -87,6 +96,10 @@ def _add_changes(records: Sequence[Record], expected: Expected, places: PlaceInd
         known = reference_of(change)
         if isinstance(known, Place):
             places.upsert(known)
+            present.add(known.id)
+        elif change.table in PLACES and change.deleted:
+            present.discard(change.row_id)
+    return present
 
 
 def _add_events(

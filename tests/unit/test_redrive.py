@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,20 @@ def test_the_reason_is_looked_through_whatever_its_case() -> None:
 def test_positions_choose_single_letters_and_none_means_all(positions: frozenset[str]) -> None:
     found: list[Letter] = [one for one in LETTERS if Filter(positions=positions).matches(one)]
     assert {one.position for one in found} == (positions - {"9:9"} if positions else {"2:0", "2:1", "2:2"})
+
+
+def test_a_letter_that_was_written_twice_after_a_crash_is_one() -> None:
+    first = letter(0, ValueError("no `lat`"))
+    again = msgspec.structs.replace(first, offset=9, timestamp=200)
+    assert [one.position for one in read_letters([again, first])] == ["2:0"]
+
+
+def test_letters_of_one_record_from_two_stores_are_two() -> None:
+    graph = letter(0, KeyError("x"), stage="write", store="graph", topic="events")
+    search = letter(0, KeyError("x"), stage="write", store="search", topic="events")
+    assert len(read_letters([graph, msgspec.structs.replace(search, offset=1)])) == 2
+
+
+def test_letters_of_somebody_else_that_do_not_say_where_they_come_from_are_all_shown() -> None:
+    anonymous = stored([(ERROR_TOPIC, b"t")])
+    assert len(read_letters([anonymous, msgspec.structs.replace(anonymous, offset=1)])) == 2
