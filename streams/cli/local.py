@@ -136,7 +136,11 @@ def install(names: Names) -> None:
 
 
 def variables(name: str, server: Server) -> Mapping[str, str]:
-    """Return the options, as environment variables, that make the project use a server. The values hold secrets."""
+    """Return what a program needs to use a server, as environment variables; the values hold secrets.
+
+    For Kafka and Postgres these are the project's own options. The project does not write to the others yet: theirs
+    is an address for their own clients.
+    """
     if name == "kafka":
         return {"TRAVELOS_KAFKA_BOOTSTRAP": server.address}
     if isinstance(server, PostgresServer):
@@ -144,11 +148,7 @@ def variables(name: str, server: Server) -> Mapping[str, str]:
             "TRAVELOS_SOURCE_DSN": server.dsn(SOURCE_DATABASE),
             "TRAVELOS_STORES_RELATIONAL_URL": server.dsn(RELATIONAL_DATABASE),
         }
-    store = _STORES[name]
-    return {f"TRAVELOS_STORES_{store}_KIND": name, f"TRAVELOS_STORES_{store}_URL": server.url}
-
-
-_STORES = {"neo4j": "GRAPH", "elasticsearch": "SEARCH", "influxdb": "TIMESERIES", "s3": "OBJECTS", "redis": "CACHE"}
+    return {f"{name.upper()}_URL": server.url}
 
 
 def _servers(folder: Path | None, names: Sequence[str]) -> LocalServers:

@@ -25,8 +25,8 @@ data_dir = "/var/lib/travelos"
 [kafka]
 bootstrap = "kafka-1:9092,kafka-2:9092"
 
-[stores.graph]
-kind = "neo4j"
+[source]
+tables = ["public.restaurants", "public.places", "public.users"]
 ```
 
 In a variable a list is separated by commas: `TRAVELOS_SOURCE_TABLES=public.places,public.users`. Secrets belong into

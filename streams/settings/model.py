@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from connectors.kafka.connection import Connection
 from schemas.topics import MIB, Catalogue
-from schemas.writes import StoreName
 
 TableName = Annotated[str, StringConstraints(pattern=r"^[^.\s]+\.[^.\s]+$")]
 
@@ -131,12 +130,15 @@ class Embed(Section):
 
 
 class Store(Section):
-    """One store: which implementation, and where it is."""
+    """One store: which implementation."""
 
-    kind: str = Field(default="embedded", description="implementation: embedded, or the name of a server's sink")
-    url: SecretStr = Field(
-        default=SecretStr(""), description="address of a server; empty: a file or folder in `data_dir`"
-    )
+    kind: Literal["embedded"] = Field(default="embedded", description="embedded: a file or folder below `data_dir`")
+
+
+class RelationalStore(Section):
+    """The relational store."""
+
+    url: SecretStr = Field(default=SecretStr(""), description="of a Postgres database; empty: the embedded server's")
 
 
 class Stores(Section):
@@ -148,13 +150,8 @@ class Stores(Section):
     timeseries: Store = Store()
     objects: Store = Store()
     cache: Store = Store()
-    relational: Store = Store()
+    relational: RelationalStore = RelationalStore()
     warehouse: Store = Store()
-
-    def of(self, store: StoreName) -> Store:
-        """Return the options of one store by name."""
-        value: Store = getattr(self, store)
-        return value
 
 
 class Deliver(Section):

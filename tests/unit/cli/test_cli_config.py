@@ -52,7 +52,8 @@ def test_secrets_are_masked_when_set_and_empty_when_not() -> None:
     assert found["registry.url"]["value"] == "https://********@registry:8081"
     for arguments in ([], ["--json"]):
         assert (
-            "hidden" not in run(*arguments, TRAVELOS_KAFKA_PASSWORD="hidden", TRAVELOS_STORES_GRAPH_URL="hidden").output
+            "hidden"
+            not in run(*arguments, TRAVELOS_KAFKA_PASSWORD="hidden", TRAVELOS_STORES_RELATIONAL_URL="hidden").output
         )
 
 

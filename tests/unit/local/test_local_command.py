@@ -123,11 +123,14 @@ def test_install_prints_where_the_programs_are(folder: Path) -> None:
     assert "bin" in result.output
 
 
-def test_the_variables_of_every_server_are_options_that_exist(tmp_path: Path) -> None:
+def test_the_variables_of_every_server_are_options_that_exist_or_an_address_for_its_own_client(tmp_path: Path) -> None:
     known = {option.variable: option for option in all_options()}
     for name, kind in REAL_KINDS.items():
         server = kind(tmp_path / name, port=1)
         for variable, value in local.variables(name, server).items():
+            if variable == f"{name.upper()}_URL":
+                assert value == server.url
+                continue
             assert variable in known
             secret = server.masked(value) != value
             assert not secret or known[variable].secret, f"{variable} holds a secret and would be printed"

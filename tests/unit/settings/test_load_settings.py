@@ -184,3 +184,11 @@ def test_a_secret_is_in_no_message() -> None:
 def test_options_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(environ={}).options.kafka.partitions = 9  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_store_that_there_is_no_sink_for_is_refused_and_not_passed_over() -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded('[stores.graph]\nkind = "neo4j"')
+    assert "stores.graph.kind" in str(caught.value)
+    assert "'neo4j'" in str(caught.value)
+    assert "'embedded'" in str(caught.value)
