@@ -12,6 +12,7 @@ from connectors.cdc.errors import Disconnected, Fatal, KafkaRefused
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import Connection
 from connectors.kafka.errors import REFUSED, error_of
+from connectors.kafka.watermarks import watermarks
 
 WINDOW = 500  # records looked at first, from the end of a partition backwards
 POLL_SECONDS = 0.2
@@ -104,7 +105,7 @@ class OffsetReader:
     def _last_in(self, partition: int, key: bytes, stop: Stop) -> CdcOffset | None:
         """Look through a partition from its end backwards, in windows that grow."""
         home = TopicPartition(self._topic, partition)
-        low, end = self._consumer.get_watermark_offsets(home, timeout=ANSWER_SECONDS)
+        low, end = watermarks(self._consumer, home, timeout=ANSWER_SECONDS)
         window = WINDOW
         while end > low:
             start = max(low, end - window)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.connection import Connection
+from connectors.kafka.watermarks import partitions_of, watermarks
 
 TIMEOUT_SECONDS = 10.0
 _PASSING = (
@@ -32,7 +33,7 @@ class LagMeter:
     """Reads committed offsets of one group, without being a member of it. Offsets of empty partitions count as 0."""
 
     def __init__(self, connection: Connection, group: str) -> None:
-        self._consumer = Consumer({**connection.consumer(group), "log_level": 3})
+        self._consumer = Consumer({**connection.consumer(group), "log_level": 0})
         self._homes: dict[str, list[TopicPartition]] = {}
 
     def progress(self, topics: Iterable[str]) -> dict[str, Progress]:
@@ -50,7 +51,7 @@ class LagMeter:
         for home in self._committed(asked):
             if home.error is not None:
                 raise KafkaException(home.error)
-            low, high = self._consumer.get_watermark_offsets(home, timeout=TIMEOUT_SECONDS)
+            low, high = watermarks(self._consumer, home, timeout=TIMEOUT_SECONDS)
             done[home.topic] += max(home.offset, low)
             end[home.topic] += high
         return {topic: Progress(done[topic], end[topic]) for topic in names}
@@ -71,6 +72,5 @@ class LagMeter:
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         if topic not in self._homes:
-            found = self._consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
-            self._homes[topic] = [TopicPartition(topic, partition) for partition in sorted(found)]
+            self._homes[topic] = partitions_of(self._consumer, topic, timeout=TIMEOUT_SECONDS)
         return self._homes[topic]

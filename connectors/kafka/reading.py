@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
 from connectors.kafka.connection import Connection
+from connectors.kafka.watermarks import watermarks
 from schemas.headers import Headers
+
+BATCH = 10_000
 
 
 class StoredRecord(Struct, frozen=True, kw_only=True):
@@ -35,30 +38,31 @@ def read_topics(
     Raises:
         KafkaException: the brokers do not answer.
     """
-    consumer = Consumer({**connection.consumer("travelos-reading"), "log_level": 3})
+    consumer = Consumer({**connection.consumer("travelos-reading"), "log_level": 0})
     try:
-        ends = _ends(consumer, topics)
-        starts = {home: (since or {}).get(home, OFFSET_BEGINNING) for home in ends}
-        consumer.assign([TopicPartition(topic, partition, start) for (topic, partition), start in starts.items()])
+        bounds = _bounds(consumer, topics)
+        position = {home: max(low, (since or {}).get(home, low)) for home, (low, _) in bounds.items()}
+        consumer.assign([TopicPartition(*home, offset) for home, offset in position.items()])
         found: list[StoredRecord] = []
-        open_partitions = {home for home, end in ends.items() if end > max(starts[home], 0)}
-        while open_partitions:
-            for message in consumer.consume(10_000, 0.5):
+        # Asking for more than there is would wait in vain. An upper bound: compaction and transactions leave gaps.
+        while left := sum(max(0, bounds[home][1] - offset) for home, offset in position.items()):
+            for message in consumer.consume(min(left, BATCH), 0.5):
                 error = message.error()
                 if error is not None:
                     raise KafkaException(error)
                 found.append(_stored(message))
-            at = consumer.position([TopicPartition(topic, partition) for topic, partition in open_partitions])
-            open_partitions = {(one.topic, one.partition) for one in at if one.offset < ends[one.topic, one.partition]}
-        return [record for record in found if record.offset < ends[record.topic, record.partition]]
+            for at in consumer.position([TopicPartition(*home) for home in position]):
+                home = (at.topic, at.partition)
+                position[home] = max(position[home], at.offset)
+        return [record for record in found if record.offset < bounds[record.topic, record.partition][1]]
     finally:
         consumer.close()
 
 
-def _ends(consumer: Consumer, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+def _bounds(consumer: Consumer, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
     known = consumer.list_topics(timeout=10).topics
     return {
-        (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+        (topic, partition): watermarks(consumer, TopicPartition(topic, partition), timeout=10)
         for topic in topics
         if topic in known
         for partition in known[topic].partitions

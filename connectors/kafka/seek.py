@@ -7,7 +7,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
 
 from connectors.kafka.connection import Connection
-from connectors.kafka.errors import KafkaUnavailable
+from connectors.kafka.errors import KafkaUnavailable, error_of
+from connectors.kafka.watermarks import partitions_of, watermarks
 
 TIMEOUT_SECONDS = 15.0
 _ACTIVE = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
@@ -45,9 +46,12 @@ def seek_group(
         GroupActive: the group has members.
         KafkaUnavailable: the brokers do not answer.
     """
-    consumer = Consumer({**connection.consumer(group), "log_level": 3})
     try:
-        homes = [home for topic in topics for home in _partitions(consumer, topic)]
+        consumer = Consumer({**connection.consumer(group), "log_level": 0})
+    except KafkaException as error:
+        raise KafkaUnavailable(f"the kafka options do not fit together: {error_of(error).str()}") from error
+    try:
+        homes = [home for topic in topics for home in partitions_of(consumer, topic, timeout=TIMEOUT_SECONDS)]
         moved = [
             Moved(one.topic, one.partition, one.offset if one.offset >= 0 else None, _target(consumer, one, start))
             for one in consumer.committed(homes, timeout=TIMEOUT_SECONDS)
@@ -58,7 +62,7 @@ def seek_group(
                 if done.error is not None:
                     raise KafkaException(done.error)
     except KafkaException as error:
-        reason: KafkaError = error.args[0]
+        reason = error_of(error)
         if reason.code() in _ACTIVE:
             raise GroupActive(f"the group {group} has members: stop its workers first") from error
         raise KafkaUnavailable(f"kafka.bootstrap {connection.bootstrap}: {reason.str()}") from error
@@ -68,15 +72,8 @@ def seek_group(
         consumer.close()
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
-    found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    return [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
-
-
 def _target(consumer: Consumer, home: TopicPartition, start: Start) -> int:
-    low, high = consumer.get_watermark_offsets(home, timeout=TIMEOUT_SECONDS)
+    low, high = watermarks(consumer, home, timeout=TIMEOUT_SECONDS)
     if start.edge is not None:
         return low if start.edge == "beginning" else high
     if start.offset is not None:

@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING as BEGINNING
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.kafka.connection import Connection
+from connectors.kafka.watermarks import watermarks
 from schemas.topics import Topic
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,7 @@ class ReferenceReader:
             try:
                 metadata = consumer.list_topics(self._topic.name, timeout=5).topics[self._topic.name]
                 return {
-                    partition: consumer.get_watermark_offsets(TopicPartition(self._topic.name, partition), timeout=5)[1]
+                    partition: watermarks(consumer, TopicPartition(self._topic.name, partition), timeout=5)[1]
                     for partition in metadata.partitions
                 }
             except KafkaException as error:
