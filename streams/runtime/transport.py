@@ -7,8 +7,10 @@ run goes through that once. For topics that did not ask for runs, and for change
 """
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -16,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.transports import TPorTopicSet
 
+from streams.runtime.acks import InWork, KeepsNothing
 from streams.runtime.offsets import PartitionOffsets
 
 log = structlog.get_logger(__name__)
@@ -28,6 +31,7 @@ PARTITION_BYTES = 512 * 1024
 FETCH_WAIT_MS = 50
 # While some partition waits for its runs to finish, the others are asked this often whether it has room again.
 BUSY_POLL_SECONDS = 0.02
+SEEK_PAUSE_SECONDS = 0.5
 # How long a rebalance or a stop waits for runs that are being worked on before it gives them to the next owner.
 DRAIN_SECONDS = 10.0
 
@@ -92,10 +96,16 @@ class RunConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._offsets: dict[TP, PartitionOffsets] = {}
         self._room = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._progress = asyncio.Event()
         self._working: set[Run] = set()
+        self._singles: WeakKeyDictionary[Any, PartitionOffsets] = WeakKeyDictionary()
+        self._unacked_messages = InWork(self._release)
+        self._acked = defaultdict(lambda: cast(Any, deque(maxlen=0)))
+        self._acked_index = defaultdict(KeepsNothing)
         self._open_bytes: dict[TP, int] = {}
+        self._seeks = 0  # counts when positions begin to move and when they have moved
+        self._seeking = 0  # how many seeks are on their way
+        self._fetched_at = 0
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -103,9 +113,10 @@ class RunConsumer(driver.Consumer):
     # -- delivery
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        self._fetched_at = self._seeks
         if active_partitions is None:
             return await super()._getmany(active_partitions, timeout)
-        ready = {tp for tp in active_partitions if self._has_room(tp)}
+        ready = {tp for tp in active_partitions if self._may_fetch(tp)}
         if len(ready) < len(active_partitions):
             timeout = min(timeout, BUSY_POLL_SECONDS)
             if not ready:
@@ -122,6 +133,12 @@ class RunConsumer(driver.Consumer):
         if not self.flow_active:
             await self._seek_back()
             return
+        if self._fetched_at != self._seeks and any(self._is_input(tp) for tp in records):
+            # Recovery seeks while a fetch is on its way: what that brings may lie before the new position or after it.
+            # Delivering it would put a hole into the offsets, and a commit would pass it.
+            records = {tp: batch for tp, batch in records.items() if not self._is_input(tp)}
+            await self._seek_back()
+        seeks = self._seeks
         for tp, batch in self._in_order(records):
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
@@ -129,14 +146,28 @@ class RunConsumer(driver.Consumer):
                 # A rebalance may begin between two messages; what is left then belongs to somebody else.
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return
+                if self._seeks != seeks and self._is_input(tp):
+                    break  # it will be fetched again from the new position
                 yield tp, message
 
     async def _seek_back(self) -> None:
-        try:
-            await self.perform_seek()
-        except KafkaError as error:
-            # The rebalance that stopped the flow has taken the partitions; there is nothing to seek in any more.
-            log.debug("seek_back_skipped", error=str(error))
+        """Go back to what is committed, because what was fetched is not delivered."""
+        while not self.should_stop and self.assignment():
+            try:
+                await self.perform_seek()
+            except KafkaError as error:
+                if not self.flow_active:
+                    # The rebalance that stopped the flow has taken the partitions; there is nothing to seek in.
+                    log.debug("seek_back_skipped", error=str(error))
+                    return
+                log.warning("seek_back_failed", error=str(error))
+                await self.sleep(SEEK_PAUSE_SECONDS)
+            else:
+                return
+
+    def _is_input(self, tp: TP) -> bool:
+        """Whether offsets of this partition are committed; those of changelogs are not."""
+        return bool(self.app.topics.acks_enabled_for(tp.topic))
 
     def _in_order(self, records: Mapping[TP, list[Record]]) -> Iterable[tuple[TP, list[Record]]]:
         urgent = self._run_app.urgent_topics
@@ -152,7 +183,9 @@ class RunConsumer(driver.Consumer):
             offsets = self._offsets_of(tp)
             for record in batch:
                 offsets.start(record.offset, record.offset)
-                yield self._to_message(tp, record)
+                message = self._to_message(tp, record)
+                self._singles[message] = offsets
+                yield message
         else:
             for record in batch:
                 yield self._to_message(tp, record)
@@ -189,7 +222,9 @@ class RunConsumer(driver.Consumer):
             offsets = self._offsets[tp] = PartitionOffsets()
         return offsets
 
-    def _has_room(self, tp: TP) -> bool:
+    def _may_fetch(self, tp: TP) -> bool:
+        if self._seeking and self._is_input(tp):
+            return False
         return self._open_bytes.get(tp, 0) < PARTITION_BYTES
 
     async def _wait_for_room(self, timeout: float) -> None:
@@ -208,7 +243,6 @@ class RunConsumer(driver.Consumer):
         if self.is_stale(run):
             return False
         self._working.add(run)
-        self._idle.clear()
         return True
 
     def finish(self, run: Run) -> None:
@@ -219,8 +253,7 @@ class RunConsumer(driver.Consumer):
         run.offsets.finish(run.records[0].offset)
         if not self.is_stale(run):
             self._open_bytes[run.tp] -= run.bytes
-        if not self._working:
-            self._idle.set()
+        self._progress.set()
         self._room.set()
 
     def ack(self, message: Any) -> bool:
@@ -229,13 +262,14 @@ class RunConsumer(driver.Consumer):
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        if not isinstance(message.value, Run) and self.app.topics.acks_enabled_for(message.topic):
-            offsets = self._offsets.get(message.tp)
-            if offsets is not None:
-                offsets.finish(message.offset)
-        if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
-            self._waiting_for_ack.set_result(None)
         return True
+
+    def _release(self, message: Any) -> None:
+        """Finish a record that a stream has acked; one that it skipped because of a rebalance was never tracked."""
+        offsets = self._singles.pop(message, None)
+        if offsets is not None and message.tracked:
+            offsets.finish(message.offset)
+        self._progress.set()
 
     def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
         for tp, offsets in list(self._offsets.items()):
@@ -252,13 +286,20 @@ class RunConsumer(driver.Consumer):
     # -- rebalance and stop
 
     async def wait_empty(self) -> None:
-        """Wait for the runs that are being worked on, at most DRAIN_SECONDS, then commit what is finished."""
+        """Wait for what is being worked on, at most DRAIN_SECONDS, then commit what is finished."""
         self._run_app.on_drain()
         try:
-            await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._working or self._singles_in_work():
+                    self._progress.clear()
+                    await self._progress.wait()
         except TimeoutError:
-            log.warning("runs_left_for_the_next_owner", runs=sorted(map(repr, self._working)))
+            runs, singles = sorted(map(repr, self._working)), self._singles_in_work()
+            log.warning("work_left_for_the_next_owner", runs=runs, records=singles)
         await self.commit_and_end_transactions()
+
+    def _singles_in_work(self) -> int:
+        return sum(message in self._singles for message in self._unacked_messages)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish and commit before the offsets are forgotten; upstream forgets first and then has nothing to commit."""
@@ -268,13 +309,28 @@ class RunConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Go back to what is committed; runs delivered before that are stale."""
         self._forget()
-        await super().perform_seek()
+        self._seeking += 1
+        try:
+            await super().perform_seek()
+        finally:
+            self._seeking -= 1
+            self._seeks += 1
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go back to what is committed, and to the beginning where nothing is, which the driver leaves where it is."""
+        committed = await super().seek_to_committed()
+        fresh: list[Any] = [tp for tp, offset in committed.items() if not offset and self._is_input(tp)]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+        return committed
 
     def _forget(self) -> None:
+        self._seeks += 1
         self._offsets.clear()
         self._open_bytes.clear()
         self._working.clear()
-        self._idle.set()
+        self._singles.clear()
+        self._progress.set()
         self._room.set()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.data_folder import DataFolder, FolderInUse
+from streams.data_folder import DataFolder, FolderRefused
 from streams.runtime.state_folder import StateFolder
 
 
@@ -41,7 +41,7 @@ def test_the_folder_of_a_killed_worker_is_free_at_once(tmp_path: Path) -> None:
 def test_a_data_folder_has_one_pipeline_and_is_free_after_it(tmp_path: Path) -> None:
     first, second = DataFolder(tmp_path / "data"), DataFolder(tmp_path / "data")
     first.claim()
-    with pytest.raises(FolderInUse, match="set another data_dir"):
+    with pytest.raises(FolderRefused, match="set another data_dir"):
         second.claim()
     first.release()
     first.release()
