@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 
-class FolderInUse(RuntimeError):  # noqa: N818 - says what is the matter
-    """Another process runs on this data folder; the message names the folder and the option."""
+class FolderRefused(RuntimeError):  # noqa: N818 - says what happened
+    """The data folder cannot be used: another process runs on it, or it cannot be written.
+
+    The message names the folder and the option.
+    """
 
 
 class DataFolder:
@@ -20,15 +23,18 @@ class DataFolder:
         """Take the folder, which is made when it is missing.
 
         Raises:
-            FolderInUse: somebody else has it.
+            FolderRefused: somebody else has it, or it cannot be made.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FolderRefused(f"data_dir {self.path} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise FolderInUse(
+            raise FolderRefused(
                 f"another `travelos demo` or `travelos run` works in {self.path}; stop it, or set another data_dir"
             ) from None
         self._lock = lock

@@ -109,7 +109,7 @@ class Platform:
         """Take the data folder, end what a killed run left behind in it, and start what is missing, side by side.
 
         Raises:
-            FolderInUse: another pipeline works in the data folder.
+            FolderRefused: another pipeline works in the data folder.
             ServerFailed: one of the servers did not come up.
         """
         self._data.claim()

@@ -1,6 +1,7 @@
 """What the commands share: their options, how they print, and what their exit codes mean."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -19,8 +20,11 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 
-out = Console()
-err = Console(stderr=True)
+# Without emoji: rich would print the dead letter "2:100:" as 2 and the sign for a hundred points.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Exit(IntEnum):
@@ -57,6 +61,11 @@ def load_options(config: Path | None, **overrides: Any) -> Options:
     return options
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters as escapes, but for newline and tab: data must not steer a terminal."""
+    return _CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document, and nothing else, to standard output."""
     print(json.dumps(value, indent=2, default=str))  # noqa: T201 - this is the output
@@ -71,5 +80,5 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str |
     for number, column in enumerate(rows[0] if rows else ()):
         table.add_column(column, no_wrap=number == 0, overflow="fold")  # names and values are copied: never shortened
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+        table.add_row(*("" if value is None else escape(printable(str(value))) for value in row.values()))
     out.print(table)

@@ -3,19 +3,22 @@
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import structlog
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.spinner import Spinner
 from rich.table import Table
 
+from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from connectors.producers.gps_files import read_fixes
 from connectors.producers.input_files import InputFile, UnreadableFile
 from deploy.local.process import ServerFailed
 from schemas.events import GpsUpdate
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, out, print_json
-from streams.data_folder import FolderInUse
+from streams.data_folder import FolderRefused
 from streams.demo.progress import Board, Sample
 from streams.demo.questions import Answer
 from streams.demo.run import Demo, DemoFailed, Outcome
@@ -85,8 +88,10 @@ def command(
         demo = Demo(platform, count=count, seed=seed, fixes=fixes, show=show, timeout=timeout)
         try:
             outcome = demo.run()
-        except (DemoFailed, ServerFailed, FolderInUse) as error:
+        except (DemoFailed, ServerFailed, FolderRefused, TopicsError, KafkaUnavailable) as error:
             fail(str(error))
+        except psycopg.Error as error:
+            fail(f"source.dsn: {_reason(error)}")
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
@@ -98,6 +103,13 @@ def command(
         raise typer.Exit(Exit.FAILED)
 
 
+def _reason(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        # libpq quotes what it does not understand, and that may be a part of the password.
+        return "no connection string; write postgresql://user:password@host/database"
+    return " ".join(str(error).split())
+
+
 def _fixes(path: Path) -> list[GpsUpdate]:
     found: list[GpsUpdate] = []
     try:
@@ -107,7 +119,9 @@ def _fixes(path: Path) -> list[GpsUpdate]:
                 if isinstance(record, GpsUpdate):
                     found.append(record)
                 else:
-                    err.print(f"{path}, {reading.unit} {number}: {record}", highlight=False, markup=False)
+                    err.print(
+                        f"{path}, {reading.unit} {number}: {record}", highlight=False, markup=False, soft_wrap=True
+                    )
     except UnreadableFile as error:
         fail(str(error), Exit.USAGE)
     if not found:
@@ -122,7 +136,7 @@ def _introduce(platform: Platform) -> None:
         "docker": "Kafka in Docker",
         "memory": "Kafka in memory: nothing in it outlives this process (no java and mvn, or asked for)",
     }
-    folder = platform.loaded.options.data_dir.resolve()
+    folder = escape(str(platform.loaded.options.data_dir.resolve()))
     out.print(
         f"[bold]Travel OS streams[/] on {kinds[platform.kind]}.\nEverything is kept in {folder}\n", highlight=False
     )
@@ -153,11 +167,11 @@ def _conclude(outcome: Outcome, platform: Platform) -> None:
         out.print(f"{rejected:,} writes were rejected by their store; `travelos dlq list` says why.", highlight=False)
     problems = [*report.problems, *(problem for store in report.stores for problem in store.problems)]
     for problem in problems[:SHOWN_PROBLEMS]:
-        out.print(f"[red]✗[/] {problem}", highlight=False)
+        out.print(f"[red]✗[/] {escape(problem)}", highlight=False)
     if len(problems) > SHOWN_PROBLEMS:
         out.print(f"[red]... and {len(problems) - SHOWN_PROBLEMS:,} more[/]")
     phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in outcome.seconds.items())
-    folder = platform.loaded.options.data_dir.resolve()
+    folder = escape(str(platform.loaded.options.data_dir.resolve()))
     verdict = "[bold green]All adds up.[/]" if report.adds_up else "[bold red]It does not add up.[/]"
     out.print(Panel(f"{verdict}  {sum(outcome.seconds.values()):.1f} s ({phases})\nLook into {folder}", expand=False))
 
@@ -167,7 +181,7 @@ def _answer(answer: Answer) -> Table:
     for column in answer.columns:
         table.add_column(column)
     for row in answer.rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     if not answer.rows:
         table.add_row("[red]no answer[/]")
     return table

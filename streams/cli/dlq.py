@@ -1,14 +1,27 @@
 """`travelos dlq`: look at dead letters and put them back."""
 
 import base64
+import json
 from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaException
 
+from connectors.kafka.errors import error_of
 from connectors.kafka.reading import read_topics
 from connectors.producers import EventProducer, ProducerError
-from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, out, print_json, print_rows
+from streams.cli.common import (
+    AsJson,
+    ConfigFile,
+    Exit,
+    err,
+    fail,
+    load_options,
+    out,
+    print_json,
+    print_rows,
+    printable,
+)
 from streams.redrive import Filter, Letter, group, original_headers, read_letters
 from streams.settings import Options
 
@@ -68,7 +81,8 @@ def show(
         return
     for name, value in detail.items():
         out.print(f"[bold]{name}[/]: ", end="")
-        out.print(value, highlight=False, markup=False)
+        text = printable(value) if isinstance(value, str) else json.dumps(value)
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -115,7 +129,8 @@ def replay(
         _send(options, whole)
     for letter in letters:
         if letter.value_left_out:
-            err.print(f"{letter.position}: its value was left out; it lies at {_origin(letter)}", highlight=False)
+            said = printable(f"{letter.position}: its value was left out; it lies at {_origin(letter)}")
+            err.print(said, highlight=False, markup=False, soft_wrap=True)
     summary = {
         "sent": 0 if dry_run else len(whole),
         "would_send": len(whole),
@@ -140,7 +155,7 @@ def _letters(options: Options, wanted: Filter) -> list[Letter]:
     try:
         records = read_topics(options.kafka.connection(), [options.catalogue().dead_letters.name])
     except KafkaException as error:
-        fail(f"kafka.bootstrap {options.kafka.bootstrap} does not answer: {error}")
+        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
     return [letter for letter in read_letters(records) if wanted.matches(letter)]
 
 
@@ -173,7 +188,8 @@ def _detail(letter: Letter) -> dict[str, Any]:
         "first_failed_at": letter.first_failed_at,
         "key": _readable(letter.key),
         "value": _readable(letter.value),
-        "headers": {name: _readable(value) for name, value in original_headers(letter)},
+        # A list, because a name may occur more than once.
+        "headers": [{"name": name, "value": _readable(value)} for name, value in original_headers(letter)],
     }
 
 

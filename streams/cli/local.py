@@ -62,6 +62,9 @@ def up(names: Names, folder: Folder = None, port_offset: PortOffset = None) -> N
 
     A server that runs already is left alone. The first time downloads and builds: InfluxDB takes some 6 minutes and
     the S3 server 2, the others seconds. The servers outlive this command; `travelos local down` stops them.
+
+    Exit codes: 0 all answer, 1 one failed (the others stay up), 2 an unknown name, 130 Ctrl-C, when those that were not
+    ready yet are stopped again.
     """
     names = list(dict.fromkeys(names))
     servers = _servers(folder, names)
@@ -93,7 +96,10 @@ def down(
         bool, typer.Option("--delete-data", help="Delete their data, logs and credentials as well.")
     ] = False,
 ) -> None:
-    """Stop servers in order and wait until they are gone. Their data stay, unless --delete-data is given."""
+    """Stop servers in order and wait until they are gone. Their data stay, unless --delete-data is given.
+
+    Exit codes: 0 all are gone, 1 one does not end, 2 an unknown name.
+    """
     servers = _servers(folder, names or [])
 
     def went_down(name: str, was_running: bool) -> None:
@@ -109,6 +115,8 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
     """Show the servers that were ever started here, asking each whether it answers.
 
     "died" means that it ended without being asked to; its log says why.
+
+    Exit codes: 0 those that are not stopped answer, 1 one died or does not answer.
     """
     servers = _servers(folder, [])
     try:
@@ -130,7 +138,10 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def install(names: Names) -> None:
-    """Fetch or build servers without starting them, for instance into the cache of a build machine."""
+    """Fetch or build servers without starting them, for instance into the cache of a build machine.
+
+    Exit codes: 0 all are there, 1 one could not be installed, 2 an unknown name.
+    """
     servers = _servers(None, names)
     _leave(_side_by_side(names, servers.install, lambda name, where: out.print(f"{name:<14} {where}", highlight=False)))
 

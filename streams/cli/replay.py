@@ -1,7 +1,7 @@
 """`travelos replay`: have a role read topics again."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -9,7 +9,7 @@ from connectors.kafka.errors import KafkaUnavailable
 from connectors.kafka.seek import GroupActive, Start, seek_group
 from schemas.clock import milliseconds
 from schemas.topics import Catalogue
-from schemas.writes import StoreName
+from schemas.writes import STORES, StoreName
 from streams.app import Role, group_of
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, print_rows
 
@@ -18,7 +18,7 @@ def command(
     role: Annotated[Role, typer.Argument(help="Whose reading is set back.", show_default=False)],
     start: Annotated[str, typer.Option("--from", help="beginning, end, a time (RFC 3339), or an offset.")],
     store: Annotated[
-        list[StoreName] | None, typer.Option(help="deliver: only this store; may be repeated.", show_default=False)
+        list[str] | None, typer.Option(help="deliver: only this store; may be repeated.", show_default=False)
     ] = None,
     topic: Annotated[
         list[str] | None, typer.Option(help="Only this topic; may be repeated.", show_default=False)
@@ -37,7 +37,7 @@ def command(
     options = load_options(config)
     if not options.kafka.bootstrap:
         fail("no brokers are named: set kafka.bootstrap (TRAVELOS_KAFKA_BOOTSTRAP)", Exit.USAGE)
-    known = topics_of(role, options.catalogue(), store or [])
+    known = topics_of(role, options.catalogue(), _stores(role, store or []))
     unknown = [name for name in topic or () if name not in known]
     if unknown:
         fail(f"{role} does not read {unknown[0]}; it reads {', '.join(known)}", Exit.USAGE)
@@ -59,6 +59,16 @@ def topics_of(role: Role, catalogue: Catalogue, stores: list[StoreName]) -> list
         sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
         return [one.name for one in (*sources, *catalogue.changes.values())]
     return [topic.name for topic, store, _ in catalogue.all_writes() if not stores or store in stores]
+
+
+def _stores(role: Role, names: list[str]) -> list[StoreName]:
+    """Return the stores that were named; leave with USAGE when the role has none or one does not exist."""
+    if names and role != "deliver":
+        fail(f"--store is for the role deliver; {role} writes to no store, set it back by --topic", Exit.USAGE)
+    for name in names:
+        if name not in STORES:
+            fail(f"--store must be one of {', '.join(STORES)}, got {name!r}", Exit.USAGE)
+    return cast(list[StoreName], names)
 
 
 def parse_start(text: str) -> Start:

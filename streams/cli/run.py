@@ -11,7 +11,7 @@ import typer
 from deploy.local.process import ServerFailed
 from streams.cli.common import ConfigFile, Exit, fail
 from streams.cli.worker import prepare_topics
-from streams.data_folder import FolderInUse
+from streams.data_folder import FolderRefused
 from streams.log import configure_logging
 from streams.platform import BadKafkaChoice, Platform
 from streams.roles import pipeline
@@ -67,7 +67,7 @@ def command(
                 supervisor.check()
         finally:
             supervisor.stop()
-    except (ServerFailed, FolderInUse) as error:
+    except (ServerFailed, FolderRefused) as error:
         fail(str(error))
     finally:
         platform.stop()

@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from connectors.embedders import ModelUnavailable
-from connectors.kafka.admin import TopicAdmin
+from connectors.kafka.admin import ensure_topics
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from streams.app import Role, build
 from streams.cli.common import ConfigFile, Exit, fail, load_options
@@ -43,6 +43,8 @@ def command(
         app = build(role, options)
     except (ModelUnavailable, ImportError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"data_dir {options.data_dir.resolve()} cannot be used: {error.strerror}")
     log.info("worker_starting", role=role, bootstrap=options.kafka.bootstrap, state=str(app.state_folder.path))
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel=options.log.level)
     worker.spinner = None  # it writes escape sequences into logs
@@ -50,11 +52,14 @@ def command(
 
 
 def prepare_topics(options: Options) -> None:
-    """Create the topics that are missing, if that is ours to do; leave with FAILED when it cannot be done."""
+    """Create the topics that are missing, if that is ours to do.
+
+    Leaves with FAILED when it cannot be done, or when a topic has another number of partitions: state would then lie in
+    other partitions than the records that change it.
+    """
     if not options.kafka.create_topics:
         return
-    admin = TopicAdmin(options.kafka.connection(), replication=options.kafka.replication)
     try:
-        admin.apply(admin.plan(options.catalogue()))
+        ensure_topics(options.kafka.connection(), options.catalogue(), replication=options.kafka.replication)
     except (TopicsError, KafkaUnavailable) as error:
         fail(str(error))
