@@ -36,7 +36,7 @@ def main() -> int:
     """Run the rounds and report; 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description="Typed events to Kafka, beside a peer that sends dicts.")
     parser.add_argument("--events", type=int, default=300_000, help="events in each run")
-    parser.add_argument("--rounds", type=int, default=7, help="pairs of runs; the median counts")
+    parser.add_argument("--rounds", type=int, default=11, help="pairs of runs; the median counts")
     given = parser.parse_args()
     typed, peer = measure(given.events, given.rounds)
     figures = [

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from connectors.kafka.connection import Connection
-from connectors.producers import EventProducer
+from connectors.producers import EventProducer, QueueLimits
 from schemas.events import GpsUpdate
 from schemas.topics import Catalogue
 
@@ -29,7 +29,9 @@ def fix(number: int) -> GpsUpdate:
 
 def main(prefix: str, count: int, bootstrap: str) -> None:
     """Build and publish `count` events and print the rate until the last acknowledgement."""
-    with EventProducer(Connection(bootstrap=bootstrap), Catalogue(prefix=prefix), source="/bench") as producer:
+    limits = QueueLimits(linger_ms=20)  # as the peer
+    connection, catalogue = Connection(bootstrap=bootstrap), Catalogue(prefix=prefix)
+    with EventProducer(connection, catalogue, source="/bench", limits=limits) as producer:
         started = time.monotonic()
         for number in range(count):
             producer.publish(fix(number))

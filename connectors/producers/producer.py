@@ -139,6 +139,7 @@ class EventProducer:
             if time.monotonic() >= deadline:
                 raise QueueFull(f"no room for a record within room_seconds={self._room_seconds:g}: {self.counts()}")
             self._queue.serve(SLICE_SECONDS)
+            self._queue.serve(SLICE_SECONDS)
 
     def __enter__(self) -> Self:
         self.open()

@@ -4,6 +4,7 @@ Nothing here waits for room: how to wait (a thread blocks, a coroutine awaits) i
 producers that share this queue.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -91,8 +92,12 @@ class RecordQueue:
         self._on_delivery = on_delivery
         self._client: Producer | None = None
         self._lock = threading.Lock()
-        self._published = 0
+        # Counts accepted records without a lock: `next` of a counter is one step for all threads. Reading it is a step
+        # too, so the readings are counted and taken off.
+        self._ticket = itertools.count().__next__
+        self._readings = 0
         self._failed = 0
+        self._too_many_failures = False
         self._failures: list[Failure] = []
         self._last_error = ""
         self._warned_at = -WARN_SECONDS
@@ -163,10 +168,8 @@ class RecordQueue:
         client = self._client
         if client is None:
             raise _not_open()
-        if self._published % SERVE_EVERY == 0:
-            client.poll(0)
-            if len(self._failures) > self._limits.failures:
-                self.raise_failures()
+        if self._too_many_failures:
+            self.raise_failures()
         topic, key, value, headers = record
         try:
             # By position (partition, callback, on_delivery, timestamp, headers): naming them costs a third of the call.
@@ -175,8 +178,8 @@ class RecordQueue:
             return False
         except KafkaException as error:
             raise Refused(f"Kafka's client refuses a record for {topic}: {error.args[0].str()}") from error
-        with self._lock:
-            self._published += 1
+        if not self._ticket() % SERVE_EVERY:
+            client.poll(0)
         return True
 
     def offer_raw(self, record: RawRecord) -> bool:
@@ -201,7 +204,9 @@ class RecordQueue:
         if client is not None:
             client.poll(0)
         # Read in this order, a record that moves on between two of the readings counts as on its way.
-        published = self._published
+        with self._lock:
+            published = self._ticket() - self._readings
+            self._readings += 1
         pending = len(client) if client is not None else 0
         failed = self._failed
         return Counts(published, max(0, published - pending - failed), failed)
@@ -210,6 +215,7 @@ class RecordQueue:
         """Raise DeliveryFailed with the failures that nobody has seen yet; return when there are none."""
         with self._lock:
             failures, self._failures = self._failures, []
+            self._too_many_failures = False
         if failures:
             raise DeliveryFailed(failures)
 
@@ -217,6 +223,7 @@ class RecordQueue:
         """Put failures back that were raised where nobody could see them."""
         with self._lock:
             self._failures[:0] = failures
+            self._too_many_failures = len(self._failures) > self._limits.failures
 
     def _opened(self) -> Producer:
         if self._client is None:
@@ -230,6 +237,7 @@ class RecordQueue:
             with self._lock:
                 self._failed += 1
                 self._failures.append(Failure(event, error.str()))
+                self._too_many_failures = len(self._failures) > self._limits.failures
         elif self._on_delivery is not None:
             home = message.topic(), message.partition(), message.offset()
             self._on_delivery(Delivered(event, *home))  # pyright: ignore[reportArgumentType] - set on success
