@@ -15,6 +15,7 @@ from deploy.local.process import ServerFailed
 from streams.data_folder import DataFolder
 from streams.roles import stop_left_behind
 from streams.settings import Loaded, all_options, load
+from streams.settings.env_file import write_env_file
 from streams.settings.load import CONFIG_VARIABLE
 
 log = structlog.get_logger(__name__)
@@ -105,6 +106,16 @@ class Platform:
         values = {variables[name]: str(value) for name, value in self._overrides.items()}
         return values if self._config_file is None else {**values, CONFIG_VARIABLE: str(self._config_file.resolve())}
 
+    @property
+    def env_file(self) -> Path:
+        """Where the same variables lie while the platform is up, for the shell of whoever wants to use it."""
+        return self._folder / "travelos.env"
+
+    @property
+    def owns_source(self) -> bool:
+        """Whether the source database is the embedded one."""
+        return "source.dsn" in self._overrides
+
     def start(self) -> None:
         """Take the data folder, end what a killed run left behind in it, and start what is missing, side by side.
 
@@ -118,9 +129,11 @@ class Platform:
             for started in (pool.submit(self._start_kafka), pool.submit(self._start_postgres)):
                 started.result()
         self.loaded = load(file=self._config_file, overrides=self._overrides)
+        write_env_file(self.env_file, self.environment)
 
     def stop(self) -> None:
         """Stop what was started here."""
+        self.env_file.unlink(missing_ok=True)
         try:
             if self._broker is not None:
                 self._broker.stop()

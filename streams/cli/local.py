@@ -24,6 +24,7 @@ from deploy.local.servers import KINDS, LocalServers, default_folder
 from streams.cli.common import AsJson, Exit, err, fail, out, print_json
 from streams.log import configure_logging
 from streams.platform import RELATIONAL_DATABASE, SOURCE_DATABASE
+from streams.settings.env_file import write_env_file
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def up(names: Names, folder: Folder = None, port_offset: PortOffset = None) -> N
         if isinstance(server, PostgresServer):
             server.create_database(SOURCE_DATABASE)
             server.create_database(RELATIONAL_DATABASE)
-        _write_variables(servers.folder, name, server)
+        write_env_file(servers.folder / f"{name}.env", variables(name, server))
         return fresh
 
     failed = _side_by_side(names, bring_up, came_up, interrupted=servers.abandon)
@@ -201,15 +202,6 @@ def _side_by_side(
                 interrupted(running[future])
             fail("interrupted", Exit.INTERRUPTED)
     return failed
-
-
-def _write_variables(folder: Path, name: str, server: Server) -> None:
-    file = folder / f"{name}.env"
-    fresh = file.with_suffix(".env.new")
-    fresh.touch(mode=0o600)
-    lines = [f"export {variable}={shlex.quote(value)}\n" for variable, value in variables(name, server).items()]
-    fresh.write_text("".join(lines))
-    fresh.rename(file)
 
 
 def _print_variables(servers: LocalServers, names: Sequence[str]) -> None:

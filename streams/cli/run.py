@@ -12,6 +12,7 @@ from deploy.local.process import ServerFailed
 from streams.cli.common import ConfigFile, Exit, fail
 from streams.cli.worker import prepare_topics
 from streams.data_folder import FolderRefused
+from streams.demo.database import fill_new_tables
 from streams.log import configure_logging
 from streams.platform import BadKafkaChoice, Platform
 from streams.roles import pipeline
@@ -35,9 +36,9 @@ def command(
 ) -> None:
     """Run change capture, ingest and delivery together until told to stop (SIGTERM, Ctrl-C).
 
-    Uses the Kafka, the Postgres and the stores that the options name, and embedded ones for those they do not. A role
-    that ends is started again. In a cluster run the roles themselves: `travelos cdc run`, `travelos worker ingest`,
-    `travelos worker deliver`.
+    Uses the Kafka, the Postgres and the stores that the options name, and embedded ones for those they do not; a new
+    embedded Postgres begins with the restaurants and places of the demo. A role that ends is started again. In a
+    cluster run the roles themselves: `travelos cdc run`, `travelos worker ingest`, `travelos worker deliver`.
 
     Exit codes: 0 stopped in order, 1 Kafka or Postgres is not to be had, 2 wrong options.
     """
@@ -58,11 +59,15 @@ def command(
     try:
         platform.start()
         options = platform.loaded.options
+        if platform.owns_source:
+            filled = fill_new_tables(options.source.dsn.get_secret_value())
+            log.info("source_ready", new_tables=filled)
         prepare_topics(options)
         supervisor = Supervisor(pipeline(options, platform.environment))
         try:
             supervisor.start()
-            log.info("pipeline_running", data_dir=str(options.data_dir), roles=[one.name for one in supervisor.roles])
+            roles = [one.name for one in supervisor.roles]
+            log.info("pipeline_running", roles=roles, data_dir=str(options.data_dir), options=f". {platform.env_file}")
             while not stopping.wait(CHECK_SECONDS):
                 supervisor.check()
         finally:

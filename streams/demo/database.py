@@ -7,6 +7,7 @@ from msgspec.structs import astuple, fields
 from psycopg import sql
 
 from schemas.changes import PlaceRow, RestaurantRow, UserRow
+from streams.demo.tables import load_places, load_restaurants
 
 DATABASE = "travel"
 
@@ -67,6 +68,21 @@ def create_tables(dsn: str) -> None:
         connection.execute(DDL)
 
 
+def fill_new_tables(dsn: str) -> dict[str, int]:
+    """Create the tables that are missing, and load what the package ships into those that it has just created.
+
+    Tables that are there stay as they are. Return how many rows each new table got.
+
+    Raises:
+        psycopg.Error: the server does not answer or refuses.
+    """
+    with psycopg.connect(dsn) as connection:
+        new = [table for table in ROW_TYPES if _is_missing(connection, table)]
+    create_tables(dsn)
+    shipped: dict[str, Sequence[Row]] = {"restaurants": load_restaurants().rows, "places": load_places().rows}
+    return {table: load_rows(dsn, table, shipped[table]) if table in shipped else 0 for table in new}
+
+
 def load_rows(dsn: str, table: str, rows: Sequence[Row]) -> int:
     """Insert the rows of one table, and update those that differ; return how many rows were written.
 
@@ -103,6 +119,11 @@ def load_rows(dsn: str, table: str, rows: Sequence[Row]) -> int:
             for row in rows:
                 copy.write_row(astuple(row))
         return cursor.execute(upsert).rowcount
+
+
+def _is_missing(connection: psycopg.Connection, table: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NULL", (table,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def columns(table: str) -> list[str]:

@@ -141,3 +141,22 @@ def pipeline(
     made = Pipeline(options, environment)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def left_running() -> Callable[[Path], list[str]]:
+    """Return what tells the command lines of processes that still use a data folder."""
+
+    def found(folder: Path) -> list[str]:
+        lines: list[str] = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                variables = (process / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it ended meanwhile
+            if str(folder) in line or f"TRAVELOS_DATA_DIR={folder}".encode() in variables:
+                lines.append(line)
+        return lines
+
+    return found

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def demo(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
 
 @pytest.mark.parametrize("kafka", ["memory", "real"])
 def test_every_acknowledged_event_is_in_its_stores_once_and_a_second_run_adds_to_the_first(
-    kafka: str, tmp_path: Path
+    kafka: str, tmp_path: Path, left_running: Callable[[Path], list[str]]
 ) -> None:
     for run in (1, 2):
         code, printed, errors = demo(tmp_path, "--kafka", kafka, "--count", "5000", "--seed", str(run))
@@ -45,7 +46,7 @@ def test_every_acknowledged_event_is_in_its_stores_once_and_a_second_run_adds_to
         assert all(answer["rows"] for answer in printed["answers"])
         kinds = {row["type"] for row in _events(tmp_path)}
         assert kinds == set(EVENT_NAMES)
-    assert not _left_running(tmp_path)
+    assert left_running(tmp_path) == []
 
 
 def test_the_changes_of_the_tables_are_streamed_and_deletes_remove_what_inserts_wrote(tmp_path: Path) -> None:
@@ -92,15 +93,3 @@ def _warehouse(folder: Path) -> Any:
 def _events(folder: Path) -> list[dict[str, Any]]:
     with _warehouse(folder) as reader:
         return reader.query("SELECT DISTINCT type FROM events")
-
-
-def _left_running(folder: Path) -> list[str]:
-    found: list[str] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in command:
-            found.append(command)
-    return found
