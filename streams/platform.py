@@ -12,6 +12,7 @@ import structlog
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
+from deploy.local.server import Server
 from streams.data_folder import DataFolder
 from streams.roles import stop_left_behind
 from streams.settings import Loaded, all_options, load
@@ -130,6 +131,17 @@ class Platform:
                 started.result()
         self.loaded = load(file=self._config_file, overrides=self._overrides)
         write_env_file(self.env_file, self.environment)
+
+    def check(self) -> None:
+        """Start servers again that have ended unasked; to be called every now and then.
+
+        Raises:
+            ServerFailed: one does not come up again.
+        """
+        for server in (self._broker, self._postgres):
+            if isinstance(server, Server) and server.process.died:
+                log.warning("server_ended", server=server.name, last_lines=server.process.last_lines(5))
+                server.start()
 
     def stop(self) -> None:
         """Stop what was started here."""

@@ -76,6 +76,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str |
     if as_json:
         print_json(list(rows))
         return
+    if not rows:
+        out.print("none")
+        return
     table = Table(title=title, title_justify="left", header_style="bold")
     for number, column in enumerate(rows[0] if rows else ()):
         table.add_column(column, no_wrap=number == 0, overflow="fold")  # names and values are copied: never shortened

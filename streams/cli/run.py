@@ -37,7 +37,7 @@ def command(
     """Run change capture, ingest and delivery together until told to stop (SIGTERM, Ctrl-C).
 
     Uses the Kafka, the Postgres and the stores that the options name, and embedded ones for those they do not; a new
-    embedded Postgres begins with the restaurants and places of the demo. A role that ends is started again. In a
+    embedded Postgres begins with the restaurants and places of the demo. What ends unasked is started again. In a
     cluster run the roles themselves: `travelos cdc run`, `travelos worker ingest`, `travelos worker deliver`.
 
     Exit codes: 0 stopped in order, 1 Kafka or Postgres is not to be had, 2 wrong options.
@@ -69,6 +69,7 @@ def command(
             roles = [one.name for one in supervisor.roles]
             log.info("pipeline_running", roles=roles, data_dir=str(options.data_dir), options=f". {platform.env_file}")
             while not stopping.wait(CHECK_SECONDS):
+                platform.check()
                 supervisor.check()
         finally:
             supervisor.stop()

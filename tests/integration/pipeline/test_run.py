@@ -70,6 +70,14 @@ class Running:
         with psycopg.connect(dsn) as connection:
             connection.execute(statement)  # pyright: ignore[reportArgumentType,reportCallIssue]
 
+    def executed(self, statement: str) -> bool:
+        """Whether a statement could be executed."""
+        try:
+            self.execute(statement)
+        except psycopg.OperationalError:
+            return False
+        return True
+
 
 @pytest.fixture
 def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
@@ -97,6 +105,20 @@ def test_it_follows_the_tables_until_it_is_told_to_stop_and_goes_on_from_there(
     running.wait_for(lambda: not running.found("Lighthouse"), "a delete arrives")
     assert running.stop(signal.SIGTERM) == 0
     assert left_running(running.folder) == []
+
+
+@pytest.mark.parametrize("running", ["real"], indirect=True)
+def test_servers_that_are_killed_are_started_again(running: Running) -> None:
+    running.wait_for(lambda: running.found("curry garden"), "the shipped places arrive")
+    for server in ("kafka", "postgres"):
+        os.kill(int((running.folder / server / f"{server}.pid").read_text().split()[0]), signal.SIGKILL)
+    running.wait_for(lambda: running.log.read_text().count("server_ended") == 2, "both are missed")
+    running.wait_for(
+        lambda: running.executed("INSERT INTO places (id, name, kind) VALUES ('new-3', 'Watchtower', 'attraction')"),
+        "Postgres is back",
+    )
+    running.wait_for(lambda: running.found("Watchtower"), "an insert arrives")
+    assert running.stop(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("running", ["memory"], indirect=True)
