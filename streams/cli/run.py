@@ -67,7 +67,8 @@ def command(
         try:
             supervisor.start()
             roles = [one.name for one in supervisor.roles]
-            log.info("pipeline_running", roles=roles, data_dir=str(options.data_dir), options=f". {platform.env_file}")
+            where = {"data_dir": str(options.data_dir), "logs": str(options.data_dir / "run")}
+            log.info("pipeline_running", roles=roles, options=f". {platform.env_file}", **where)
             while not stopping.wait(CHECK_SECONDS):
                 platform.check()
                 supervisor.check()
