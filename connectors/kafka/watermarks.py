@@ -23,19 +23,23 @@ LEADERLESS = frozenset(
 )
 
 
-class Asking(Protocol):
-    """What is asked of a consumer."""
+class AsksForTopics(Protocol):
+    """What is asked of a consumer about topics."""
 
     def list_topics(self, topic: str, /, *, timeout: float) -> ClusterMetadata:
         """Ask any broker for what it knows of a topic."""
         ...
+
+
+class AsksForOffsets(Protocol):
+    """What is asked of a consumer about partitions."""
 
     def get_watermark_offsets(self, partition: TopicPartition, /, *, timeout: float) -> tuple[int, int]:
         """Ask the leader of a partition."""
         ...
 
 
-def partitions_of(consumer: Asking, topic: str, *, timeout: float) -> list[TopicPartition]:
+def partitions_of(consumer: AsksForTopics, topic: str, *, timeout: float) -> list[TopicPartition]:
     """Return the partitions of a topic, at least one, in order.
 
     A topic that is not known is asked for again until `timeout` seconds have passed.
@@ -55,7 +59,7 @@ def partitions_of(consumer: Asking, topic: str, *, timeout: float) -> list[Topic
     return _with_leader(ask, timeout)
 
 
-def watermarks(consumer: Asking, home: TopicPartition, *, timeout: float) -> tuple[int, int]:
+def watermarks(consumer: AsksForOffsets, home: TopicPartition, *, timeout: float) -> tuple[int, int]:
     """Return the offset of a partition's first record, and the one after its last.
 
     A partition without a leader is asked again until `timeout` seconds have passed.

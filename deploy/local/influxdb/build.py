@@ -33,8 +33,9 @@ def build(fresh: Path) -> None:
     require("InfluxDB", "go", "cargo", "cc", "pkg-config")
     work = fresh / "work"
     work.mkdir()
-    # The sources come without the git data that Go would stamp into the program.
-    environment = {**os.environ, "GOFLAGS": "-buildvcs=false"}
+    # The sources come without the git data that Go would stamp into the program. Go's cache remembers where the Rust
+    # library lay, and a later build would look for it in the folder of an earlier one: each build has its own cache.
+    environment = {**os.environ, "GOFLAGS": "-buildvcs=false", "GOCACHE": str(work / "go-cache")}
     run(["go", "mod", "init", "local/influxdb"], cwd=work, env=environment)
     modules = [f"{INFLUX_MODULE}@v{VERSION}", f"{FLUX_MODULE}@v{FLUX_VERSION}"]
     run(["go", "mod", "download", *modules], cwd=work, env=environment, purpose="fetching InfluxDB's sources")

@@ -24,9 +24,6 @@ class Broker:
             raise KafkaException(KafkaError(self._codes.pop(0)))
         return 3, 9
 
-    def list_topics(self, topic: str, /, *, timeout: float) -> Any:
-        raise NotImplementedError
-
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +49,10 @@ def test_any_other_error_is_raised_at_once() -> None:
     assert broker.asked == 1
 
 
-class Topics(Broker):
+class Topics:
     """Says nothing, and then an error, and then two partitions."""
+
+    asked = 0
 
     def list_topics(self, topic: str, /, *, timeout: float) -> Any:
         self.asked += 1
