@@ -1,0 +1,68 @@
+"""What the pages say: links lead somewhere, tests that are named exist, and so do commands, options and targets."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from streams.cli.main import command_line
+from streams.settings import all_options
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STARTERS = ("travelos", ".venv/bin/travelos")
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every call of our command line in the shell examples, with its page."""
+    for page in PAGES:
+        for language, block in BLOCK.findall(page.read_text("utf-8")):
+            if language not in ("", "sh"):
+                continue
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in re.split(r"\||;|&&", line.partition(" #")[0]):
+                    words = part.split()
+                    if words and words[0] in STARTERS:
+                        yield page.name, shlex.split(part.replace("$(", "").replace(")", ""))[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text("utf-8")) if not link.startswith("http")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8"))}
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "connectors" / "sinks" / "conformance").rglob("*.py")]
+    defined = {name for source in sources for name in re.findall(r"def (test_\w+)", source.read_text("utf-8"))}
+    assert named - defined == set()
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"^make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE)}
+    named |= {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", page.read_text("utf-8"))}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named - targets == set()
+
+
+def test_every_variable_that_a_page_names_is_an_option() -> None:
+    known = {option.variable for option in all_options()} | {"TRAVELOS_CONFIG", "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+    named = {name for page in PAGES for name in re.findall(r"TRAVELOS_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))}
+    assert named - known == set()
+
+
+@pytest.mark.parametrize(("page", "words"), list(commands()), ids=str)
+def test_every_command_of_an_example_exists_with_its_options(page: str, words: list[str]) -> None:
+    command: Any = typer.main.get_command(command_line(words))
+    left = iter(words)
+    while hasattr(command, "commands"):
+        command = command.commands[next(left)]
+    known = {name for parameter in command.params for name in parameter.opts}
+    assert [word for word in left if word.startswith("--") and word not in known] == [], page
