@@ -7,7 +7,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
 
-.PHONY: demo test unit integration slow lint docs bench bench-producer lock clean
+.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
@@ -36,10 +36,13 @@ docs: $(VENV)/dev.installed ## Write the generated pages and schemas
 	$(BIN)/travelos schemas generate
 	$(BIN)/python -m streams.documents
 
-bench: bench-producer ## All benchmarks; each prints its bars and exits 1 when one is missed
+bench: bench-producer bench-demo ## All benchmarks; each prints its bars and exits 1 when one is missed
 
 bench-producer: $(VENV)/dev.installed
 	$(BIN)/python -m bench.producer $(ARGS)
+
+bench-demo: $(VENV)/dev.installed
+	$(BIN)/python -m bench.demo $(ARGS)
 
 lock: $(VENV)/dev.installed ## Renew the lock files from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
@@ -48,6 +51,8 @@ lock: $(VENV)/dev.installed ## Renew the lock files from pyproject.toml
 		pyproject.toml $(EXTRAS) --output-file requirements-dev.lock
 
 clean: ## Remove what the commands above made, the data of the demo included
+	@# The data of the embedded Postgres lie elsewhere when its user cannot enter this folder; a link shows where.
+	if [ -L travelos-data/postgres/data ]; then rm -rf "$$(dirname "$$(readlink travelos-data/postgres/data)")"; fi
 	rm -rf $(VENV) travelos-data dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/uv:

@@ -1,7 +1,9 @@
 """What all tests on real servers share."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,15 @@ import pytest
 from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_outside(tmp_path: Path) -> Iterator[None]:
+    """Remove the data of embedded Postgres servers that lie in /var/tmp, since only root can enter pytest's folders."""
+    yield
+    for link in tmp_path.rglob("postgres/data"):
+        if link.is_symlink():
+            shutil.rmtree(link.readlink().parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

