@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--kafka", default="auto", help="as `travelos demo --kafka`")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-demo-") as folder:
+        Path(folder).chmod(0o755)  # or the embedded Postgres would keep its data elsewhere, see deploy/local/postgres
         clone = Path(folder) / "clone"
         began = time.monotonic()
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
