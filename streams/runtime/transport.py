@@ -139,15 +139,22 @@ class RunConsumer(driver.Consumer):
             records = {tp: batch for tp, batch in records.items() if not self._is_input(tp)}
             await self._seek_back()
         seeks = self._seeks
+
+        def is_ours(tp: TP) -> bool:
+            # A rebalance or a seek may begin between two messages; what is left is then fetched again, by us or by
+            # somebody else.
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return False
+            return self._seeks == seeks or not self._is_input(tp)
+
         for tp, batch in self._in_order(records):
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
+            if not is_ours(tp):  # asked before anything of the batch is noted as delivered
+                continue
             for message in self._messages(tp, batch):
-                # A rebalance may begin between two messages; what is left then belongs to somebody else.
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
-                if self._seeks != seeks and self._is_input(tp):
-                    break  # it will be fetched again from the new position
+                if not is_ours(tp):
+                    break
                 yield tp, message
 
     async def _seek_back(self) -> None:

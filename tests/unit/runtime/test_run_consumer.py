@@ -136,6 +136,19 @@ async def test_nothing_is_fetched_of_a_partition_while_its_position_moves(
     assert await delivered(consumer) == {RUNS: list(range(4, 10)), PLAIN: list(range(4, 10))}
 
 
+async def test_what_is_left_of_a_fetch_when_a_seek_comes_in_between_is_fetched_again(
+    consumer: RunConsumer, driver: Driver
+) -> None:
+    driver.committed = {RUNS: 4, PLAIN: 4, CHANGELOG: None}
+    found: list[TP] = []
+    async for tp, _ in consumer.getmany(timeout=1):
+        found.append(tp)
+        if tp != CHANGELOG:
+            await consumer.perform_seek()
+    assert len([tp for tp in found if tp != CHANGELOG]) == 1
+    assert await delivered(consumer) == {RUNS: list(range(4, 10)), PLAIN: list(range(4, 10))}
+
+
 async def test_a_partition_without_a_commit_is_read_from_its_beginning_after_a_seek(
     consumer: RunConsumer, driver: Driver
 ) -> None:
