@@ -22,6 +22,7 @@ from deploy.local.process import ServerFailed
 from deploy.local.server import Server
 from deploy.local.servers import KINDS, LocalServers, default_folder
 from streams.cli.common import AsJson, Exit, err, fail, out, print_json
+from streams.demo.database import fill_new_tables
 from streams.log import configure_logging
 from streams.platform import RELATIONAL_DATABASE, SOURCE_DATABASE
 from streams.settings.env_file import write_env_file
@@ -81,6 +82,7 @@ def up(names: Names, folder: Folder = None, port_offset: PortOffset = None) -> N
         if isinstance(server, PostgresServer):
             server.create_database(SOURCE_DATABASE)
             server.create_database(RELATIONAL_DATABASE)
+            fill_new_tables(server.dsn(SOURCE_DATABASE))
         write_env_file(servers.folder / f"{name}.env", variables(name, server))
         return fresh
 

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from deploy.local.postgres import PostgresServer
 from schemas.changes import RestaurantRow, UserRow
-from streams.demo.database import DATABASE, ROW_TYPES, Row, columns, create_tables, load_rows
+from streams.demo.database import DATABASE, ROW_TYPES, Row, columns, create_tables, fill_new_tables, load_rows
 from streams.demo.live import ChangeApplier, LiveChanges
 from streams.demo.live_plan import plan_changes
 from streams.demo.tables import load_places, load_restaurants
@@ -133,3 +133,15 @@ def test_the_shipped_grades_are_spelled_as_postgres_spells_them(dsn: str) -> Non
         assert isinstance(loaded, RestaurantRow)
         assert loaded == row[key]
         assert json.loads(loaded.grades or "null") is not None
+
+
+def test_new_tables_begin_with_what_the_package_ships_and_others_stay_as_they_are(server: PostgresServer) -> None:
+    server.create_database("half_made")
+    dsn = server.dsn("half_made")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE places (id text PRIMARY KEY)")
+        connection.execute("INSERT INTO places VALUES ('mine')")
+    assert fill_new_tables(dsn) == {"restaurants": len(load_restaurants().rows), "users": 0}
+    assert fill_new_tables(dsn) == {}
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT id FROM places").fetchall() == [("mine",)]

@@ -13,6 +13,7 @@ from deploy.local.kafka.server import VERSION as KAFKA
 from deploy.local.neo4j.server import VERSION as NEO4J
 from deploy.local.s3.server import VERSION as S3
 from deploy.local.servers import KINDS
+from streams.demo.database import DDL
 from streams.platform import COMPOSE_BOOTSTRAP, RELATIONAL_DATABASE, SOURCE_DATABASE
 from streams.settings import load
 
@@ -149,3 +150,8 @@ def test_the_images_have_the_versions_of_the_local_servers() -> None:
         pom = (ROOT / "deploy" / "local" / name / "pom.xml").read_text()
         assert f"<version>{version}</version>" in pom
         assert not re.search(r"<version>[\[(]", pom), "a range in a pom"
+
+
+def test_postgres_begins_with_the_tables_whose_changes_are_read() -> None:
+    script = (ROOT / "deploy" / "compose" / "databases.sql").read_text()
+    assert script.partition("\\connect travel\n")[2] == DDL.lstrip("\n")
