@@ -11,6 +11,7 @@ from connectors.embedders.contract import ImageEmbedder, ImageError, TextEmbedde
 
 V = TypeVar("V")
 C = TypeVar("C", str, bytes)
+E = TypeVar("E", TextEmbedder, ImageEmbedder)
 
 
 class _Memory(Generic[V]):
@@ -48,16 +49,16 @@ class _Memory(Generic[V]):
         return [found[key] for key in keys]
 
 
-class CachedTextEmbedder:
-    """A text embedder in front of another one.
+class _Cached(Generic[E, V]):
+    """An embedder in front of another one, which it asks only for what it does not remember.
 
-    `misses` counts the texts that reached the model, `hits` those that did not, repeats within a batch among them. A
+    `misses` counts the contents that reached the model, `hits` those that did not, repeats within a batch among them. A
     call that the model fails leaves nothing behind.
     """
 
-    def __init__(self, embedder: TextEmbedder, entries: int) -> None:
+    def __init__(self, embedder: E, entries: int) -> None:
         self._embedder = embedder
-        self._memory: _Memory[Vector] = _Memory(embedder.model, entries)
+        self._memory: _Memory[V] = _Memory(embedder.model, entries)
 
     @property
     def model(self) -> str:
@@ -71,13 +72,17 @@ class CachedTextEmbedder:
 
     @property
     def hits(self) -> int:
-        """Texts answered without the model so far."""
+        """Contents answered without the model so far."""
         return self._memory.hits
 
     @property
     def misses(self) -> int:
-        """Texts the model was asked for so far."""
+        """Contents the model was asked for so far."""
         return self._memory.misses
+
+
+class CachedTextEmbedder(_Cached[TextEmbedder, Vector]):
+    """A text embedder in front of another one."""
 
     def embed(self, texts: Sequence[str]) -> Vector:
         """Return an array of shape (len(texts), dimension), with at most one call of the model."""
@@ -85,35 +90,11 @@ class CachedTextEmbedder:
         return np.stack(rows) if rows else np.empty((0, self.dimension), dtype=np.float32)
 
 
-class CachedImageEmbedder:
+class CachedImageEmbedder(_Cached[ImageEmbedder, Vector | ImageError]):
     """An image embedder in front of another one; what is wrong with broken files is remembered too.
 
-    Vectors are shared between callers and cannot be written to. `hits` and `misses` as for texts.
+    Vectors are shared between callers and cannot be written to.
     """
-
-    def __init__(self, embedder: ImageEmbedder, entries: int) -> None:
-        self._embedder = embedder
-        self._memory: _Memory[Vector | ImageError] = _Memory(embedder.model, entries)
-
-    @property
-    def model(self) -> str:
-        """That of the embedder behind."""
-        return self._embedder.model
-
-    @property
-    def dimension(self) -> int:
-        """That of the embedder behind."""
-        return self._embedder.dimension
-
-    @property
-    def hits(self) -> int:
-        """Images answered without the model so far."""
-        return self._memory.hits
-
-    @property
-    def misses(self) -> int:
-        """Images the model was asked for so far."""
-        return self._memory.misses
 
     def embed(self, images: Sequence[bytes]) -> list[Vector | ImageError]:
         """Return one outcome for each file in order, with at most one call of the model."""

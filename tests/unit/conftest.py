@@ -59,7 +59,7 @@ def of_type(kind: inspect.Type) -> SearchStrategy[Any]:  # noqa: PLR0911 - one l
         case inspect.StructType():
             return st.from_type(kind.cls)
         case _:
-            raise NotImplementedError(kind)
+            raise TypeError(f"no values can be drawn of {kind}")
 
 
 def texts(kind: inspect.StrType) -> SearchStrategy[str]:
