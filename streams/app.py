@@ -30,8 +30,8 @@ from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.reference.reader import ReferenceReader
 from streams.runtime.app import StreamApp
+from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.transport import Record
 from streams.settings import Options, load
 
 Role = Literal["ingest", "deliver"]

@@ -9,7 +9,7 @@ import structlog
 from schemas.headers import VALUE_LEFT_OUT, dead_letter_headers
 from schemas.topics import Catalogue
 from streams.runtime.publisher import Outgoing, Publisher, Unpublishable
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 log = structlog.get_logger(__name__)
 

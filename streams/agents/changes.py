@@ -12,7 +12,7 @@ from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.deadletters import dead_letter
 from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
 from streams.runtime.publisher import Outgoing
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 
 class Refused(Struct, frozen=True, gc=False):

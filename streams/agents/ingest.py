@@ -20,8 +20,8 @@ from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
+from streams.runtime.records import Record
 from streams.runtime.tables import StateTable, Transactions
-from streams.runtime.transport import Record
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from schemas.clock import derived_version, milliseconds
 from schemas.events import Event, InvalidEvent, decode_event
 from schemas.wire import InvalidFrame, Unframe
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 # Times of records are compared as numbers: a producer may give any 64 bits, which no timedelta holds.
 _MILLISECOND = timedelta(milliseconds=1)

@@ -1,8 +1,8 @@
 """The travellers' states in a table, as enrichment wants them."""
 
 from streams.enrichment.travellers import TravellerState
+from streams.runtime.records import Record
 from streams.runtime.tables import TableView
-from streams.runtime.transport import Record
 
 
 class TravellerStates:

@@ -18,7 +18,7 @@ from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, enrich
 from streams.routing.table import route
 from streams.runtime.publisher import Outgoing
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 log = structlog.get_logger(__name__)
 

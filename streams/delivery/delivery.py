@@ -18,7 +18,7 @@ from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import Breaker, RetryPolicy
 from streams.delivery.queue import Item, Parcel, WriteQueue
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
-from streams.runtime.transport import Run
+from streams.runtime.records import Run
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from connectors.sinks.contract import Limits
 from schemas.writes import BaseWrite, Priority
-from streams.runtime.transport import Record, Run
+from streams.runtime.records import Record, Run
 
 
 class Parcel:

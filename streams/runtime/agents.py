@@ -10,7 +10,7 @@ import faust
 import structlog
 
 from streams.runtime.publisher import TryAgain
-from streams.runtime.transport import Record, Run
+from streams.runtime.records import Record, Run
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,10 @@ from faust.types.transports import TransportT
 from connectors.kafka.connection import Connection
 from streams.runtime.agents import Process, SetAside, hand_over, run_agent
 from streams.runtime.publisher import Publisher
+from streams.runtime.records import Run
 from streams.runtime.state_folder import StateFolder
 from streams.runtime.tables import StateTable, Transactions
-from streams.runtime.transport import Run, RunTransport
+from streams.runtime.transport import RunTransport
 
 V = TypeVar("V")
 
@@ -36,6 +37,7 @@ class StreamApp(faust.App):
 
     run_topics: frozenset[str]
     urgent_topics: frozenset[str]
+    run_changelogs: frozenset[str]
 
     def __init__(
         self, group: str, connection: Connection, *, state_folder: StateFolder, partitions: int, **settings: Any
@@ -44,6 +46,7 @@ class StreamApp(faust.App):
         self._followed: list[Followed] = []
         self.run_topics = frozenset()
         self.urgent_topics = frozenset()
+        self.run_changelogs = frozenset()
         self.publisher = Publisher(connection)
         self.transactions = Transactions(self.publisher)
         self._drains: list[Callable[[], None]] = []

@@ -20,7 +20,7 @@ from faust.types import TP
 from yarl import URL
 
 from streams.runtime.publisher import Outgoing, Publisher
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 V = TypeVar("V")
 

@@ -8,7 +8,7 @@ run goes through that once. For topics that did not ask for runs, and for change
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -20,6 +20,7 @@ from faust.types.transports import TPorTopicSet
 
 from streams.runtime.acks import InWork, KeepsNothing
 from streams.runtime.offsets import PartitionOffsets
+from streams.runtime.records import Record, Run
 
 log = structlog.get_logger(__name__)
 
@@ -34,59 +35,6 @@ BUSY_POLL_SECONDS = 0.02
 SEEK_PAUSE_SECONDS = 0.5
 # How long a rebalance or a stop waits for runs that are being worked on before it gives them to the next owner.
 DRAIN_SECONDS = 10.0
-
-
-class Record(Protocol):
-    """A record as the driver hands it over. `timestamp` is in milliseconds."""
-
-    @property
-    def topic(self) -> str: ...  # noqa: D102
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
-
-
-class Run:
-    """Consecutive records of one partition, in order.
-
-    Whoever takes a run calls `begin`, and `finish` once everything that follows from its records is durable: only then
-    may their offsets be committed. A run is `stale` when its partition was taken away or sought elsewhere since it was
-    delivered: somebody else gets its records, and finishing it has no effect.
-    """
-
-    __slots__ = ("_consumer", "bytes", "offsets", "records", "tp")
-
-    def __init__(self, tp: TP, records: Sequence[Record], offsets: PartitionOffsets, consumer: "RunConsumer") -> None:
-        self.tp = tp
-        self.records = records
-        self.bytes = sum(len(record.value) for record in records if record.value is not None)
-        self.offsets = offsets
-        self._consumer = consumer
-
-    @property
-    def stale(self) -> bool:
-        """Whether this run is no longer ours."""
-        return self._consumer.is_stale(self)
-
-    def begin(self) -> bool:
-        """Take the run; False when it is stale and must be left alone."""
-        return self._consumer.begin(self)
-
-    def finish(self) -> None:
-        """Report that the run is done; twice is harmless."""
-        self._consumer.finish(self)
-
-    def __repr__(self) -> str:
-        return f"Run({self.tp.topic}-{self.tp.partition}, {self.records[0].offset}..{self.records[-1].offset})"
 
 
 class RunConsumer(driver.Consumer):
@@ -186,6 +134,8 @@ class RunConsumer(driver.Consumer):
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         if tp.topic in self._run_app.run_topics:
             yield self._run_message(tp, batch)
+        elif tp.topic in self._run_app.run_changelogs:
+            yield self._message(tp, batch, batch[-1])
         elif self.app.topics.acks_enabled_for(tp.topic):
             offsets = self._offsets_of(tp)
             for record in batch:
@@ -202,7 +152,10 @@ class RunConsumer(driver.Consumer):
         offsets.start(batch[0].offset, batch[-1].offset)
         run = Run(tp, batch, offsets, self)
         self._open_bytes[tp] = self._open_bytes.get(tp, 0) + run.bytes
-        last = batch[-1]
+        return self._message(tp, run, batch[-1])
+
+    def _message(self, tp: TP, value: object, last: Record) -> ConsumerMessage:
+        """Return the one message that Faust sees of many records; it has the offset of the last."""
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -211,7 +164,7 @@ class RunConsumer(driver.Consumer):
             0,
             cast(Any, ()),
             cast(Any, None),
-            cast(Any, run),
+            cast(Any, value),
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
@@ -359,6 +312,7 @@ class RunApp(Protocol):
 
     run_topics: frozenset[str]
     urgent_topics: frozenset[str]
+    run_changelogs: frozenset[str]
 
     def on_drain(self) -> None:
         """Learn that the consumer waits for the runs in work: whatever lingers should go out now."""

@@ -21,7 +21,7 @@ from streams.enrichment.travellers import TravellerState
 from streams.routing.changes import PLACES, reference_of, route_change
 from streams.routing.meaning import Embedded, Vector, image_of, text_of
 from streams.routing.table import route
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 Key = tuple[StoreName, str, str]  # store, entity, source
 Position = tuple[str, int, int]  # topic, partition, offset

@@ -10,7 +10,7 @@ from msgspec import Struct
 from connectors.sinks.contract import Held, Sink
 from schemas.reference import ResumedEvent, WaitingEvent
 from schemas.writes import BaseWrite, StoreName
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 from streams.verify.model import Expected, Key, Position
 
 BATCH = 5_000

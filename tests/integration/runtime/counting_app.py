@@ -13,8 +13,8 @@ from typing import Any
 from connectors.kafka.connection import Connection
 from streams.runtime.app import StreamApp
 from streams.runtime.publisher import Outgoing
+from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.transport import Record
 
 PREFIX = os.environ["APP_PREFIX"]
 PARTITIONS = int(os.environ["APP_PARTITIONS"])

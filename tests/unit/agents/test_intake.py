@@ -18,7 +18,7 @@ from schemas.events import EVENT_TYPES, Event, GpsUpdate, encode_event
 from schemas.headers import Headers
 from schemas.wire import VALUE_SCHEMA_ID, UnknownSchema, read_frame, unframe_without_registry
 from streams.agents.intake import Intake, IntakeRules, Refused, intake
-from streams.runtime.transport import Record
+from streams.runtime.records import Record
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW_MS = milliseconds(NOW)

@@ -20,7 +20,7 @@ from schemas.writes import CacheWrite, GraphWrite, NodeRef, Priority, encode_wri
 from streams.delivery.breaker import RetryPolicy
 from streams.delivery.delivery import Delivery
 from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
-from streams.runtime.transport import Run
+from streams.runtime.records import Run
 
 CATALOGUE = Catalogue()
 POLICY = RetryPolicy(attempts=3, backoff=0.001, backoff_max=0.005, breaker_failures=3, breaker_pause=0.01)

@@ -13,7 +13,7 @@ from connectors.kafka.reading import StoredRecord
 from connectors.sinks.contract import Limits
 from schemas.writes import CacheWrite, Priority
 from streams.delivery.queue import Item, Parcel, WriteQueue
-from streams.runtime.transport import Run
+from streams.runtime.records import Run
 
 WRITE = CacheWrite(
     entity="e", version=1, source="s", event_id="e", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), key="e"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.runtime import agents
 from streams.runtime.agents import process_run
 from streams.runtime.publisher import PublishFailed
-from streams.runtime.transport import Record, Run
+from streams.runtime.records import Record, Run
 
 
 class StandInRecord:

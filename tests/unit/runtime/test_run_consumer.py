@@ -12,8 +12,9 @@ from faust.types import TP
 
 from connectors.kafka.connection import Connection
 from streams.runtime.app import StreamApp
+from streams.runtime.records import Run
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.transport import Run, RunConsumer
+from streams.runtime.transport import RunConsumer
 
 RUNS, PLAIN, CHANGELOG = TP("runs", 0), TP("plain", 0), TP("log", 0)
 
