@@ -11,12 +11,15 @@ from collections import deque
 class PartitionOffsets:
     """Offsets delivered from one partition during one assignment.
 
-    A stretch is delivered with `start`, in ascending order, and reported with `finish`, in any order.
+    A stretch is delivered with `start`, in ascending order, and reported with `finish`, in any order; both take the
+    same time however many are open.
     """
 
     def __init__(self) -> None:
         self._open: deque[list[int]] = deque()  # [first, last, finished], ascending
+        self._by_first: dict[int, list[int]] = {}
         self._next: int | None = None
+        self._last = -1
 
     @property
     def committable(self) -> int | None:
@@ -34,15 +37,19 @@ class PartitionOffsets:
         Raises:
             ValueError: they do not lie after everything delivered before.
         """
-        if last < first or (self._open and first <= self._open[-1][1]) or (self._next or 0) > first:
+        if last < first or first <= self._last:
             raise ValueError(f"records {first}..{last} were delivered out of order")
-        self._open.append([first, last, 0])
+        self._open.append(stretch := [first, last, 0])
+        self._by_first[first] = stretch
+        self._last = last
 
     def finish(self, first: int) -> None:
         """Note that the stretch that began with `first` is done; twice is harmless."""
-        for stretch in self._open:
-            if stretch[0] == first:
-                stretch[2] = 1
-                break
+        stretch = self._by_first.get(first)
+        if stretch is None:
+            return
+        stretch[2] = 1
         while self._open and self._open[0][2]:
-            self._next = self._open.popleft()[1] + 1
+            begun, last, _ = self._open.popleft()
+            del self._by_first[begun]
+            self._next = last + 1

@@ -21,6 +21,7 @@ from faust.types.transports import TPorTopicSet
 from streams.runtime.acks import InWork, KeepsNothing
 from streams.runtime.offsets import PartitionOffsets
 from streams.runtime.records import Record, Run
+from streams.runtime.unpacking import FetchedRecords
 
 log = structlog.get_logger(__name__)
 
@@ -299,6 +300,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        fetched = consumer._fetcher._records
+        if type(fetched) is not FetchedRecords:
+            consumer._fetcher._records = FetchedRecords(fetched)
+        return await super()._fetch_records(consumer, *args, **kwargs)
 
 
 class RunTransport(driver.Transport):

@@ -1,0 +1,82 @@
+"""Records as the driver hands them over, and runs of them: the unit in which everything here works."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from faust.types import TP
+from msgspec import Struct
+
+from streams.runtime.offsets import PartitionOffsets
+
+
+class Record(Protocol):
+    """A record as the driver hands it over. `timestamp` is in milliseconds."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
+
+
+class KafkaRecord(Struct, gc=False):
+    """A record out of a fetch response; see `Record`. The collector need not look at it: it holds no cycles."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Run:
+    """Consecutive records of one partition, in order.
+
+    Whoever takes a run calls `begin`, and `finish` once everything that follows from its records is durable: only then
+    may their offsets be committed. A run is `stale` when its partition was taken away or sought elsewhere since it was
+    delivered: somebody else gets its records, and finishing it has no effect.
+    """
+
+    __slots__ = ("_books", "bytes", "offsets", "records", "tp")
+
+    def __init__(self, tp: TP, records: Sequence[Record], offsets: PartitionOffsets, books: "Books") -> None:
+        self.tp = tp
+        self.records = records
+        self.bytes = sum(len(record.value) for record in records if record.value is not None)
+        self.offsets = offsets
+        self._books = books
+
+    @property
+    def stale(self) -> bool:
+        """Whether this run is no longer ours."""
+        return self._books.is_stale(self)
+
+    def begin(self) -> bool:
+        """Take the run; False when it is stale and must be left alone."""
+        return self._books.begin(self)
+
+    def finish(self) -> None:
+        """Report that the run is done; twice is harmless."""
+        self._books.finish(self)
+
+    def __repr__(self) -> str:
+        return f"Run({self.tp.topic}-{self.tp.partition}, {self.records[0].offset}..{self.records[-1].offset})"
+
+
+class Books(Protocol):
+    """Who keeps the books of the runs that are out: the consumer."""
+
+    def is_stale(self, run: Run) -> bool: ...  # noqa: D102
+    def begin(self, run: Run) -> bool: ...  # noqa: D102
+    def finish(self, run: Run) -> None: ...  # noqa: D102
