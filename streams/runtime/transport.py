@@ -171,6 +171,22 @@ class RunConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
+    def _to_message(self, tp: TP, record: Record) -> ConsumerMessage:
+        """Return the message that Faust sees of one record."""
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp / 1000.0,
+            0,
+            cast(Any, record.headers),
+            cast(Any, record.key),
+            cast(Any, record.value),
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
     @property
     def _run_app(self) -> "RunApp":
         return cast(RunApp, self.app)
