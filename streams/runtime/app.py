@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 SESSION_SECONDS = 10.0
 STOP_SECONDS = 10.0
+# How much of the input may be in work at a time, over all partitions; records that are larger come one by one.
+BUFFER_BYTES = 64 * 1024 * 1024
 
 
 class StreamApp(faust.App):
@@ -40,9 +42,17 @@ class StreamApp(faust.App):
     run_changelogs: frozenset[str]
 
     def __init__(
-        self, group: str, connection: Connection, *, state_folder: StateFolder, partitions: int, **settings: Any
+        self,
+        group: str,
+        connection: Connection,
+        *,
+        state_folder: StateFolder,
+        partitions: int,
+        buffer_bytes: int = BUFFER_BYTES,
+        **settings: Any,
     ) -> None:
         self.state_folder = state_folder
+        self.buffer_bytes = buffer_bytes
         self._followed: list[Followed] = []
         self.run_topics = frozenset()
         self.urgent_topics = frozenset()

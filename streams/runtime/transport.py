@@ -25,8 +25,9 @@ from streams.runtime.unpacking import FetchedRecords
 
 log = structlog.get_logger(__name__)
 
-# How many bytes of a partition may be delivered and not finished before no more of it is asked for. A run may be a
-# handful of records, so counting runs would starve whoever batches across them.
+# How many bytes of a partition are delivered and not finished before no more of it is asked for. A run may be a handful
+# of records, so counting runs would starve whoever batches across them. With many partitions each gets its share of the
+# app's `buffer_bytes`: a store that is down fills its own share and leaves the others theirs.
 PARTITION_BYTES = 512 * 1024
 # How long a broker holds a fetch when it has nothing new. Faust has 1.5 s: a partition that has room again waits for
 # that fetch, which was sent without it.
@@ -52,6 +53,7 @@ class RunConsumer(driver.Consumer):
         self._acked = defaultdict(lambda: cast(Any, deque(maxlen=0)))
         self._acked_index = defaultdict(KeepsNothing)
         self._open_bytes: dict[TP, int] = {}
+        self.share = PARTITION_BYTES  # what each partition may have open now, and the most that one poll brings of it
         self._seeks = 0  # counts when positions begin to move and when they have moved
         self._seeking = 0  # how many seeks are on their way
         self._fetched_at = 0
@@ -65,6 +67,7 @@ class RunConsumer(driver.Consumer):
         self._fetched_at = self._seeks
         if active_partitions is None:
             return await super()._getmany(active_partitions, timeout)
+        self.share = share_of(self._run_app.buffer_bytes, len(active_partitions))
         ready = {tp for tp in active_partitions if self._may_fetch(tp)}
         if len(ready) < len(active_partitions):
             timeout = min(timeout, BUSY_POLL_SECONDS)
@@ -202,7 +205,7 @@ class RunConsumer(driver.Consumer):
     def _may_fetch(self, tp: TP) -> bool:
         if self._seeking and self._is_input(tp):
             return False
-        return self._open_bytes.get(tp, 0) < PARTITION_BYTES
+        return self._open_bytes.get(tp, 0) < self.share
 
     async def _wait_for_room(self, timeout: float) -> None:
         self._room.clear()
@@ -311,16 +314,24 @@ class RunConsumer(driver.Consumer):
         self._room.set()
 
 
+def share_of(buffer_bytes: int, partitions: int) -> int:
+    """Return how many bytes each of so many partitions may have open, so that all together keep to `buffer_bytes`."""
+    return max(1, min(PARTITION_BYTES, buffer_bytes // max(1, partitions)))
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.
+        consumer._fetch_max_bytes = cast(RunApp, self.app).buffer_bytes // 4
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         fetched = consumer._fetcher._records
-        if type(fetched) is not FetchedRecords:
-            consumer._fetcher._records = FetchedRecords(fetched)
+        if not isinstance(fetched, FetchedRecords):
+            fetched = consumer._fetcher._records = FetchedRecords(fetched)
+        fetched.poll_bytes = cast(RunConsumer, self.consumer).share
         return await super()._fetch_records(consumer, *args, **kwargs)
 
 
@@ -336,6 +347,7 @@ class RunApp(Protocol):
     run_topics: frozenset[str]
     urgent_topics: frozenset[str]
     run_changelogs: frozenset[str]
+    buffer_bytes: int
 
     def on_drain(self) -> None:
         """Learn that the consumer waits for the runs in work: whatever lingers should go out now."""

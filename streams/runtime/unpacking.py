@@ -16,26 +16,29 @@ from faust.types import TP
 
 from streams.runtime.records import KafkaRecord
 
-# A poll gives out no more of one partition than this, whatever the number of its records: a thousand of the largest
-# that a broker takes by default would be a gigabyte. One record more than that is always given out.
-POLL_BYTES = 4 * 1024 * 1024
-
 
 class FetchedRecords(OrderedDict[Any, Any]):
-    """What a fetcher holds by partition; results put here are unpacked by `Unpacked`."""
+    """What a fetcher holds by partition; results put here are unpacked by `Unpacked`.
+
+    A poll stops giving out records of a partition once they have `poll_bytes`, whatever their number: a thousand of the
+    largest that a broker takes by default would be a gigabyte.
+    """
+
+    poll_bytes: int = 1024 * 1024
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Note the result of a fetch, or an error to raise when its partition is asked for."""
         if isinstance(value, FetchResult):
             # The fetcher asks for exactly this class, so a subclass of it would not be noticed.
-            value.getall = Unpacked(value).take  # type: ignore[method-assign]
+            value.getall = Unpacked(value, self).take  # type: ignore[method-assign]
         super().__setitem__(key, value)
 
 
 class Unpacked:
     """The records that one fetch brought of one partition."""
 
-    def __init__(self, result: FetchResult) -> None:
+    def __init__(self, result: FetchResult, limits: FetchedRecords) -> None:
+        self._limits = limits
         self._result = result
         self._found: Any = result._partition_records
         self._tp: TP = result._topic_partition
@@ -45,7 +48,7 @@ class Unpacked:
         self._corrupt: CorruptRecordException | None = None
 
     def take(self, max_records: int | None = None) -> list[KafkaRecord]:
-        """Return the next records: at most `max_records`, and once they have POLL_BYTES no more.
+        """Return the next records: at most `max_records`, and once they have `poll_bytes` no more.
 
         Raises:
             CorruptRecordException: the checksum of a record batch is wrong; it is fetched again.
@@ -54,13 +57,13 @@ class Unpacked:
         if not result.check_assignment(self._tp) or not result.has_more():
             return []
         taken: list[KafkaRecord] = []
-        size = 0
-        while size < POLL_BYTES and (max_records is None or len(taken) < max_records):
+        size, enough = 0, self._limits.poll_bytes
+        while size < enough and (max_records is None or len(taken) < max_records):
             if self._given == len(self._batch) and not self._unpack_next(raising=not taken):
                 break
             room = None if max_records is None else self._given + max_records - len(taken)
             part = self._batch[self._given : room]
-            part, size = _within(part, size)
+            part, size = _within(part, size, enough)
             taken += part
             self._given += len(part)
             # Past a whole batch its own end counts: compaction may have removed its last records, and asking for them
@@ -113,15 +116,15 @@ class Unpacked:
         return not batch.is_control_batch
 
 
-def _within(records: list[KafkaRecord], size: int) -> tuple[list[KafkaRecord], int]:
-    """Return the first records, at least one, up to where they have POLL_BYTES with the `size` before, and the sum."""
+def _within(records: list[KafkaRecord], size: int, enough: int) -> tuple[list[KafkaRecord], int]:
+    """Return the first records, at least one, up to where they and the `size` before are `enough`, and the sum."""
     sizes = [len(one.value) if one.value is not None else 0 for one in records]
     total = size + sum(sizes)
-    if total <= POLL_BYTES:
+    if total <= enough:
         return records, total
     count = 0
     for count, one in enumerate(sizes, start=1):  # noqa: B007 - the count is what is asked for
         size += one
-        if size >= POLL_BYTES:
+        if size >= enough:
             break
     return records[:count], size

@@ -14,7 +14,7 @@ from connectors.kafka.connection import Connection
 from streams.runtime.app import StreamApp
 from streams.runtime.records import Run
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.transport import RunConsumer
+from streams.runtime.transport import RunConsumer, share_of
 
 RUNS, PLAIN, CHANGELOG = TP("runs", 0), TP("plain", 0), TP("log", 0)
 
@@ -200,3 +200,24 @@ async def test_a_record_that_a_stream_skipped_because_of_a_rebalance_is_not_comm
     messages[0].tracked = False
     consumer.ack(messages[0])
     assert consumer._new_offset(PLAIN) is None
+
+
+async def test_a_partition_with_its_share_of_bytes_in_work_is_not_fetched_until_they_are_finished(
+    consumer: RunConsumer, driver: Driver
+) -> None:
+    cast(StreamApp, consumer.app).buffer_bytes = 30  # for three partitions: ten records of one byte each
+    runs = [message.value async for tp, message in consumer.getmany(timeout=1) if tp == RUNS]
+    (run,) = cast(list[Run], runs)
+    assert run.begin()
+    driver.positions[RUNS] = 0
+    assert RUNS not in await delivered(consumer)
+    run.finish()
+    driver.positions[RUNS] = 10
+    assert consumer._open_bytes[RUNS] == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "partitions", "share"), [(64 << 20, 1, 512 << 10), (64 << 20, 256, 256 << 10), (10, 100, 1), (10, 0, 10)]
+)
+def test_the_shares_of_all_partitions_keep_to_the_budget(budget: int, partitions: int, share: int) -> None:
+    assert share_of(budget, partitions) == share

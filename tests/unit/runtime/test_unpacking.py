@@ -15,7 +15,6 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime import unpacking
 from streams.runtime.records import KafkaRecord
 from streams.runtime.unpacking import FetchedRecords
 
@@ -66,11 +65,14 @@ def unpacked_crc(built: bytearray) -> int:
 class Fetched:
     """A fetch response put where the fetcher puts it."""
 
-    def __init__(self, data: bytes, *, position: int = 0, isolation: int = READ_UNCOMMITTED) -> None:
+    def __init__(
+        self, data: bytes, *, position: int = 0, isolation: int = READ_UNCOMMITTED, poll_bytes: int = 1 << 20
+    ) -> None:
         self.assignment = _Assignment()
         records = PartitionRecords(TP, MemoryRecords(data), None, position, None, None, True, isolation)
         assignment: Any = self.assignment
         fetched = FetchedRecords()
+        fetched.poll_bytes = poll_bytes
         fetched[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0.1)
         self.result: FetchResult = fetched[TP]
         self.result.check_assignment = lambda tp: True  # type: ignore[method-assign]
@@ -114,9 +116,8 @@ def test_a_record_keeps_what_the_broker_has_of_it() -> None:
     assert record == KafkaRecord("t", 3, 7, 1_000, b"k7", b"vvv", [])
 
 
-def test_a_poll_ends_when_it_has_enough_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "POLL_BYTES", 250)
-    fetched = Fetched(batch(0, range(5), size=100) + batch(5, range(5), size=100))
+def test_a_poll_ends_when_it_has_enough_bytes() -> None:
+    fetched = Fetched(batch(0, range(5), size=100) + batch(5, range(5), size=100), poll_bytes=250)
     assert _offsets(fetched.take(1_000)) == [0, 1, 2]
     assert fetched.position == 3
     assert _offsets(fetched.take(1_000)) == [3, 4, 5]
@@ -125,9 +126,8 @@ def test_a_poll_ends_when_it_has_enough_bytes(monkeypatch: pytest.MonkeyPatch) -
     assert not fetched.result.has_more()
 
 
-def test_a_record_larger_than_the_bytes_of_a_poll_is_given_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "POLL_BYTES", 10)
-    fetched = Fetched(batch(0, range(2), size=100))
+def test_a_record_larger_than_the_bytes_of_a_poll_is_given_out_alone() -> None:
+    fetched = Fetched(batch(0, range(2), size=100), poll_bytes=10)
     assert [_offsets(fetched.take()), _offsets(fetched.take())] == [[0], [1]]
 
 
