@@ -4,7 +4,7 @@ Topics are created and checked from it, the AsyncAPI document is generated from 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -148,6 +148,9 @@ class Catalogue:
             for store in STORES
             for lane in ("normal", "urgent")
         }
+        self._write_topics: dict[Priority, dict[StoreName, str]] = {
+            lane: {store: self._writes[store, lane].name for store in STORES} for lane in ("normal", "urgent")
+        }
         self.receipts = topic(
             "receipts",
             key="entity",
@@ -169,6 +172,10 @@ class Catalogue:
     def writes(self, store: StoreName, lane: Priority = "normal") -> Topic:
         """Return the topic of the writes for one store and lane."""
         return self._writes[store, lane]
+
+    def write_topics(self, lane: Priority = "normal") -> Mapping[StoreName, str]:
+        """Return the names of one lane's topics of writes, by store."""
+        return self._write_topics[lane]
 
     def all_writes(self) -> Iterator[tuple[Topic, StoreName, Priority]]:
         """Yield the topics of writes with the store and the lane of each."""

@@ -56,7 +56,7 @@ class ChangePass:
     async def process(self, records: Sequence[Record]) -> None:
         """See a batch through: when this returns, its outputs are in Kafka."""
         ingest = self._ingest
-        decoded = await ingest.unframing(records, lambda: decode(records, ingest.unframe))
+        decoded = await ingest.unframing(records, lambda unframe: decode(records, unframe))
         outputs = [
             dead_letter(
                 ingest.catalogue,

@@ -35,7 +35,7 @@ class EventPass:
             transaction = ingest.transactions.begin(partition)
             seen = transaction.view(ingest.tables.seen)
             checked = await ingest.unframing(
-                records, lambda: intake(records, seen=seen, rules=ingest.intake, unframe=ingest.unframe)
+                records, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             accepted = [

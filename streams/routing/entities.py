@@ -7,7 +7,10 @@ EVENTS = "events"  # the version line of all that travellers say and do
 
 
 class Cause(TypedDict):
-    """What all writes of one fact share."""
+    """What all writes of one fact share.
+
+    Where a write is made for every event the four are named: unpacking them into a struct takes three times as long.
+    """
 
     version: int
     source: str
@@ -17,7 +20,10 @@ class Cause(TypedDict):
 
 def entity(kind: str, *parts: str) -> str:
     """Return "<kind>:<part>:..."; a colon within a part is escaped, so different parts never give the same name."""
-    return ":".join((kind, *(escaped(part, ":") for part in parts)))
+    name = ":".join((kind, *parts))
+    if name.count(":") == len(parts) and "%" not in name:  # nearly always, and three times as fast
+        return name
+    return ":".join((kind, *[escaped(part, ":") for part in parts]))
 
 
 def escaped(part: str, separator: str) -> str:

@@ -45,7 +45,12 @@ URGENT_TTL_SECONDS = 86_400
 def route(embedded: Embedded) -> list[Write]:
     """Return all writes that follow from one event."""
     event = embedded.enriched.event
-    cause = Cause(version=event.version, source=EVENTS, event_id=event.event_id, occurred_at=event.occurred_at)
+    cause: Cause = {
+        "version": event.version,
+        "source": EVENTS,
+        "event_id": event.event_id,
+        "occurred_at": event.occurred_at,
+    }
     return [write for rule in TABLE[type(event)] for write in rule(event, embedded, cause)]
 
 
@@ -264,23 +269,22 @@ def alarm(event: UrgentRequest, embedded: Embedded, cause: Cause) -> Iterator[Wr
 def track(event: GpsUpdate, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """The fix, with what was measured from the one before it. Jumps and late fixes are marked, not dropped."""
     facts, nearest = embedded.enriched.gps, embedded.enriched.nearest
-    found: dict[str, str | int | float | bool | None] = {
-        "lat": event.lat,
-        "lon": event.lon,
-        "accuracy": event.accuracy,
-        "altitude": event.altitude,
-        "speed": event.speed,
-        "heading": event.heading,
-        "place_id": None if nearest is None else nearest.place.id,
-        "trip_id": embedded.enriched.active_trip,
-    }
+    heading, speed = event.heading, event.speed
+    found: dict[str, str | int | float | bool | None] = {"lat": event.lat, "lon": event.lon}
     if facts is not None:
-        speed = event.speed if event.speed is not None else facts.speed_mps
-        found |= {"cell": facts.cell, "heading": facts.heading, "distance": facts.distance_m, "speed": speed}
-        found |= {"jump": facts.jump, "late": facts.late}
+        heading, speed = facts.heading, speed if speed is not None else facts.speed_mps
+        found["cell"], found["distance"] = facts.cell, facts.distance_m
+        found["jump"], found["late"] = facts.jump, facts.late
+    found["heading"], found["speed"] = heading, speed
+    found["accuracy"], found["altitude"] = event.accuracy, event.altitude
+    found["place_id"] = None if nearest is None else nearest.place.id
+    found["trip_id"] = embedded.enriched.active_trip
     time_ns = point_time(event)
     yield TimeSeriesWrite(
-        **cause,
+        version=cause["version"],
+        source=cause["source"],
+        event_id=cause["event_id"],
+        occurred_at=cause["occurred_at"],
         entity=entity("gps", event.user_id, str(time_ns)),
         measurement="gps",
         tags={"user_id": event.user_id},
@@ -320,20 +324,25 @@ def history(event: BaseEvent, embedded: Embedded, cause: Cause) -> Iterator[Writ
     enriched = embedded.enriched
     body: dict[str, Any] = msgspec.to_builtins(event)
     body.pop("data", None)
-    known = {
-        "active_trip": enriched.active_trip,
-        "home_city": None if enriched.profile is None else enriched.profile.home_city,
-        "place_name": None if enriched.place is None else enriched.place.name,
-        "nearest_place_id": None if enriched.nearest is None else enriched.nearest.place.id,
-    }
+    if enriched.active_trip is not None:
+        body["active_trip"] = enriched.active_trip
+    if enriched.profile is not None and enriched.profile.home_city is not None:
+        body["home_city"] = enriched.profile.home_city
+    if enriched.place is not None:
+        body["place_name"] = enriched.place.name
+    if enriched.nearest is not None:
+        body["nearest_place_id"] = enriched.nearest.place.id
     yield WarehouseWrite(
-        **cause,
+        version=cause["version"],
+        source=cause["source"],
+        event_id=cause["event_id"],
+        occurred_at=cause["occurred_at"],
         entity=entity("event", event.event_id),
         dataset="events",
         day=event.occurred_at.astimezone(UTC).date(),
         user_id=event.user_id,
         type=event_name(event),
-        body=body | {name: value for name, value in known.items() if value is not None},
+        body=body,
     )
 
 
