@@ -1,6 +1,8 @@
 """What of a fact has a meaning worth a vector: the text or the picture, and where its vector goes."""
 
-from typing import Literal
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -26,17 +28,24 @@ class Embedded(Struct, frozen=True, gc=False):
 
 def text_of(event: Event) -> str | None:
     """Return the text of an event that is to be embedded; None when it has none."""
-    match event:
-        case MessageSent(text=text):
-            return text
-        case PreferenceStated():
-            return event.text or f"{'dislikes' if event.strength < 0 else 'likes'} {event.category}: {event.value}"
-        case PlaceReviewed(text=text):
-            return text
-        case TripPlanned():
-            return f"{event.title}: {', '.join(event.destinations)}"
-        case _:
-            return None
+    found = _TEXTS.get(type(event))
+    return None if found is None else found(event)
+
+
+def _taste(event: PreferenceStated) -> str:
+    return event.text or f"{'dislikes' if event.strength < 0 else 'likes'} {event.category}: {event.value}"
+
+
+def _plan(event: TripPlanned) -> str:
+    return f"{event.title}: {', '.join(event.destinations)}"
+
+
+_TEXTS: dict[type[Event], Callable[[Any], str]] = {
+    MessageSent: attrgetter("text"),
+    PlaceReviewed: attrgetter("text"),
+    PreferenceStated: _taste,
+    TripPlanned: _plan,
+}
 
 
 def image_of(event: Event) -> bytes | None:

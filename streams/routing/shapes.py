@@ -1,5 +1,6 @@
 """The shapes that the rules of routing fill in: a vector, a relation, a row, a key of live state."""
 
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from streams.routing.meaning import Embedded, Namespace, text_of
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = msgspec.json.Encoder().encode
+_position = struct.Struct("<dd").pack
 
 
 def vector(
@@ -116,7 +118,7 @@ def point_time(fix: GpsUpdate) -> int:
     Two fixes at the same instant in different positions are two points; the same fix sent twice is one.
     """
     micros = (fix.occurred_at - _EPOCH) // _MICROSECOND
-    return micros * 1_000 + zlib.crc32(f"{fix.lat},{fix.lon}".encode()) % 1_000
+    return micros * 1_000 + zlib.crc32(_position(fix.lat, fix.lon)) % 1_000
 
 
 def iso(moment: datetime) -> str:

@@ -269,16 +269,25 @@ def alarm(event: UrgentRequest, embedded: Embedded, cause: Cause) -> Iterator[Wr
 def track(event: GpsUpdate, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """The fix, with what was measured from the one before it. Jumps and late fixes are marked, not dropped."""
     facts, nearest = embedded.enriched.gps, embedded.enriched.nearest
+    fields: dict[str, str | int | float | bool] = {"lat": event.lat, "lon": event.lon}
     heading, speed = event.heading, event.speed
-    found: dict[str, str | int | float | bool | None] = {"lat": event.lat, "lon": event.lon}
     if facts is not None:
+        fields["cell"], fields["jump"], fields["late"] = facts.cell, facts.jump, facts.late
         heading, speed = facts.heading, speed if speed is not None else facts.speed_mps
-        found["cell"], found["distance"] = facts.cell, facts.distance_m
-        found["jump"], found["late"] = facts.jump, facts.late
-    found["heading"], found["speed"] = heading, speed
-    found["accuracy"], found["altitude"] = event.accuracy, event.altitude
-    found["place_id"] = None if nearest is None else nearest.place.id
-    found["trip_id"] = embedded.enriched.active_trip
+        if facts.distance_m is not None:
+            fields["distance"] = facts.distance_m
+    if heading is not None:
+        fields["heading"] = heading
+    if speed is not None:
+        fields["speed"] = speed
+    if event.accuracy is not None:
+        fields["accuracy"] = event.accuracy
+    if event.altitude is not None:
+        fields["altitude"] = event.altitude
+    if nearest is not None:
+        fields["place_id"] = nearest.place.id
+    if embedded.enriched.active_trip is not None:
+        fields["trip_id"] = embedded.enriched.active_trip
     time_ns = point_time(event)
     yield TimeSeriesWrite(
         version=cause["version"],
@@ -289,7 +298,7 @@ def track(event: GpsUpdate, embedded: Embedded, cause: Cause) -> Iterator[Write]
         measurement="gps",
         tags={"user_id": event.user_id},
         time_ns=time_ns,
-        fields={name: value for name, value in found.items() if value is not None},
+        fields=fields,
     )
 
 
