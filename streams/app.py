@@ -23,7 +23,7 @@ from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
 from streams.agents.waiting import ResumedPass, WaitingRoom
 from streams.deadletters import dead_letter, publish_with_letters
-from streams.delivery.breaker import RetryPolicy
+from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.delivery import Delivery
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
@@ -56,6 +56,8 @@ def _new_app(role: Role, options: Options) -> StreamApp:
         options.kafka.connection(),
         state_folder=folder,
         partitions=options.kafka.partitions,
+        patience=options.worker.patience_seconds,
+        dead_letters=options.catalogue().dead_letters.name,
     )
 
 
@@ -144,10 +146,10 @@ def _tables(app: StreamApp, catalogue: Catalogue, options: Options) -> Tables:
 
 def _deliver_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("deliver", options), options.catalogue()
-    policy = RetryPolicy(
+    policy = DeliveryPolicy(
         attempts=options.deliver.attempts,
-        backoff=options.deliver.backoff_seconds,
-        backoff_max=options.deliver.backoff_max_seconds,
+        first_pause=options.deliver.backoff_seconds,
+        longest_pause=options.deliver.backoff_max_seconds,
         breaker_failures=options.deliver.breaker_failures,
         breaker_pause=options.deliver.breaker_seconds,
     )
@@ -156,11 +158,21 @@ def _deliver_app(options: Options) -> StreamApp:
     return app
 
 
-def _deliver_to(store: StoreName, app: StreamApp, catalogue: Catalogue, options: Options, policy: RetryPolicy) -> None:
+def _deliver_to(
+    store: StoreName, app: StreamApp, catalogue: Catalogue, options: Options, policy: DeliveryPolicy
+) -> None:
     sink = embedded_sink(store, options.data_dir.resolve() / "stores", options.stores.relational.url.get_secret_value())
     delivery = Delivery(store, sink, publisher=app.publisher, catalogue=catalogue, policy=policy)
-    app.hand_over([catalogue.writes(store, "urgent").name], delivery.accept, name=f"{store}-urgent", urgent=True)
-    app.hand_over([catalogue.writes(store).name], delivery.accept, name=store)
+
+    async def set_aside(record: Record, error: Exception) -> None:
+        # There is no receipt of it: reading the write to tell of it might be what kills the process.
+        letter = dead_letter(catalogue, record, component=f"deliver.{store}", stage="write", error=error, store=store)
+        await publish_with_letters(app.publisher, catalogue, [letter])
+
+    app.hand_over(
+        [catalogue.writes(store, "urgent").name], delivery.accept, set_aside, name=f"{store}-urgent", urgent=True
+    )
+    app.hand_over([catalogue.writes(store).name], delivery.accept, set_aside, name=store)
     app.add_drain(delivery.drain)
     app.background(delivery.run)
 

@@ -9,11 +9,13 @@ import typer
 from schemas.document import events_page
 from streams.cli.common import fail, out
 from streams.routing.document import routing_page
+from streams.runtime.metrics_document import metrics_page
 from streams.settings.document import configuration_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration_page,
     "events.md": events_page,
+    "metrics.md": metrics_page,
     "routing.md": routing_page,
 }
 

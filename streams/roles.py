@@ -1,6 +1,7 @@
 """The roles that make up the pipeline on one machine."""
 
 from collections.abc import Mapping
+from itertools import count, repeat
 from pathlib import Path
 
 from streams.settings import Options
@@ -13,15 +14,27 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 
 
-def pipeline(options: Options, environment: Mapping[str, str]) -> list[RoleProcess]:
+def pipeline(options: Options, environment: Mapping[str, str], *, first_port: int = 0) -> list[RoleProcess]:
     """Return the roles of the whole pipeline, not yet started; their logs go to `<data_dir>/run`.
 
     Args:
         options: the options in force.
         environment: variables that give child processes the same options.
+        first_port: where the first worker serves what it says of itself, the next ones on the ports after it; 0: none
+            does.
     """
     folder = options.data_dir.resolve() / "run"
-    return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in ROLES.items()]
+    commands = with_ports(first_port)
+    return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in commands.items()]
+
+
+def with_ports(first_port: int) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of the roles, those of workers with ports counted up from `first_port`; all 0 when it is."""
+    ports = count(first_port) if first_port else repeat(0)
+    return {
+        name: (*arguments, "--port", str(next(ports))) if arguments[0] == "worker" else arguments
+        for name, arguments in ROLES.items()
+    }
 
 
 def stop_left_behind(data_dir: Path) -> None:

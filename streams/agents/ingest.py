@@ -9,19 +9,21 @@ import structlog
 from msgspec import Struct
 
 from connectors.registry import RegistryError
+from schemas.headers import Headers
 from schemas.reference import Place, Profile, WaitingEvent
 from schemas.topics import Catalogue
-from schemas.wire import InvalidFrame, Unframe, read_frame
+from schemas.wire import Unframe
 from schemas.writes import Priority, Write, encode_write, key_of, store_of
 from streams.agents.embed import Embedders
-from streams.agents.intake import IntakeRules
+from streams.agents.intake import IntakeRules, any_framed
 from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.records import Record
-from streams.runtime.tables import StateTable, Transactions
+from streams.runtime.tables import StateTable
+from streams.runtime.transactions import Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -83,15 +85,15 @@ class Ingest(Struct, frozen=True):
     gps: GpsRules
     place_wait_ms: int
 
-    async def unframing(self, records: Sequence[Record], stage: Callable[[], T]) -> T:
-        """Return what a stage that takes the records' values out of their frames returns.
+    async def unframing(self, records: Sequence[Record], stage: Callable[[Unframe], T]) -> T:
+        """Return what a stage returns that is given what takes the records' values out of their frames.
 
         Raises:
             TryAgain: a Schema Registry is asked and does not say; the batch has to be tried again.
         """
         try:
             # Asking the registry blocks; a batch without frames need not go to another thread for that.
-            return await asyncio.to_thread(stage) if any(map(_framed, records)) else stage()
+            return await asyncio.to_thread(stage, self.unframe) if any_framed(records) else stage(_as_it_is)
         except RegistryError as error:
             raise TryAgain(str(error)) from error
 
@@ -101,14 +103,9 @@ class Ingest(Struct, frozen=True):
 
     def outgoing(self, writes: Iterable[Write], lane: Priority = "normal") -> list[Outgoing]:
         """Return writes as records of their stores' topics."""
-        return [
-            Outgoing(self.catalogue.writes(store_of(write), lane).name, key_of(write).encode(), encode_write(write))
-            for write in writes
-        ]
+        topics = self.catalogue.write_topics(lane)
+        return [Outgoing(topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes]
 
 
-def _framed(record: Record) -> bool:
-    try:
-        return record.value is not None and read_frame(record.value, record.headers) is not None
-    except InvalidFrame:
-        return False
+def _as_it_is(value: bytes, headers: Headers = ()) -> bytes:  # noqa: ARG001 - a batch without frames has them too
+    return value

@@ -49,7 +49,7 @@ class WaitingRoom:
                     continue
                 place = arrived.get(one.place_id)
                 if place is None:
-                    waiting.put(_key(one), one, record)
+                    waiting.update(_key(one), record, lambda _, one=one: one)
                 else:
                     outputs.append(self._back(one, place))
             await ingest.publish(outputs)
@@ -66,17 +66,17 @@ class WaitingRoom:
             for record in records:
                 place_id = (record.key or b"").decode("utf-8", "replace")
                 if record.value is None:
-                    arrived.delete(place_id)
+                    arrived.update(place_id, record, lambda _: None)
                     continue
                 try:
                     place = _place.decode(record.value)
                 except UNREADABLE as error:
                     outputs.append(self._letter(record, error, "Place"))
                     continue
-                arrived.put(place_id, place, record)
+                arrived.update(place_id, record, lambda _, place=place: place)
                 for key, one in list(waiting.starting_with(f"{place_id}\0")):
                     outputs.append(self._back(one, place))
-                    waiting.delete(key)
+                    waiting.delete(key, record)
             await ingest.publish(outputs)
             await transaction.commit()
 

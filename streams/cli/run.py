@@ -33,6 +33,15 @@ def command(
         ),
     ] = "auto",
     config: ConfigFile = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            help="Serve /metrics, /live and /ready of ingest there, of deliver on the next; instead of worker.port.",
+            min=0,
+            max=65_534,
+        ),
+    ] = None,
 ) -> None:
     """Run change capture, ingest and delivery together until told to stop (SIGTERM, Ctrl-C).
 
@@ -43,7 +52,7 @@ def command(
     Exit codes: 0 stopped in order, 1 Kafka or Postgres is not to be had, 2 wrong options.
     """
     try:
-        loaded = load(file=config)
+        loaded = load(file=config, overrides={"worker.port": port})
         platform = Platform(loaded, kafka=kafka, config_file=config)
     except (SettingsError, BadKafkaChoice) as error:
         fail(str(error), Exit.USAGE)
@@ -63,7 +72,7 @@ def command(
             filled = fill_new_tables(options.source.dsn.get_secret_value())
             log.info("source_ready", new_tables=filled)
         prepare_topics(options)
-        supervisor = Supervisor(pipeline(options, platform.environment))
+        supervisor = Supervisor(pipeline(options, platform.environment, first_port=loaded.options.worker.port))
         try:
             supervisor.start()
             roles = [one.name for one in supervisor.roles]

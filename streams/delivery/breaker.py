@@ -1,27 +1,15 @@
 """When to try a store again: full-jitter backoff and a circuit breaker. Pure: the time is given."""
 
-import random
-
-from msgspec import Struct
+from streams.runtime.retry import RetryPolicy
 
 
-class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """How failures are answered. Times in seconds."""
+class DeliveryPolicy(RetryPolicy, frozen=True, kw_only=True):
+    """How failures of a store are answered: retried as any record, and left alone after a row of them."""
 
     attempts: int = 8
-    backoff: float = 0.1
-    backoff_max: float = 30.0
+    longest_pause: float = 30.0
     breaker_failures: int = 5
     breaker_pause: float = 60.0
-
-    def pause(self, attempt: int, asked_for: float | None = None) -> float:
-        """Return how long to wait after failure number `attempt` (from 1).
-
-        Full jitter: evenly from 0 to the doubled bound, so that many workers do not come back at the same moment
-        (Brooker, "Exponential Backoff And Jitter"). What the store asked for is the least.
-        """
-        bound = min(self.backoff_max, self.backoff * 2 ** min(attempt - 1, 30))
-        return max(asked_for or 0.0, random.uniform(0, bound))
 
 
 class Breaker:
@@ -31,7 +19,7 @@ class Breaker:
     half-open: one call decides.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: DeliveryPolicy) -> None:
         self._policy = policy
         self._failures = 0
         self._open_until = 0.0

@@ -15,7 +15,7 @@ from schemas.receipts import Receipt, Result, encode_receipt
 from schemas.topics import Catalogue
 from schemas.writes import BaseWrite, InvalidWrite, Priority, StoreName, decode_write, store_of
 from streams.deadletters import dead_letter, publish_with_letters
-from streams.delivery.breaker import Breaker, RetryPolicy
+from streams.delivery.breaker import Breaker, DeliveryPolicy
 from streams.delivery.queue import Item, Parcel, WriteQueue
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.records import Run
@@ -38,7 +38,7 @@ class Delivery:
         *,
         publisher: Publisher,
         catalogue: Catalogue,
-        policy: RetryPolicy,
+        policy: DeliveryPolicy,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store: StoreName = store
@@ -52,12 +52,14 @@ class Delivery:
         self._wake = asyncio.Event()
         self._hurry = False
         self._open = False
+        self._latest: dict[str, Run] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{store}")
         self._settling: asyncio.Task[None] | None = None
         self._undecodable: set[asyncio.Task[None]] = set()
 
     def accept(self, run: Run) -> None:
         """Take a run of this store's writes topic and see it through."""
+        self._latest[run.tp.topic] = run
         lane: Priority = "urgent" if run.tp.topic == self._catalogue.writes(self.store, "urgent").name else "normal"
         parcel = Parcel(run, len(run.records))
         items: list[Item] = []
@@ -137,6 +139,8 @@ class Delivery:
                     failures=self._breaker.failures,
                     pause=round(pause, 3),
                 )
+                for run in self._latest.values():
+                    run.hold_up(f"store {self.store}: {error}", pause)
             else:
                 self._breaker.succeeded()
                 return outcomes
@@ -206,7 +210,9 @@ class Delivery:
             case Retry(reason=reason, after=after):
                 item.failed()
                 if item.attempts < self._policy.attempts:
-                    self._queue.retry(item, self._now() + self._policy.pause(item.attempts, after))
+                    pause = self._policy.pause(item.attempts, after)
+                    item.parcel.run.hold_up(f"store {self.store}: {reason}", pause)
+                    self._queue.retry(item, self._now() + pause)
                     self._wake.set()
                     return None
                 return "rejected", f"{reason} (after {item.attempts} attempts)"

@@ -1,90 +1,180 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-"""Agents that process runs: all of a run or, when it fails, all of it but the records that cannot be processed."""
+"""Agents that take runs: those that process them, and those that hand them over."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import faust
-import structlog
-
+from streams.runtime.crash_journal import CrashJournal
+from streams.runtime.lanes import Lanes, Urgency
+from streams.runtime.processing import Failure, Work, process_run
 from streams.runtime.publisher import TryAgain
 from streams.runtime.records import Record, Run
+from streams.runtime.retry import RetryPolicy
 
-log = structlog.get_logger(__name__)
+
+class RunApp(Protocol):
+    """What the agents ask of their app."""
+
+    urgent_topics: frozenset[str]
+    urgency: Urgency
+
+    @property
+    def topic(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
+    def agent(self) -> Callable[..., Any]: ...  # noqa: D102
+    async def crash(self, reason: BaseException) -> None: ...  # noqa: D102
+
 
 # Called with consecutive records of one partition; returns once everything that follows from them is durable.
 Process = Callable[[Sequence[Record]], Awaitable[None]]
 # Called with a record that cannot be processed and the error; returns once its dead letter is durable.
 SetAside = Callable[[Record, Exception], Awaitable[None]]
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 10.0
+
+class PlainWork:
+    """Work that is durable whenever `process` or `set_aside` returns."""
+
+    def __init__(self, process: Process, set_aside: SetAside) -> None:
+        self._process = process
+        self._set_aside = set_aside
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """See `Work.process`."""
+        await self._process(records)
+
+    async def set_aside(self, record: Record, failure: Failure) -> None:
+        """See `Work.set_aside`."""
+        await self._set_aside(record, failure.error)
+
+    async def settle(self) -> None:
+        """Nothing is left to do."""
 
 
-def run_agent(app: faust.App, topics: Sequence[str], process: Process, set_aside: SetAside, *, name: str) -> None:
-    """Register an agent that gives each run of `topics` to `process`.
+def run_agent(
+    app: RunApp,
+    topics: Sequence[str],
+    work_on: Callable[[Run], Work],
+    *,
+    retry: RetryPolicy,
+    crashes: CrashJournal,
+    name: str,
+) -> None:
+    """Register an agent that works on each run of `topics`; see `process_run`."""
 
-    A run is finished, and its offsets may be committed, when `process` returned for all of its records or `set_aside`
-    did for those it failed on. While something it needs is away (`TryAgain`), it is tried again, for
-    ever: a run is never skipped.
-    """
-    channel = app.topic(*topics, key_serializer="raw", value_serializer="raw")
+    async def take(run: Run) -> None:
+        await process_run(run, work_on(run), retry=retry, crashes=crashes)
 
-    async def agent(stream: Any) -> None:
-        async for run in stream:
-            if isinstance(run, Run) and run.begin():
-                await process_run(run, process, set_aside)
-
-    app.agent(channel, name=name)(agent)
+    _register(app, topics, take, name)
 
 
-def hand_over(app: faust.App, topics: Sequence[str], accept: Callable[[Run], None], *, name: str) -> None:
+def hand_over(
+    app: RunApp,
+    topics: Sequence[str],
+    accept: Callable[[Run], None],
+    set_aside: SetAside,
+    *,
+    hurry: Callable[[], None],
+    crashes: CrashJournal,
+    name: str,
+) -> None:
     """Register an agent that gives each run of `topics` away without waiting for it.
 
     Whoever accepts a run finishes it. At most a few runs of a partition are out at a time, which is the back-pressure.
+    Records that are suspected of killing the process are handed over one by one, and waited for; `hurry` then tells
+    whoever accepted that nothing else will come. One that has killed it too often goes to `set_aside`.
     """
+
+    async def take(run: Run) -> None:
+        parts = crashes.plan(run)
+        if len(parts) == 1 and not parts[0].alone:
+            slot = await crashes.begin(run.tp, parts[0])
+
+            def finished() -> None:
+                crashes.end(slot)
+                crashes.survived(run.tp, parts[0])
+                run.finish()
+
+            accept(_handed_over(run, run.records, finished))
+        else:
+            work = _OneByOne(run, accept, set_aside, hurry)
+            await process_run(run, work, retry=RetryPolicy(attempts=1), crashes=crashes)
+
+    _register(app, topics, take, name)
+
+
+def _register(app: RunApp, topics: Sequence[str], take: Callable[[Run], Awaitable[None]], name: str) -> None:
     channel = app.topic(*topics, key_serializer="raw", value_serializer="raw")
+    urgent = not app.urgent_topics.isdisjoint(topics)
 
     async def agent(stream: Any) -> None:
-        async for run in stream:
-            if isinstance(run, Run) and run.begin():
-                accept(run)
+        lanes = Lanes(take, app.crash, app.urgency, urgent=urgent)
+        try:
+            async for run in stream:
+                if isinstance(run, Run):
+                    lanes.put(run)
+        finally:
+            await lanes.close()
 
     app.agent(channel, name=name)(agent)
 
 
-async def process_run(run: Run, process: Process, set_aside: SetAside) -> None:
-    """Process a run to its end and finish it; give up only when it has become stale."""
-    attempt = 0
-    left = [run.records]
-    while left and not run.stale:
-        part = left.pop()
+class _OneByOne:
+    """Hands the records of a run over one at a time, or in the parts that are asked for, and waits for each."""
+
+    def __init__(self, run: Run, accept: Callable[[Run], None], set_aside: SetAside, hurry: Callable[[], None]) -> None:
+        self._run = run
+        self._accept = accept
+        self._set_aside = set_aside
+        self._hurry = hurry
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """Return when whoever accepted the records has finished them."""
+        done = asyncio.Event()
+        self._accept(_handed_over(self._run, records, done.set))
+        self._hurry()
+        waiting = [asyncio.create_task(one.wait()) for one in (done, self._run.leaving)]
         try:
-            await _bisect(part, process, set_aside, left)
-        except TryAgain as error:
-            left.append(part)
-            pause = random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt))
-            attempt += 1
-            log.warning("run_retried", run=repr(run), attempt=attempt, pause=round(pause, 3), error=str(error))
-            await asyncio.sleep(pause)
-    run.finish()
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+        if not done.is_set():
+            raise TryAgain("the partition is about to be given away")
+
+    async def set_aside(self, record: Record, failure: Failure) -> None:
+        """See `Work.set_aside`."""
+        await self._set_aside(record, failure.error)
+
+    async def settle(self) -> None:
+        """Nothing is left to do."""
 
 
-async def _bisect(part: Sequence[Record], process: Process, set_aside: SetAside, left: list[Sequence[Record]]) -> None:
-    """Process a part; when it fails, put its halves on top of what is left, the first half last."""
-    try:
-        await process(part)
-    except TryAgain:
-        raise
-    # Whatever a stage raises, it must not stop the worker: it is narrowed down to the record that causes it, and that
-    # record is set aside with its error.
-    except Exception as error:
-        if len(part) > 1:
-            middle = len(part) // 2
-            left.extend((part[middle:], part[:middle]))
-            return
-        record = part[0]
-        log.exception("record_set_aside", topic=record.topic, partition=record.partition, offset=record.offset)
-        await set_aside(record, error)
+def _handed_over(run: Run, records: Sequence[Record], on_finish: Callable[[], None]) -> Run:
+    return Run(run.tp, records, run.offsets, _HandedOver(run, on_finish))
+
+
+class _HandedOver:
+    """The books of records of a run that were handed over: stale when the run is, and finished in their own way."""
+
+    def __init__(self, run: Run, on_finish: Callable[[], None]) -> None:
+        self._run = run
+        self._on_finish = on_finish
+
+    def is_stale(self, run: Run) -> bool:  # noqa: ARG002 - the part is stale when the whole is; so below
+        return self._run.stale
+
+    def begin(self, run: Run) -> bool:  # noqa: ARG002
+        return not self._run.stale
+
+    def finish(self, run: Run) -> None:  # noqa: ARG002
+        self._on_finish()
+
+    def hold_up(self, run: Run, reason: str, seconds: float) -> None:  # noqa: ARG002
+        self._run.hold_up(reason, seconds)
+
+    def leaving(self, run: Run) -> asyncio.Event:  # noqa: ARG002
+        return self._run.leaving
+
+    def leave(self, run: Run) -> None:  # noqa: ARG002
+        self._run.leave()

@@ -16,7 +16,7 @@ class PartitionOffsets:
     """
 
     def __init__(self) -> None:
-        self._open: deque[list[int]] = deque()  # [first, last, finished], ascending
+        self._open: deque[list[int]] = deque()  # [first, last, finished, timestamp], ascending
         self._by_first: dict[int, list[int]] = {}
         self._next: int | None = None
         self._last = -1
@@ -31,17 +31,35 @@ class PartitionOffsets:
         """Number of stretches delivered and not finished, and those waiting behind them."""
         return len(self._open)
 
-    def start(self, first: int, last: int) -> None:
-        """Note that the records `first`..`last` were delivered.
+    @property
+    def oldest(self) -> tuple[int, int, int] | None:
+        """First and last offset of the first unfinished stretch, and its timestamp; None when none is open."""
+        if not self._open:
+            return None
+        first, last, _, timestamp = self._open[0]
+        return first, last, timestamp
+
+    def start(self, first: int, last: int, timestamp: int = 0) -> None:
+        """Note that the records `first`..`last` were delivered; `timestamp` is that of the first, for `oldest`.
 
         Raises:
             ValueError: they do not lie after everything delivered before.
         """
         if last < first or first <= self._last:
             raise ValueError(f"records {first}..{last} were delivered out of order")
-        self._open.append(stretch := [first, last, 0])
+        self._open.append(stretch := [first, last, 0, timestamp])
         self._by_first[first] = stretch
         self._last = last
+
+    def pass_over(self, end: int) -> None:
+        """Note that everything before `end` that is a record was delivered; what lies between holds none."""
+        if end <= self._last + 1:
+            return
+        self._last = end - 1
+        if self._open:
+            self._open[-1][1] = end - 1
+        else:
+            self._next = end
 
     def finish(self, first: int) -> None:
         """Note that the stretch that began with `first` is done; twice is harmless."""
@@ -50,6 +68,6 @@ class PartitionOffsets:
             return
         stretch[2] = 1
         while self._open and self._open[0][2]:
-            begun, last, _ = self._open.popleft()
+            begun, last, *_ = self._open.popleft()
             del self._by_first[begun]
             self._next = last + 1

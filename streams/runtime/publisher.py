@@ -1,23 +1,24 @@
 """Records out, through librdkafka: many at once, and one wait until all of them are on the brokers."""
 
 import asyncio
-import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message
 from msgspec import Struct
 
 from connectors.kafka.connection import Connection
+from streams.runtime.faults import FaultPoints
+from streams.runtime.sending import PublishFailed, Sender, TryAgain, Unpublishable, failure_of, producer_config
+
+__all__ = ["Outgoing", "PublishFailed", "Publisher", "TryAgain", "Unpublishable"]
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 0.1
-ANY_PARTITION = -1  # librdkafka's RD_KAFKA_PARTITION_UA: the partitioner decides
+QUEUE_RECORDS = 200_000
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to publish. `partition` None leaves the choice to the key."""
 
     topic: str
@@ -27,110 +28,82 @@ class Outgoing(Struct, frozen=True):
     partition: int | None = None
 
 
-class TryAgain(RuntimeError):  # noqa: N818 - says what to do
-    """Something that processing needs is away; the batch is processed again later.
-
-    Nothing is wrong with its records.
-    """
-
-
-class PublishFailed(TryAgain):
-    """Some records were not acknowledged; which ones cannot be known, so all of the batch are to be sent again."""
-
-
-class Unpublishable(RuntimeError):  # noqa: N818
-    """The brokers will never take one of the records (too large, for one); sending it again cannot help."""
-
-
-# What librdkafka or a broker says of the record itself, not of the state of the cluster.
-PERMANENT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.RECORD_LIST_TOO_LARGE})
-
-
-def _failure(error: KafkaError, topic: str | None) -> RuntimeError:
-    kind = Unpublishable if error.code() in PERMANENT else PublishFailed
-    return kind(f"Kafka did not take a record for {topic}: {error.str()}")
-
-
 class _Batch:
-    """Counts the delivery reports of one batch, in librdkafka's thread, and wakes its waiter in the loop."""
+    """Counts the delivery reports of one batch. All of it happens in the event loop, so nothing is locked."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._open = 0
-        self._sealed = False
-        self._error: RuntimeError | None = None
-        self.done: asyncio.Future[None] = loop.create_future()
+    def __init__(self) -> None:
+        self.open = 0
+        self.sealed = False
+        self.error: RuntimeError | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.last_offsets: dict[tuple[str, int], int] = {}
 
     def on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._error = _failure(error, message.topic())
-        else:
+        if error is None:
             home = (message.topic() or "", message.partition() or 0)
-            self.last_offsets[home] = max(self.last_offsets.get(home, -1), message.offset() or 0)
-        self._count(-1)
-
-    def opened(self, count: int) -> None:
-        with self._lock:
-            self._open += count
+            offset = message.offset() or 0
+            if offset > self.last_offsets.get(home, -1):
+                self.last_offsets[home] = offset
+        else:
+            self.error = failure_of(error, message.topic())
+        self.open -= 1
+        if self.sealed and not self.open:
+            self._finish()
 
     def seal(self) -> None:
-        with self._lock:
-            self._sealed = True
-        self._count(0)
+        """Note that no more is added."""
+        self.sealed = True
+        if not self.open:
+            self._finish()
 
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self._open += change
-            complete = self._sealed and self._open == 0
-        if complete:
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        if self.done.done():
+    def _finish(self) -> None:
+        if self.done.done():  # nobody waits any more
             return
-        if self._error is None:
+        if self.error is None:
             self.done.set_result(None)
         else:
-            self.done.set_exception(self._error)
+            self.done.set_exception(self.error)
 
 
 class Publisher:
     """A producer for one event loop. Records of one key keep their order, across batches too.
 
     It waits for brokers that are away rather than giving up: back-pressure, not loss. `stop` bounds that wait.
+
+    Args:
+        connection: how to reach the brokers.
+        linger_ms: how long a record waits for others to share a request with.
+        queue_records: how many may be sent and not acknowledged; whoever sends more waits. Their size is bounded too.
+        faults: where the process is to be killed, in tests.
+        on_published: told the records of a batch when all of them are acknowledged.
     """
 
-    def __init__(self, connection: Connection, *, linger_ms: float = 2) -> None:
-        self._config = {
-            **connection.producer(),
-            "linger.ms": linger_ms,
-            "batch.num.messages": 10_000,
-            "queue.buffering.max.messages": 200_000,
-            "queue.buffering.max.kbytes": 131_072,
-            "delivery.timeout.ms": 0,
-            "log_level": 3,
-        }
-        self._producer: Producer | None = None
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        linger_ms: float = 2,
+        queue_records: int = QUEUE_RECORDS,
+        faults: FaultPoints = FaultPoints(),  # noqa: B008 - off
+        on_published: Callable[[Sequence[Outgoing]], None] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.sender = Sender(producer_config(connection, linger_ms=linger_ms, queue_records=queue_records))
+        self._faults = faults
+        self.on_published = on_published
 
     def start(self) -> None:
-        """Create the producer and the thread that serves its delivery reports."""
-        self._stopping.clear()
-        self._producer = Producer(self._config)
-        self._thread = threading.Thread(target=self._serve, args=(self._producer,), name="publisher", daemon=True)
-        self._thread.start()
+        """Create the producer; called in the event loop that publishes."""
+        self.sender.start()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Number of records that are queued or sent, and not acknowledged yet."""
+        return self.sender.unreported
 
     async def stop(self, timeout: float = 10) -> None:
-        """Send what is queued, for at most `timeout` seconds."""
-        producer, self._producer = self._producer, None
-        if producer is None or self._thread is None:
-            return
-        left = await asyncio.to_thread(producer.flush, timeout)
-        self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
+        """Send what is queued, for at most `timeout` seconds; whoever still waits then gets `PublishFailed`."""
+        left = await self.sender.stop(timeout)
         if left:
             log.warning("records_not_acknowledged_at_stop", records=left)
 
@@ -146,80 +119,27 @@ class Publisher:
         """
         if not records:
             return {}
-        producer = self._producer
-        if producer is None:
-            raise PublishFailed("the publisher is not started")
-        batch = _Batch(asyncio.get_running_loop())
+        batch = _Batch()
         try:
-            await self._queue(producer, records, batch)
-        except (PublishFailed, Unpublishable):
+            await self._queue(records, batch)
+        except (PublishFailed, Unpublishable) as error:
             # Whatever was queued before the error is still on its way; its reports must find somebody.
+            batch.error = batch.error or error
             batch.seal()
             await asyncio.wait([batch.done])
             batch.done.exception()
             raise
+        self._faults.reach("before-flush")
         batch.seal()
         await batch.done
+        if self.on_published is not None:
+            self.on_published(records)
         return batch.last_offsets
 
-    async def _queue(self, producer: Producer, records: Sequence[Outgoing], batch: _Batch) -> None:
-        plain: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        for record in records:
-            if record.headers:
-                await self._produce(producer, record, batch)
-            else:
-                message = {"key": record.key, "value": record.value}
-                home = (record.topic, record.partition if record.partition is not None else ANY_PARTITION)
-                plain.setdefault(home, []).append(message)
-        for (topic, partition), messages in plain.items():
-            await self._produce_batch(producer, topic, partition, messages, batch)
-
-    async def _produce(self, producer: Producer, record: Outgoing, batch: _Batch) -> None:
-        while True:
-            batch.opened(1)
-            try:
-                producer.produce(
-                    record.topic,
-                    record.value,
-                    key=record.key,
-                    headers=list(record.headers),
-                    partition=record.partition if record.partition is not None else ANY_PARTITION,
-                    on_delivery=batch.on_delivery,
-                )
-            except BufferError:
-                batch.opened(-1)
-                await self._room(producer)
-            except KafkaException as error:
-                batch.opened(-1)
-                raise _failure(error.args[0], record.topic) from error
-            else:
-                return
-
-    async def _produce_batch(
-        self, producer: Producer, topic: str, partition: int, messages: list[dict[str, Any]], batch: _Batch
-    ) -> None:
-        while messages:
-            batch.opened(len(messages))
-            queued = producer.produce_batch(topic, messages, partition=partition, on_delivery=batch.on_delivery)
-            batch.opened(queued - len(messages))
-            if queued == len(messages):
-                return
-            refused: list[dict[str, Any]] = []
-            for message in messages:
-                error: KafkaError | None = message.pop("_error", None)
-                if error is not None:
-                    if error.code() != KafkaError._QUEUE_FULL:
-                        raise _failure(error, topic)
-                    refused.append(message)
-            messages = refused
-            await self._room(producer)
-
-    async def _room(self, producer: Producer) -> None:
-        # The queue is full: the brokers are slow or away. Reports are served by the thread; this only gives it time.
-        full = len(producer)
-        log.debug("producer_queue_full", records=full)
-        await asyncio.to_thread(producer.flush, POLL_SECONDS)
-
-    def _serve(self, producer: Producer) -> None:
-        while not self._stopping.is_set():
-            producer.poll(POLL_SECONDS)
+    async def _queue(self, records: Sequence[Outgoing], batch: _Batch) -> None:
+        sender, on_delivery = self.sender, batch.on_delivery
+        for one in records:
+            partition, headers = one.partition, one.headers
+            if not sender.offer(one.topic, one.key, one.value, on_delivery, partition=partition, headers=headers):
+                await sender.send(one.topic, one.key, one.value, on_delivery, partition=partition, headers=headers)
+            batch.open += 1

@@ -1,5 +1,6 @@
 """Records as the driver hands them over, and runs of them: the unit in which everything here works."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -48,13 +49,14 @@ class Run:
     delivered: somebody else gets its records, and finishing it has no effect.
     """
 
-    __slots__ = ("_books", "bytes", "offsets", "records", "tp")
+    __slots__ = ("_books", "begun_at", "bytes", "offsets", "records", "tp")
 
     def __init__(self, tp: TP, records: Sequence[Record], offsets: PartitionOffsets, books: "Books") -> None:
         self.tp = tp
         self.records = records
         self.bytes = sum(len(record.value) for record in records if record.value is not None)
         self.offsets = offsets
+        self.begun_at = 0.0  # when it was taken, on the monotonic clock
         self._books = books
 
     @property
@@ -70,6 +72,30 @@ class Run:
         """Report that the run is done; twice is harmless."""
         self._books.finish(self)
 
+    def hold_up(self, reason: str, seconds: float) -> None:
+        """Tell that something outside is away, without which the run cannot go on, and when it is tried again.
+
+        Its agent then counts as waiting, not as stuck.
+        """
+        self._books.hold_up(self, reason, seconds)
+
+    @property
+    def leaving(self) -> asyncio.Event:
+        """Set once the run is to be let go when it waits: the worker stops, a rebalance begins, or the run is stale."""
+        return self._books.leaving(self)
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait for so long; False, at once, when the run is to be let go."""
+        try:
+            await asyncio.wait_for(self.leaving.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def leave(self) -> None:
+        """Give the run up unfinished: whoever reads the partition next gets its records again."""
+        self._books.leave(self)
+
     def __repr__(self) -> str:
         return f"Run({self.tp.topic}-{self.tp.partition}, {self.records[0].offset}..{self.records[-1].offset})"
 
@@ -80,3 +106,6 @@ class Books(Protocol):
     def is_stale(self, run: Run) -> bool: ...  # noqa: D102
     def begin(self, run: Run) -> bool: ...  # noqa: D102
     def finish(self, run: Run) -> None: ...  # noqa: D102
+    def hold_up(self, run: Run, reason: str, seconds: float) -> None: ...  # noqa: D102
+    def leaving(self, run: Run) -> asyncio.Event: ...  # noqa: D102
+    def leave(self, run: Run) -> None: ...  # noqa: D102

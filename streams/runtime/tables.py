@@ -1,125 +1,43 @@
-# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingTypeStubs=false
 """State tables: Faust tables in RocksDB with a changelog, written a batch at a time.
 
-Every value carries the source offset (by source topic) that last changed it, in the store and in the changelog. A
+Every key carries the source offset (by source topic) that last changed it, in the store and in the changelog. A
 record at or below that offset is a replay: the state has its effect already and must not take it twice. Together with
 the order of a commit (outputs, then changelog, then store, then source offset) this gives exactly-once state without
 Kafka transactions, whatever is killed when.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast, overload
 
 import faust
 import msgspec
-import rocksdict
-from faust.stores.rocksdb import Store as RocksStore
-from faust.types import TP
-from yarl import URL
 
-from streams.runtime.publisher import Outgoing, Publisher
+from streams.runtime.entries import Changes, Entry, encode
+from streams.runtime.partition_store import DAY_MS, RESERVED, PartitionStore, now_ms
 from streams.runtime.records import Record
+from streams.runtime.state_memory import StateMemory
+from streams.runtime.store import OnRestored, StateStore
 
 V = TypeVar("V")
 
-# One RocksDB for each table and partition: Faust's defaults (3 x 64 MB of write buffers, a 2 GB cache) are per database
-# and would add up to more than the machine has.
-ROCKSDB_OPTIONS: Mapping[str, int] = {
-    "write_buffer_size": 8 * 1024 * 1024,
-    "max_write_buffer_number": 2,
-    "block_cache_size": 16 * 1024 * 1024,
-    "max_open_files": 256,
-}
-
-
-class Entry(msgspec.Struct, Generic[V], array_like=True, frozen=True):
-    """A value as it lies in the store and in the changelog (MessagePack)."""
-
-    positions: dict[str, int]  # source topic -> offset of the record that changed the value last
-    value: V
-
-
-_positions = msgspec.msgpack.Decoder(Entry[msgspec.Raw])
-
-
-class _Store(RocksStore):
-    """Faust's RocksDB store; restoring keeps, per key, the value with the highest source offsets."""
-
-    def apply_changelog_batch(
-        self,
-        batch: Iterable[Any],
-        to_key: Callable[[Any], Any],  # noqa: ARG002 - keys and values are bytes, there is nothing to decode
-        to_value: Callable[[Any], Any],  # noqa: ARG002
-    ) -> None:
-        """Apply changelog events while restoring; called by Faust."""
-        newest: dict[int, dict[bytes, bytes | None]] = {}
-        offsets: dict[TP, int] = {}
-        for event in batch:
-            message = event.message
-            changes = newest.setdefault(message.partition, {})
-            known = changes[message.key] if message.key in changes else self.raw(message.partition, message.key)
-            if supersedes(message.value, known):
-                changes[message.key] = message.value
-            offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
-        for tp, offset in offsets.items():
-            self.write(tp.partition, newest.get(tp.partition, {}), changelog_offset=offset)
-
-    def write(self, partition: int, changes: Mapping[bytes, bytes | None], *, changelog_offset: int) -> None:
-        """Apply changes and the changelog offset they reach to, in one atomic write."""
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in changes.items():
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        batch.put(self.offset_key, str(changelog_offset).encode())
-        self._db_for_partition(partition).write(batch)
-
-    def raw(self, partition: int, key: bytes) -> bytes | None:
-        """Return the encoded entry of a key."""
-        value = self._db_for_partition(partition).get(key)
-        return cast("bytes | None", value)
-
-    def starting_with(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the keys of a partition that begin with a prefix, and their values, in the order of keys."""
-        found = cast("Iterator[tuple[bytes, bytes]]", self._db_for_partition(partition).items(from_key=prefix))
-        for key, value in found:
-            if not key.startswith(prefix):
-                return
-            if key != self.offset_key:
-                yield key, value
-
-
-def supersedes(new: bytes | None, known: bytes | None) -> bool:
-    """Whether a changelog record replaces what is known.
-
-    A worker that lost its partition without knowing may still write to the changelog, after its successor did. Its
-    records carry lower source offsets, and lose.
-    """
-    if new is None or known is None:
-        return True
-    ours, theirs = _positions.decode(new).positions, _positions.decode(known).positions
-    return all(offset >= theirs.get(topic, -1) for topic, offset in ours.items())
+Key = str | bytes  # a text is the bytes of its UTF-8
 
 
 class _FaustTable(faust.Table[bytes, bytes]):
     """A Faust table of raw bytes on our store, so that Faust assigns, restores and closes it as any other."""
 
-    def _new_store(self) -> _Store:
-        return _Store(
-            URL("rocksdb:"),
-            self.app,
-            self,
-            table_name=self.name,
-            key_type=self.key_type,
-            key_serializer=self.key_serializer,
-            value_serializer=self.value_serializer,
-            value_type=self.value_type,
-            loop=self.loop,
-            options=dict(self.options or {}),
+    def __init__(self, app: faust.App, name: str, make_store: Callable[["_FaustTable"], StateStore]) -> None:
+        # A run of records is applied as soon as Faust has two; at 1 it would go on to read the changelog for ever.
+        sizes: dict[str, Any] = (
+            {"recovery_buffer_size": 2, "standby_buffer_size": 1} if hasattr(app, "run_changelogs") else {}
         )
+        super().__init__(app, name=name, key_type=bytes, value_type=bytes, **sizes)
+        self._make_store = make_store
+
+    def _new_store(self) -> StateStore:
+        return self._make_store(self)
 
 
 class StateTable(Generic[V]):
@@ -128,19 +46,53 @@ class StateTable(Generic[V]):
     Args:
         app: the Faust app.
         name: of the table.
-        value_type: a msgspec type.
+        value_type: a msgspec type. None is no value: to put it is to delete.
         changelog: name of the changelog topic.
-        ttl_seconds: entries not written for so long may vanish (RocksDB drops them when it compacts).
+        ttl_seconds: entries are gone when they were not written for so long, by the wall clock. They leave the disk
+            within about one more TTL.
+        deleted_seconds: how long a deleted key is safe from being brought back by an older record.
+        memory: what the tables of a process share; without one the table has memory of its own.
+        clock: wall clock in ms.
     """
 
     def __init__(
-        self, app: faust.App, name: str, value_type: type[V], *, changelog: str, ttl_seconds: int | None = None
+        self,
+        app: faust.App,
+        name: str,
+        value_type: type[V],
+        *,
+        changelog: str,
+        ttl_seconds: int | None = None,
+        deleted_seconds: int = DAY_MS // 1_000,
+        memory: StateMemory | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self.name = name
         self.changelog = changelog
-        self._decoder: msgspec.msgpack.Decoder[Entry[V]] = msgspec.msgpack.Decoder(Entry[value_type])
-        options = dict(ROCKSDB_OPTIONS) | ({"ttl": ttl_seconds} if ttl_seconds else {})
-        self._table = _FaustTable(app, name=name, options=options, key_type=bytes, value_type=bytes)
+        self.clock = clock
+        self.ttl_ms = None if ttl_seconds is None else ttl_seconds * 1_000
+        self.decode: Callable[[bytes], Entry[V]] = msgspec.msgpack.Decoder(Entry[value_type]).decode
+        memory = memory or StateMemory()
+
+        def make_store(table: _FaustTable) -> StateStore:
+            return StateStore(
+                app,
+                table,
+                memory=memory,
+                ttl_seconds=ttl_seconds,
+                deleted_ms=deleted_seconds * 1_000,
+                clock=clock,
+                table_name=name,
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
+            )
+
+        runs = cast(Any, app)
+        if hasattr(runs, "run_changelogs"):
+            runs.run_changelogs |= {changelog}
+        self._table = _FaustTable(app, name, make_store)
         raw: dict[str, Any] = {"key_serializer": "raw", "value_serializer": "raw"}
         self._table.changelog_topic = app.topic(
             changelog, **raw, acks=False, internal=False, allow_empty=True, maxsize=131_072
@@ -148,117 +100,157 @@ class StateTable(Generic[V]):
         app.tables.add(self._table)
 
     @property
-    def store(self) -> _Store:
-        """The store below."""
-        return cast(_Store, self._table.data)
+    def store(self) -> StateStore:
+        """The databases below."""
+        return cast(StateStore, self._table.data)
 
-    def decode(self, raw: bytes) -> Entry[V]:
-        """Read an entry."""
-        return self._decoder.decode(raw)
+    def on_restored(self, tell: OnRestored) -> None:
+        """Have `tell` called with (partition, records, offset of the last) when changelog records were applied."""
+        self.store.on_restored.append(tell)
+
+    def view(self, partition: int) -> "TableView[V]":
+        """Return a view of a partition; agents get theirs from a transaction."""
+        return TableView(self, self.store.partition(partition))
 
 
 class TableView(Generic[V]):
-    """One partition of a table inside a transaction: reads see what was written before in the same transaction."""
+    """One partition of a table inside a transaction: reads see what was written before in the same transaction.
 
-    def __init__(self, table: StateTable[V], partition: int) -> None:
-        self._table = table
-        self._partition = partition
-        self._read: dict[str, Entry[V] | None] = {}
-        self._changed: dict[str, None] = {}
+    A value that is changed in place must be put.
+    """
 
-    def _entry(self, key: str) -> Entry[V] | None:
-        if key not in self._read:
-            raw = self._table.store.raw(self._partition, key.encode())
-            self._read[key] = None if raw is None else self._table.decode(raw)
-        return self._read[key]
+    def __init__(self, table: StateTable[V], store: PartitionStore) -> None:
+        self._store = store
+        self._decode = table.decode
+        self._now_ms = table.clock()
+        self._expires = table.ttl_ms is not None
+        self._expired_ms = -1 if table.ttl_ms is None else self._now_ms - table.ttl_ms
+        self._entries: dict[bytes, Entry[V]] = {}
+        self._changed: dict[bytes, Entry[V]] = {}
 
-    def get(self, key: str) -> V | None:
+    def get(self, key: Key) -> V | None:
         """Return the value of a key."""
-        entry = self._entry(key)
-        return None if entry is None else entry.value
+        if isinstance(key, str):
+            key = key.encode()
+        return (self._entries.get(key) or self._load(key)).value
 
-    def starting_with(self, prefix: str) -> Iterator[tuple[str, V]]:
-        """Yield every key that begins with a prefix, and its value: what is stored and what was put here since."""
-        stored = [key.decode() for key, _ in self._table.store.starting_with(self._partition, prefix.encode())]
-        added = [key for key in self._changed if key.startswith(prefix)]
-        for key in dict.fromkeys((*stored, *added)):
-            entry = self._entry(key)
-            if entry is not None:
-                yield key, entry.value
+    def position(self, key: Key, topic: str) -> int:
+        """Return the offset of the record of `topic` that last changed this key; -1 when none did.
 
-    def position(self, key: str, topic: str) -> int:
-        """Return the offset of the record of `topic` that last changed this key; -1 when none did."""
-        entry = self._entry(key)
-        return -1 if entry is None else entry.positions.get(topic, -1)
-
-    def put(self, key: str, value: V, record: Record) -> None:
-        """Set a value, as the effect of a record."""
-        entry = self._entry(key)
-        positions = {} if entry is None else dict(entry.positions)
-        positions[record.topic] = max(record.offset, positions.get(record.topic, -1))
-        self._read[key] = Entry(positions, value)
-        self._changed[key] = None
-
-    def delete(self, key: str) -> None:
-        """Remove a key."""
-        self._read[key] = None
-        self._changed[key] = None
-
-    def changes(self) -> dict[bytes, bytes | None]:
-        """Return the last value of every key that changed, encoded; None for a removed one."""
-        encode = msgspec.msgpack.encode
-        found = {key: self._read[key] for key in self._changed}
-        return {key.encode(): None if entry is None else encode(entry) for key, entry in found.items()}
-
-
-class Transaction:
-    """The changes that one batch of records makes to the tables of one partition: all, or none that anyone sees."""
-
-    def __init__(self, partition: int, publisher: Publisher) -> None:
-        self.partition = partition
-        self._publisher = publisher
-        self._views: dict[str, tuple[StateTable[Any], TableView[Any]]] = {}
-
-    def view(self, table: StateTable[V]) -> TableView[V]:
-        """Return this transaction's view of a table."""
-        if table.name not in self._views:
-            self._views[table.name] = (table, TableView(table, self.partition))
-        return self._views[table.name][1]
-
-    async def commit(self) -> None:
-        """Make the changes durable: in the changelog first, then in the store.
-
-        Called once the batch's outputs are acknowledged. In that order a crash leaves state that is behind what was
-        sent out, never ahead of it: the replay computes the same outputs again from the same state.
-
-        Raises:
-            PublishFailed: the changelog did not take them; nothing was changed.
-            Unpublishable: a value is too large for the changelog; nothing was changed.
+        A deleted key has a position, too.
         """
-        changes = {name: (table, view.changes()) for name, (table, view) in self._views.items()}
-        records = [
-            Outgoing(table.changelog, key, value, partition=self.partition)
-            for table, changed in changes.values()
-            for key, value in changed.items()
-        ]
-        offsets = await self._publisher.publish(records)
-        for table, changed in changes.values():
-            if changed:
-                reached = offsets[table.changelog, self.partition]
-                table.store.write(self.partition, changed, changelog_offset=reached)
+        if isinstance(key, str):
+            key = key.encode()
+        return (self._entries.get(key) or self._load(key)).positions.get(topic, -1)
+
+    def update(self, key: Key, record: Record, change: Callable[[V | None], V | None]) -> V | None:
+        """Set a value to `change(value)`, as the effect of a record, unless it has that effect already.
+
+        This is exactly-once state in one line: for a record at or below the key's position, which is a replay, `change`
+        is not called.
+
+        Args:
+            key: what to change.
+            record: of which this is the effect.
+            change: gets the value, or None when there is none; returns the new one, or None to delete the key.
+
+        Returns:
+            The value of the key now.
+        """
+        if isinstance(key, str):
+            key = key.encode()
+        entry = self._entries.get(key) or self._load(key)
+        offset = record.offset
+        positions = entry.positions
+        if offset > positions.get(record.topic, -1):
+            entry.value = change(entry.value)
+            positions[record.topic] = offset
+            self._changed[key] = entry
+        return entry.value
+
+    def put(self, key: Key, value: V | None, record: Record) -> None:
+        """Set a value, as the effect of a record, whatever the position of the key is."""
+        if isinstance(key, str):
+            key = key.encode()
+        entry = self._entries.get(key) or self._load(key)
+        entry.value = value
+        if record.offset > entry.positions.get(record.topic, -1):
+            entry.positions[record.topic] = record.offset
+        self._changed[key] = entry
+
+    def delete(self, key: Key, record: Record | None = None) -> None:
+        """Remove a key, as the effect of a record; without one (at a timer, say) its position stays what it is."""
+        if record is not None:
+            self.put(key, None, record)
+            return
+        if isinstance(key, str):
+            key = key.encode()
+        entry = self._entries.get(key) or self._load(key)
+        if entry.value is not None:
+            entry.value = None
+            self._changed[key] = entry
+
+    def prefetch(self, keys: Iterable[Key]) -> None:
+        """Read keys at once, which takes a third of the time when most of them are new; for a batch's keys, say."""
+        encoded = {key.encode() if isinstance(key, str) else key for key in keys}
+        wanted = list(encoded.difference(self._entries))
+        for key, raw in zip(wanted, self._store.get_many(wanted), strict=True):
+            self._entries[key] = self._read(raw)
+
+    @overload
+    def starting_with(self, prefix: str) -> Iterator[tuple[str, V]]: ...
+    @overload
+    def starting_with(self, prefix: bytes) -> Iterator[tuple[bytes, V]]: ...
+    def starting_with(self, prefix: Key) -> Iterator[tuple[Key, V]]:
+        """Yield the keys that begin with a prefix, in their order and of its type, and their values."""
+        if isinstance(prefix, bytes):
+            yield from self.between(prefix, _end_of(prefix))
+            return
+        first = prefix.encode()
+        for key, value in self.between(first, _end_of(first)):
+            yield key.decode(), value
+
+    def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, V]]:
+        """Yield the keys from `first` to before `end`, in their order, and their values."""
+        found = {key for key in self._changed if first <= key < end}
+        for key, raw in self._store.between(first, end):
+            found.add(key)
+            if key not in self._entries:
+                self._entries[key] = self._read(raw)
+        for key in sorted(found):
+            value = self._entries[key].value
+            if value is not None:
+                yield key, value
+
+    def changes(self) -> Changes:
+        """Return what is to be committed: the last value of every key that changed, in the order of first changes."""
+        changes = Changes([], [])
+        for key, entry in self._changed.items():
+            if entry.value is None:
+                entry.written_ms = self._now_ms
+                changes.deletes.append((key, encode(entry), self._now_ms))
+            else:
+                entry.written_ms = self._now_ms if self._expires else 0
+                changes.puts.append((key, encode(entry)))
+        return changes
+
+    def write(self, changes: Changes, *, reached: int) -> None:
+        """Apply changes that are in the changelog up to the offset `reached`."""
+        self._store.write(changes, reached=reached)
+
+    def _load(self, key: bytes) -> Entry[V]:
+        entry = self._entries[key] = self._read(self._store.get(key))
+        return entry
+
+    def _read(self, raw: bytes | None) -> Entry[V]:
+        if raw is not None:
+            entry = self._decode(raw)
+            if entry.written_ms >= self._expired_ms:
+                return entry
+        return Entry({})
 
 
-class Transactions:
-    """Gives out transactions, one at a time for each partition: agents of several topics share its tables."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._locks: dict[int, asyncio.Lock] = {}
-
-    def lock(self, partition: int) -> asyncio.Lock:
-        """Return the lock to hold around `begin` and `commit`."""
-        return self._locks.setdefault(partition, asyncio.Lock())
-
-    def begin(self, partition: int) -> Transaction:
-        """Start a transaction."""
-        return Transaction(partition, self._publisher)
+def _end_of(prefix: bytes) -> bytes:
+    """Return the first key after all that begin with a prefix."""
+    stem = prefix.rstrip(b"\xff")
+    return min(RESERVED, stem[:-1] + bytes([stem[-1] + 1])) if stem else RESERVED

@@ -7,9 +7,10 @@ run goes through that once. For topics that did not ask for runs, and for change
 """
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -19,27 +20,26 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import TPorTopicSet
 
 from streams.runtime.acks import InWork, KeepsNothing
+from streams.runtime.commits import CommittingConsumer
+from streams.runtime.fetching import PARTITION_BYTES, Fetched, FetchThread, share_of
 from streams.runtime.offsets import PartitionOffsets
+from streams.runtime.producer import RunProducer
 from streams.runtime.records import Record, Run
-from streams.runtime.unpacking import FetchedRecords
 
 log = structlog.get_logger(__name__)
 
-# How many bytes of a partition are delivered and not finished before no more of it is asked for. A run may be a handful
-# of records, so counting runs would starve whoever batches across them. With many partitions each gets its share of the
-# app's `buffer_bytes`: a store that is down fills its own share and leaves the others theirs.
-PARTITION_BYTES = 512 * 1024
-# How long a broker holds a fetch when it has nothing new. Faust has 1.5 s: a partition that has room again waits for
-# that fetch, which was sent without it.
-FETCH_WAIT_MS = 50
 # While some partition waits for its runs to finish, the others are asked this often whether it has room again.
 BUSY_POLL_SECONDS = 0.02
 SEEK_PAUSE_SECONDS = 0.5
-# How long a rebalance or a stop waits for runs that are being worked on before it gives them to the next owner.
+# Runs of changelogs that may wait to be applied. Faust bounds their queue at 4,096 messages, which would be gigabytes.
+CHANGELOG_RUNS = 16
+# How long a rebalance waits for runs that are being worked on before it gives them to the next owner.
 DRAIN_SECONDS = 10.0
+# A stop has ten seconds for everything: to wait, to commit, to leave the group and to close the tables.
+STOP_DRAIN_SECONDS = 5.0
 
 
-class RunConsumer(driver.Consumer):
+class RunConsumer(CommittingConsumer):
     """Faust's aiokafka consumer with runs for the topics in `app.run_topics` and offsets of our own for all."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,6 +48,7 @@ class RunConsumer(driver.Consumer):
         self._room = asyncio.Event()
         self._progress = asyncio.Event()
         self._working: set[Run] = set()
+        self._leaving = asyncio.Event()  # for the runs delivered since positions moved last
         self._singles: WeakKeyDictionary[Any, PartitionOffsets] = WeakKeyDictionary()
         self._unacked_messages = InWork(self._release)
         self._acked = defaultdict(lambda: cast(Any, deque(maxlen=0)))
@@ -59,7 +60,7 @@ class RunConsumer(driver.Consumer):
         self._fetched_at = 0
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
     # -- delivery
 
@@ -85,6 +86,9 @@ class RunConsumer(driver.Consumer):
         if not self.flow_active:
             await self._seek_back()
             return
+        # Up to where the partitions are read when all that was fetched is delivered.
+        positions: Mapping[TP, int] = records.positions if isinstance(records, Fetched) else {}
+        reached = dict(positions) if self._fetched_at == self._seeks else {}
         if self._fetched_at != self._seeks and any(self._is_input(tp) for tp in records):
             # Recovery seeks while a fetch is on its way: what that brings may lie before the new position or after it.
             # Delivering it would put a hole into the offsets, and a commit would pass it.
@@ -100,6 +104,7 @@ class RunConsumer(driver.Consumer):
             return self._seeks == seeks or not self._is_input(tp)
 
         for tp, batch in self._in_order(records):
+            end = reached.pop(tp, None)
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
             if not is_ours(tp):  # asked before anything of the batch is noted as delivered
@@ -108,6 +113,16 @@ class RunConsumer(driver.Consumer):
                 if not is_ours(tp):
                     break
                 yield tp, message
+            else:
+                if end is not None:
+                    reached[tp] = end
+        self._pass_over({tp: end for tp, end in reached.items() if is_ours(tp)})
+
+    def _pass_over(self, reached: Mapping[TP, int]) -> None:
+        """Note up to where partitions were read: the end of a partition may hold nothing that is ever delivered."""
+        for tp, end in reached.items():
+            if self._is_input(tp):
+                self._offsets_of(tp).pass_over(end)
 
     async def _seek_back(self) -> None:
         """Go back to what is committed, because what was fetched is not delivered."""
@@ -136,14 +151,17 @@ class RunConsumer(driver.Consumer):
         if not batch:
             return
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        if self._is_input(tp):
+            self._run_app.metrics.delivered(tp.topic, len(batch))
         if tp.topic in self._run_app.run_topics:
             yield self._run_message(tp, batch)
         elif tp.topic in self._run_app.run_changelogs:
+            self._run_app.faults.reach("restoring")
             yield self._message(tp, batch, batch[-1])
         elif self.app.topics.acks_enabled_for(tp.topic):
             offsets = self._offsets_of(tp)
             for record in batch:
-                offsets.start(record.offset, record.offset)
+                offsets.start(record.offset, record.offset, record.timestamp)
                 message = self._to_message(tp, record)
                 self._singles[message] = offsets
                 yield message
@@ -153,7 +171,7 @@ class RunConsumer(driver.Consumer):
 
     def _run_message(self, tp: TP, batch: list[Record]) -> ConsumerMessage:
         offsets = self._offsets_of(tp)
-        offsets.start(batch[0].offset, batch[-1].offset)
+        offsets.start(batch[0].offset, batch[-1].offset, batch[0].timestamp)
         run = Run(tp, batch, offsets, self)
         self._open_bytes[tp] = self._open_bytes.get(tp, 0) + run.bytes
         return self._message(tp, run, batch[-1])
@@ -190,10 +208,6 @@ class RunConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    @property
-    def _run_app(self) -> "RunApp":
-        return cast(RunApp, self.app)
-
     # -- offsets
 
     def _offsets_of(self, tp: TP) -> PartitionOffsets:
@@ -205,7 +219,12 @@ class RunConsumer(driver.Consumer):
     def _may_fetch(self, tp: TP) -> bool:
         if self._seeking and self._is_input(tp):
             return False
+        if tp.topic in self._run_app.run_changelogs and self._restoring_runs() >= CHANGELOG_RUNS:
+            return False
         return self._open_bytes.get(tp, 0) < self.share
+
+    def _restoring_runs(self) -> int:
+        return cast(Any, self.app.tables).changelog_queue.qsize()
 
     async def _wait_for_room(self, timeout: float) -> None:
         self._room.clear()
@@ -220,8 +239,10 @@ class RunConsumer(driver.Consumer):
 
     def begin(self, run: Run) -> bool:
         """See `Run.begin`."""
-        if self.is_stale(run):
+        # What has not begun when a rebalance or a stop waits for what has, is read again by the next owner.
+        if self._leaving.is_set() or self.is_stale(run):
             return False
+        run.begun_at = time.monotonic()
         self._working.add(run)
         return True
 
@@ -233,8 +254,28 @@ class RunConsumer(driver.Consumer):
         run.offsets.finish(run.records[0].offset)
         if not self.is_stale(run):
             self._open_bytes[run.tp] -= run.bytes
+        agent = self._run_app.agent_of(run.tp.topic)
+        self._run_app.metrics.processed(agent, len(run.records), time.monotonic() - run.begun_at)
         self._progress.set()
         self._room.set()
+
+    def leaving(self, run: Run) -> asyncio.Event:
+        """See `Run.leaving`."""
+        if not self.is_stale(run):
+            return self._leaving
+        gone = asyncio.Event()
+        gone.set()
+        return gone
+
+    def leave(self, run: Run) -> None:
+        """See `Run.leave`."""
+        self._working.discard(run)
+        self._progress.set()
+
+    def hold_up(self, run: Run, reason: str, seconds: float) -> None:
+        """See `Run.hold_up`."""
+        self._run_app.hold_ups.note(run.tp.topic, reason, seconds)
+        self._run_app.metrics.retried(self._run_app.agent_of(run.tp.topic))
 
     def ack(self, message: Any) -> bool:
         """Take an ack of Faust's streams. A run is finished by whoever processes it, never by having been read."""
@@ -267,15 +308,21 @@ class RunConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Wait for what is being worked on, at most DRAIN_SECONDS, then commit what is finished."""
+        self._leaving.set()
         self._run_app.on_drain()
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(STOP_DRAIN_SECONDS if self.app.should_stop else DRAIN_SECONDS):
                 while self._working or self._singles_in_work():
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
             runs, singles = sorted(map(repr, self._working)), self._singles_in_work()
             log.warning("work_left_for_the_next_owner", runs=runs, records=singles)
+            # It is not waited for again: a stop comes here twice.
+            self._working.clear()
+            self._singles.clear()
+        # A commit that is under way does not know what was finished since it began, and Faust would take it for ours.
+        await self.maybe_wait_for_commit_to_finish()
         await self.commit_and_end_transactions()
 
     def _singles_in_work(self) -> int:
@@ -285,6 +332,7 @@ class RunConsumer(driver.Consumer):
         """Finish and commit before the offsets are forgotten; upstream forgets first and then has nothing to commit."""
         await super().on_partitions_revoked(revoked)
         self._forget()
+        self._run_app.faults.reach("revoked")
 
     async def perform_seek(self) -> None:
         """Go back to what is committed; runs delivered before that are stale."""
@@ -310,45 +358,15 @@ class RunConsumer(driver.Consumer):
         self._open_bytes.clear()
         self._working.clear()
         self._singles.clear()
+        self._leaving.set()
+        self._leaving = asyncio.Event()
+        self._run_app.crashes.let_go()
         self._progress.set()
         self._room.set()
 
 
-def share_of(buffer_bytes: int, partitions: int) -> int:
-    """Return how many bytes each of so many partitions may have open, so that all together keep to `buffer_bytes`."""
-    return max(1, min(PARTITION_BYTES, buffer_bytes // max(1, partitions)))
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.
-        consumer._fetch_max_bytes = cast(RunApp, self.app).buffer_bytes // 4
-        return consumer
-
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
-        fetched = consumer._fetcher._records
-        if not isinstance(fetched, FetchedRecords):
-            fetched = consumer._fetcher._records = FetchedRecords(fetched)
-        fetched.poll_bytes = cast(RunConsumer, self.consumer).share
-        return await super()._fetch_records(consumer, *args, **kwargs)
-
-
 class RunTransport(driver.Transport):
-    """The transport that `RunConsumer` belongs to."""
+    """The transport that `RunConsumer` and `RunProducer` belong to."""
 
     Consumer = RunConsumer
-
-
-class RunApp(Protocol):
-    """What the consumer asks of its app."""
-
-    run_topics: frozenset[str]
-    urgent_topics: frozenset[str]
-    run_changelogs: frozenset[str]
-    buffer_bytes: int
-
-    def on_drain(self) -> None:
-        """Learn that the consumer waits for the runs in work: whatever lingers should go out now."""
-        ...
+    Producer = RunProducer

@@ -168,6 +168,23 @@ class Deliver(Section):
     breaker_seconds: float = Field(default=60, gt=0, description="how long an open breaker leaves the store alone")
 
 
+class Worker(Section):
+    """What a worker says of itself: /metrics, /live and /ready."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="where they are served; 0.0.0.0 for probes from other machines"
+    )
+    port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="their port; 0: they are not served. `run` counts up from it, a role each",
+    )
+    patience_seconds: float = Field(
+        default=60, ge=1, description="what has work and does not move for so long makes the worker stuck"
+    )
+
+
 class Log(Section):
     """What is written to standard error."""
 
@@ -194,6 +211,7 @@ class Options(Section):
     embed: Embed = Embed()
     stores: Stores = Stores()
     deliver: Deliver = Deliver()
+    worker: Worker = Worker()
     log: Log = Log()
 
     def catalogue(self) -> Catalogue:

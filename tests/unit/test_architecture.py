@@ -59,7 +59,6 @@ PAUSES = {
     ("connectors/cdc/stop.py", "time.sleep(min(STEP_SECONDS, left))"): "a pause between two attempts that a stop ends",
     ("connectors/producers/asynchronous.py", "asyncio.sleep(0)"): "gives other tasks their turn; no time passes",
     ("streams/delivery/delivery.py", "asyncio.sleep(pause)"): "an open breaker, and the pause before a retry",
-    ("streams/runtime/agents.py", "asyncio.sleep(pause)"): "the pause before a retry",
 }
 
 

@@ -32,7 +32,8 @@ from streams.enrichment.travellers import TravellerState
 from streams.runtime.app import StreamApp
 from streams.runtime.publisher import Outgoing, Publisher
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.tables import StateTable, Transactions
+from streams.runtime.tables import StateTable
+from streams.runtime.transactions import Transactions
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -164,5 +165,8 @@ class Stage:
 async def stage() -> AsyncGenerator[Stage]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         state_folder = StateFolder(Path(folder))
-        yield Stage(StreamApp("test", Connection(bootstrap="127.0.0.1:1"), state_folder=state_folder, partitions=1))
+        app = StreamApp("test", Connection(bootstrap="127.0.0.1:1"), state_folder=state_folder, partitions=1)
+        yield Stage(app)
+        for table in cast(Any, app.tables).values():
+            await table.data.stop()  # RocksDB writes to its folder as it closes
         state_folder.close()

@@ -82,8 +82,8 @@ async def test_whatever_the_order_each_event_goes_back_once_with_its_place(stage
         steps = [
             ("wait", parked(stage, 2 * number, events[0])),
             ("wait", parked(stage, 2 * number + 1, events[1])),
-            ("arrive", arrived(stage, 2 * number, CAFE)),
-            ("arrive", arrived(stage, 2 * number + 1, bar, "bar")),
+            ("arrive", arrived(stage, 4 * number, CAFE)),
+            ("arrive", arrived(stage, 4 * number + 1, bar, "bar")),
         ]
         room = WaitingRoom(stage.ingest())
         stage.kafka.calls.clear()
@@ -93,7 +93,7 @@ async def test_whatever_the_order_each_event_goes_back_once_with_its_place(stage
         assert sorted((one.event.event_id, one.place) for one in resumed(stage)) == sorted(
             zip([event.event_id for event in events], [CAFE, bar], strict=True)
         )
-        await room.arrive([arrived(stage, 1_000 + number, None), arrived(stage, 1_000 + number, None, "bar")])
+        await room.arrive([arrived(stage, 4 * number + 2, None), arrived(stage, 4 * number + 3, None, "bar")])
 
 
 async def test_a_place_with_a_longer_id_is_another_place(stage: Any) -> None:

@@ -1,6 +1,7 @@
 """What `travelos worker` does before its Faust app runs; the app itself is a stand-in, a real one is in integration."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -35,12 +36,13 @@ class Faust:
         self.problem: Exception | None = None
         self.ran = 0
         self.code = 0
+        self.served: list[socket.socket] = []
 
     def build(self, role: str, options: Options) -> Any:
         if self.problem is not None:
             raise self.problem
         self.built.append((role, options))
-        return SimpleNamespace(state_folder=SimpleNamespace(path=options.data_dir))
+        return SimpleNamespace(state_folder=SimpleNamespace(path=options.data_dir), serve=self.served.append)
 
     def worker(self, *_: object, **__: object) -> Any:
         return SimpleNamespace(execute_from_commandline=self._execute)
@@ -164,6 +166,32 @@ def test_a_model_that_is_not_to_be_had_ends_with_1_and_its_own_words(problem: Ex
     result = run("ingest", KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"error: {problem}\n"
+
+
+@pytest.mark.parametrize("arguments", [("--port", "{port}"), ()])
+def test_what_it_says_of_itself_is_served_where_it_was_asked_for(arguments: tuple[str, ...], faust: Faust) -> None:
+    port = str(free_port())
+    given = [argument.format(port=port) for argument in arguments]
+    set_by_variable = {} if given else {"WORKER_PORT": port}
+    result = run("ingest", *given, KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false", **set_by_variable)
+    assert result.exit_code == 0, result.output
+    (listener,) = faust.served
+    with listener:
+        assert listener.getsockname() == ("127.0.0.1", int(port))
+
+
+def test_nothing_is_served_unless_it_is_asked_for(faust: Faust) -> None:
+    assert run("ingest", KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false").exit_code == 0
+    assert faust.served == []
+
+
+def test_a_port_in_use_ends_it_with_1_and_the_option(faust: Faust) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run("ingest", "--port", port, KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false")
+    assert (result.exit_code, result.stdout, faust.built) == (1, "", [])
+    assert result.stderr.startswith(f"error: 127.0.0.1 port {port} cannot be listened on: ")
+    assert "set worker.host and worker.port (TRAVELOS_WORKER_PORT) or give --port" in result.stderr
 
 
 def test_ctrl_c_before_the_app_runs_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.breaker import Breaker, RetryPolicy
+from streams.delivery.breaker import Breaker, DeliveryPolicy
 
-POLICY = RetryPolicy(backoff=0.1, backoff_max=30, breaker_failures=5, breaker_pause=60)
+POLICY = DeliveryPolicy(first_pause=0.1, longest_pause=30, breaker_failures=5, breaker_pause=60)
 
 
 @given(st.integers(1, 1_000))

@@ -17,13 +17,13 @@ from schemas.headers import ERROR_MESSAGE, ERROR_STAGE, header_map
 from schemas.receipts import Receipt, decode_receipt
 from schemas.topics import Catalogue
 from schemas.writes import CacheWrite, GraphWrite, NodeRef, Priority, encode_write
-from streams.delivery.breaker import RetryPolicy
+from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.delivery import Delivery
 from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
 from streams.runtime.records import Run
 
 CATALOGUE = Catalogue()
-POLICY = RetryPolicy(attempts=3, backoff=0.001, backoff_max=0.005, breaker_failures=3, breaker_pause=0.01)
+POLICY = DeliveryPolicy(attempts=3, first_pause=0.001, longest_pause=0.005, breaker_failures=3, breaker_pause=0.01)
 
 
 @dataclass
@@ -45,9 +45,13 @@ class StandInRun:
         self.tp = TP(records[0].topic, 0)
         self.stale = False
         self.finished = asyncio.Event()
+        self.held_up: list[str] = []
 
     def finish(self) -> None:
         self.finished.set()
+
+    def hold_up(self, reason: str, seconds: float) -> None:
+        self.held_up.append(reason)
 
 
 @dataclass
@@ -209,6 +213,7 @@ async def test_a_store_that_is_away_gets_the_same_batch_when_it_is_back_and_is_o
         await finished(run)
     assert sink.batches == [["e0", "e1", "e2"]] * 5
     assert sink.opened == 5
+    assert run.held_up == ["store cache: connection refused"] * 4
     assert publisher.letters() == []
 
 
@@ -323,3 +328,13 @@ async def test_receipts_that_kafka_does_not_take_are_sent_again_before_the_run_i
         accept(delivery, run)
         await finished(run)
     assert len(publisher.receipts()) == 1
+
+
+async def test_a_write_that_the_store_wants_later_tells_what_its_run_waits_for() -> None:
+    outcomes: list[Outcome] = [APPLIED, Retry("the index is read-only")]
+    sink, publisher = StandInSink(lambda _: [outcomes.pop()]), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = run_of(1)
+        accept(delivery, run)
+        await finished(run)
+    assert run.held_up == ["store cache: the index is read-only"]

@@ -1,5 +1,6 @@
 """deploy/Dockerfile by what can be checked without an engine, and the health check of the image."""
 
+import asyncio
 import fnmatch
 import re
 import subprocess
@@ -8,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.health import not_running
+from deploy.health import not_live, not_running
 from deploy.local.process import ServerProcess
+from streams.roles import with_ports
+from streams.runtime.metrics import RuntimeMetrics
+from streams.runtime.progress import Sample, Stall, Verdict
+from streams.runtime.watch import Watch
+from streams.runtime.web import WorkerPages, listen
 from streams.settings import load
 
 ROOT = Path(__file__).parents[3]
@@ -101,3 +107,27 @@ def test_the_health_check_ends_with_1_and_names_what_does_not_run(tmp_path: Path
     )
     assert done.returncode == 1
     assert done.stdout == "no role was started\n"
+
+
+def test_the_health_check_asks_the_workers_where_they_answer() -> None:
+    (check,) = (line for line in instructions(FINAL) if line.startswith("HEALTHCHECK"))
+    (line,) = (line for line in instructions(FINAL) if line.startswith("ENV"))
+    options = load(environ=dict(pair.split("=") for pair in line.split() if "WORKER_PORT" in pair)).options
+    commands = with_ports(options.worker.port).values()
+    served = [arguments[-1] for arguments in commands if "--port" in arguments]
+    assert re.findall(r"\d+", check.partition("/run")[2]) == served == ["9400", "9401"]
+
+
+async def test_a_worker_that_is_stuck_or_does_not_answer_is_not_healthy() -> None:
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    watch = Watch(lambda: Sample("running"), lambda _: None)
+    pages = WorkerPages(listener, RuntimeMetrics().registry, watch)
+    await pages.start()
+    assert await asyncio.to_thread(list, not_live([port])) == []
+    watch.verdict = Verdict((Stall("agent work hangs", 61),))
+    (problem,) = await asyncio.to_thread(list, not_live([port]))
+    assert "agent work hangs" in problem
+    await pages.stop()
+    (problem,) = await asyncio.to_thread(list, not_live([port]))
+    assert problem.startswith(f"port {port}: ")

@@ -35,6 +35,19 @@ def test_offsets_without_a_record_do_not_stall_commits() -> None:
     assert offsets.committable == 101
 
 
+def test_what_holds_no_record_at_the_end_is_committed_with_what_comes_before_it() -> None:
+    offsets = PartitionOffsets()
+    offsets.start(3, 7)
+    offsets.pass_over(10)  # 8 and 9 are the end of a transaction
+    assert offsets.committable is None
+    offsets.finish(3)
+    assert offsets.committable == 10
+    offsets.pass_over(12)
+    assert offsets.committable == 12
+    offsets.pass_over(5)
+    assert offsets.committable == 12
+
+
 def test_finishing_twice_changes_nothing() -> None:
     offsets = PartitionOffsets()
     offsets.start(0, 4)
@@ -71,6 +84,12 @@ class OffsetsAgainstModel(RuleBasedStateMachine):
         self.stretches[first] = last
         self.delivered.update(dict.fromkeys(range(first, last + 1), False))
         self.next = last + 1
+
+    @rule(gap=st.integers(0, 5))
+    def pass_over(self, gap: int) -> None:
+        self.offsets.pass_over(self.next + gap)
+        self.delivered.update(dict.fromkeys(range(self.next, self.next + gap), True))
+        self.next += gap
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())

@@ -80,14 +80,35 @@ async def test_an_empty_batch_is_done_at_once(publisher: Publisher) -> None:
     assert await publisher.publish([]) == {}
 
 
-async def test_a_stop_while_the_brokers_are_away_does_not_wait_for_ever() -> None:
+async def test_a_stop_while_the_brokers_are_away_waits_for_them_and_then_tells_who_still_waits() -> None:
     publisher = Publisher(PlainConnection(bootstrap="127.0.0.1:9"))
     publisher.start()
     waiting = asyncio.create_task(publisher.publish([Outgoing("t", b"k", b"v")]))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # lets it begin
     await publisher.stop(timeout=0.2)
-    assert not waiting.done()
-    waiting.cancel()
+    with pytest.raises(PublishFailed):
+        await waiting
+
+
+async def test_records_of_a_key_keep_their_order_with_headers_and_without(
+    publisher: Publisher, connection: Connection
+) -> None:
+    headers = (("h", b"1"),)
+    records = [Outgoing("ordered", b"k", str(one).encode(), headers if one % 3 else ()) for one in range(60)]
+    await publisher.publish(records)
+    assert [one.value for one in read_topics(connection, ["ordered"])] == [one.value for one in records]
+
+
+async def test_a_full_queue_makes_publish_wait_and_loses_nothing(connection: Connection) -> None:
+    publisher = Publisher(connection, queue_records=10)
+    publisher.start()
+    batches = [[Outgoing("full", b"k", f"{n}-{one}".encode()) for one in range(100)] for n in range(3)]
+    await asyncio.gather(*(publisher.publish(batch) for batch in batches))
+    await publisher.stop()
+    held = [one.value for one in read_topics(connection, ["full"])]
+    assert len(held) == 300
+    for batch in batches:
+        assert [value for value in held if value in {one.value for one in batch}] == [one.value for one in batch]
 
 
 def test_what_is_away_is_tried_again_and_what_can_never_go_is_not() -> None:

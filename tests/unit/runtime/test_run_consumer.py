@@ -12,9 +12,10 @@ from faust.types import TP
 
 from connectors.kafka.connection import Connection
 from streams.runtime.app import StreamApp
+from streams.runtime.fetching import share_of
 from streams.runtime.records import Run
 from streams.runtime.state_folder import StateFolder
-from streams.runtime.transport import RunConsumer, share_of
+from streams.runtime.transport import RunConsumer
 
 RUNS, PLAIN, CHANGELOG = TP("runs", 0), TP("plain", 0), TP("log", 0)
 
@@ -214,6 +215,42 @@ async def test_a_partition_with_its_share_of_bytes_in_work_is_not_fetched_until_
     run.finish()
     driver.positions[RUNS] = 10
     assert consumer._open_bytes[RUNS] == 0
+
+
+async def begun(consumer: RunConsumer) -> Run:
+    (run,) = [cast(Any, message.value) async for tp, message in consumer.getmany(timeout=1) if tp == RUNS]
+    assert run.begin()
+    return run
+
+
+async def test_a_run_that_waits_is_told_when_its_partition_is_about_to_go_and_is_then_left_uncommitted(
+    consumer: RunConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_to_commit() -> None:
+        pass
+
+    monkeypatch.setattr(consumer, "commit_and_end_transactions", nothing_to_commit)
+    run = await begun(consumer)
+    waiting = asyncio.create_task(run.pause(3_600))
+    draining = asyncio.create_task(consumer.wait_empty())
+    assert not await asyncio.wait_for(waiting, 5)
+    run.leave()
+    await asyncio.wait_for(draining, 5)
+    assert consumer._new_offset(RUNS) is None
+
+
+async def test_a_run_that_waits_is_told_when_it_becomes_stale_and_those_of_the_next_assignment_are_not(
+    consumer: RunConsumer,
+) -> None:
+    run = await begun(consumer)
+    waiting = asyncio.create_task(run.pause(3_600))
+    await asyncio.sleep(0)  # lets it begin to wait
+    await consumer.perform_seek()
+    assert not await asyncio.wait_for(waiting, 5)
+    assert run.stale
+    assert not await run.pause(3_600)
+    cast(Any, consumer)._thread.positions[RUNS] = 0
+    assert await (await begun(consumer)).pause(0)
 
 
 @pytest.mark.parametrize(

@@ -1,98 +1,70 @@
-"""State that knows which record last changed it. The store below is a dict, the changelog a list."""
+"""State that knows which record last changed it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
-from streams.runtime.tables import Entry, StateTable, TableView, Transaction, Transactions, supersedes
-
-
-class Source(NamedTuple):
-    topic: str
-    offset: int
-    partition: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[()] = ()
+from streams.runtime.app import StreamApp
+from streams.runtime.entries import DELETED, Entry, envelope
+from streams.runtime.publisher import PublishFailed
+from streams.runtime.tables import StateTable, TableView
+from streams.runtime.transactions import Transaction, Transactions
 
 
-class DictStore:
-    """Stands in for RocksDB."""
+class Clock:
+    """A wall clock that stands still."""
 
     def __init__(self) -> None:
-        self.data: dict[bytes, bytes] = {}
-        self.changelog_offset = -1
+        self.ms = 1_777_636_800_000
 
-    def raw(self, partition: int, key: bytes) -> bytes | None:
-        return self.data.get(key)
-
-    def write(self, partition: int, changes: dict[bytes, bytes | None], *, changelog_offset: int) -> None:
-        self.changelog_offset = changelog_offset
-        for key, value in changes.items():
-            if value is None:
-                self.data.pop(key, None)
-            else:
-                self.data[key] = value
-
-    def starting_with(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from ((key, self.data[key]) for key in sorted(self.data) if key.startswith(prefix))
-
-
-class DictTable:
-    """Stands in for a state table of integers."""
-
-    name = "numbers"
-    changelog = "numbers-changelog"
-
-    def __init__(self) -> None:
-        self.store = DictStore()
-
-    def decode(self, raw: bytes) -> Entry[int]:
-        return msgspec.msgpack.decode(raw, type=Entry[int])
-
-
-class Log:
-    """Stands in for the publisher."""
-
-    def __init__(self) -> None:
-        self.records: list[Outgoing] = []
-        self.fails = False
-
-    async def publish(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
-        if self.fails:
-            raise PublishFailed("away")
-        self.records.extend(records)
-        return {(record.topic, record.partition or 0): len(self.records) - 1 for record in records}
+    def __call__(self) -> int:
+        return self.ms
 
 
 @pytest.fixture
-def table() -> DictTable:
-    return DictTable()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
+def table(state_app: StreamApp) -> StateTable[int]:
+    return state_app.state("numbers", int, changelog="numbers-log")
 
 
 @pytest.fixture
-def begin(table: DictTable, log: Log) -> Callable[[], tuple[Transaction, TableView[int]]]:
+def expiring(state_app: StreamApp, clock: Clock) -> StateTable[int]:
+    return StateTable(state_app, "seen", int, changelog="seen-log", ttl_seconds=10, clock=clock)
+
+
+@pytest.fixture
+def begin(table: StateTable[int], transactions: Transactions) -> Any:
     def begin() -> tuple[Transaction, TableView[int]]:
-        transaction = Transaction(0, cast(Publisher, log))
-        return transaction, transaction.view(cast(StateTable[int], table))
+        transaction = transactions.begin(0)
+        return transaction, transaction.view(table)
 
     return begin
 
 
-async def test_a_transaction_reads_what_it_wrote_and_others_see_it_after_the_commit(begin: Any, table: Any) -> None:
+def entry(raw: bytes | None) -> Entry[int]:
+    return msgspec.msgpack.decode(raw or b"", type=Entry[int])
+
+
+def one_more(number: int | None) -> int:
+    return (number or 0) + 1
+
+
+def nothing(_: int | None) -> None:
+    return None
+
+
+def fail(_: int | None) -> int:
+    raise ZeroDivisionError
+
+
+async def test_a_transaction_reads_what_it_wrote_and_others_see_it_after_the_commit(begin: Any, source: Any) -> None:
     transaction, view = begin()
-    view.put("a", 1, Source("in", 5))
+    view.put("a", 1, source("in", 5))
     assert view.get("a") == 1
     assert begin()[1].get("a") is None
     await transaction.commit()
@@ -101,85 +73,188 @@ async def test_a_transaction_reads_what_it_wrote_and_others_see_it_after_the_com
     assert begin()[1].position("a", "other") == -1
 
 
-async def test_a_key_goes_to_the_changelog_once_with_its_last_value(begin: Any, log: Log, table: Any) -> None:
+async def test_a_key_goes_to_the_changelog_once_with_its_last_value(begin: Any, changelog: Any, source: Any) -> None:
     transaction, view = begin()
     for number in range(10):
-        view.put("a", number, Source("in", number))
+        view.put("a", number, source("in", number))
     await transaction.commit()
-    (record,) = log.records
-    assert (record.topic, record.key, record.partition) == ("numbers-changelog", b"a", 0)
-    assert table.decode(record.value) == Entry({"in": 9}, 9)
-    assert table.store.changelog_offset == 0
+    (record,) = changelog.sent
+    assert (record.topic, record.key, record.partition) == ("numbers-log", b"a", 0)
+    assert entry(record.value) == Entry({"in": 9}, 9)
 
 
-async def test_nothing_is_changed_when_the_changelog_does_not_take_it(begin: Any, log: Log, table: Any) -> None:
+async def test_nothing_is_changed_when_the_changelog_does_not_take_it(begin: Any, changelog: Any, source: Any) -> None:
     transaction, view = begin()
-    view.put("a", 1, Source("in", 1))
-    log.fails = True
+    view.put("a", 1, source("in", 1))
+    changelog.fails = True
     with pytest.raises(PublishFailed):
         await transaction.commit()
-    assert table.store.data == {}
+    assert begin()[1].get("a") is None
 
 
-async def test_a_deleted_key_is_a_tombstone_in_the_changelog(begin: Any, log: Log, table: Any) -> None:
+async def test_text_and_its_utf8_bytes_are_one_key(begin: Any, source: Any) -> None:
     transaction, view = begin()
-    view.put("a", 1, Source("in", 1))
+    view.put("café", 1, source("in", 1))
+    view.update("café".encode(), source("in", 2), one_more)
+    await transaction.commit()
+    _, view = begin()
+    assert view.get("café") == view.get("café".encode()) == 2
+    assert list(view.starting_with("caf")) == [("café", 2)]
+    assert list(view.starting_with(b"caf")) == [("café".encode(), 2)]
+
+
+async def test_an_update_counts_each_record_once_however_often_it_comes(begin: Any, source: Any) -> None:
+    for _ in range(3):
+        transaction, view = begin()
+        told = [view.update("a", source("in", offset), one_more) for offset in range(5)]
+        assert told[-1] == 5
+        await transaction.commit()
+    assert begin()[1].position("a", "in") == 4
+
+
+async def test_an_update_counts_the_records_of_each_topic(begin: Any, source: Any) -> None:
+    transaction, view = begin()
+    view.update("a", source("gps", 7), one_more)
+    view.update("a", source("user", 3), one_more)
+    await transaction.commit()
+    _, view = begin()
+    assert view.update("a", source("user", 3), one_more) == 2
+    assert view.update("a", source("user", 4), one_more) == 3
+    assert (view.position("a", "gps"), view.position("a", "user")) == (7, 4)
+
+
+async def test_an_update_that_fails_changes_nothing(begin: Any, source: Any) -> None:
+    transaction, view = begin()
+    with pytest.raises(ZeroDivisionError):
+        view.update("a", source("in", 1), fail)
+    assert view.position("a", "in") == -1
+    assert not view.changes()
+    assert view.update("a", source("in", 1), one_more) == 1
+    await transaction.commit()
+
+
+async def test_a_deleted_key_is_a_record_without_a_value_that_carries_its_position(
+    begin: Any, changelog: Any, source: Any
+) -> None:
+    transaction, view = begin()
+    view.put("a", 1, source("in", 1))
+    await transaction.commit()
+    transaction, view = begin()
+    view.delete("a", source("in", 2))
+    assert view.get("a") is None
+    await transaction.commit()
+    record = changelog.sent[-1]
+    assert record.value is None
+    assert envelope(dict(record.headers)[DELETED]).positions == {"in": 2}
+    assert begin()[1].get("a") is None
+
+
+async def test_a_replay_does_not_bring_a_deleted_key_back(begin: Any, source: Any) -> None:
+    for _ in range(2):
+        transaction, view = begin()
+        view.update("a", source("in", 1), one_more)
+        view.delete("a", source("in", 2))
+        await transaction.commit()
+        assert begin()[1].get("a") is None
+    _, view = begin()
+    assert view.update("a", source("in", 2), one_more) is None
+    assert view.update("a", source("in", 3), one_more) == 1
+
+
+async def test_a_change_to_none_deletes(begin: Any, source: Any) -> None:
+    transaction, view = begin()
+    view.put("a", 1, source("in", 1))
+    assert view.update("a", source("in", 2), nothing) is None
+    await transaction.commit()
+    assert list(begin()[1].starting_with("")) == []
+    assert begin()[1].position("a", "in") == 2
+
+
+async def test_a_delete_without_a_record_leaves_the_position(begin: Any, changelog: Any, source: Any) -> None:
+    transaction, view = begin()
+    view.put("a", 1, source("in", 1))
     await transaction.commit()
     transaction, view = begin()
     view.delete("a")
-    assert view.get("a") is None
+    view.delete("never there")
     await transaction.commit()
-    assert log.records[-1].value is None
-    assert table.store.data == {}
+    assert [record.key for record in changelog.sent] == [b"a", b"a"]
+    assert begin()[1].position("a", "in") == 1
+    assert begin()[1].update("a", source("in", 1), one_more) is None
 
 
-async def test_keys_with_a_prefix_are_those_stored_and_those_put_since_but_not_those_deleted(begin: Any) -> None:
+async def test_keys_with_a_prefix_are_those_stored_and_those_put_since_but_not_those_deleted(
+    begin: Any, source: Any
+) -> None:
     transaction, view = begin()
-    for key in ("p1\0a", "p1\0b", "p2\0c", "p10\0d"):
-        view.put(key, 1, Source("in", 1))
+    for key in ("p1\0a", "p1\0b", "p2\0c", "p10\0d", "p1\0f"):
+        view.put(key, 1, source("in", 1))
+    await transaction.commit()
+    transaction, view = begin()
+    view.delete("p1\0f", source("in", 2))
     await transaction.commit()
     _, view = begin()
     view.delete("p1\0a")
-    view.put("p1\0e", 2, Source("in", 2))
-    assert dict(view.starting_with("p1\0")) == {"p1\0b": 1, "p1\0e": 2}
+    view.put("p1\0e", 2, source("in", 3))
+    assert list(view.starting_with("p1\0")) == [("p1\0b", 1), ("p1\0e", 2)]
+    assert [key for key, _ in view.starting_with("")] == ["p1\0b", "p1\0e", "p10\0d", "p2\0c"]
+    assert [key for key, _ in view.between(b"p10", b"p2")] == [b"p10\0d"]
 
 
-async def test_positions_of_several_topics_are_kept_side_by_side(begin: Any) -> None:
+async def test_a_prefix_may_end_in_the_highest_byte(begin: Any, source: Any) -> None:
     transaction, view = begin()
-    view.put("a", 1, Source("gps", 7))
-    view.put("a", 2, Source("user", 3))
+    for key in (b"a\xff", b"a\xff\xff1", b"b"):
+        view.put(key, 1, source("in", 1))
+    await transaction.commit()
+    assert [key for key, _ in begin()[1].starting_with(b"a\xff")] == [b"a\xff", b"a\xff\xff1"]
+
+
+async def test_prefetching_finds_what_reading_finds(begin: Any, source: Any) -> None:
+    transaction, view = begin()
+    view.put("a", 1, source("in", 1))
+    view.put("b", 2, source("in", 2))
+    view.delete("b", source("in", 3))
     await transaction.commit()
     _, view = begin()
-    assert (view.position("a", "gps"), view.position("a", "user")) == (7, 3)
+    view.put("c", 3, source("in", 4))
+    view.prefetch(["a", b"b", "c", "d"])
+    assert [view.get(key) for key in "abcd"] == [1, None, 3, None]
+    assert [view.position(key, "in") for key in "abcd"] == [1, 3, 4, -1]
 
 
-def entry(value: int, **positions: int) -> bytes:
-    return msgspec.msgpack.encode(Entry(positions, value))
+async def test_keys_that_state_tables_keep_for_themselves_are_refused(begin: Any, source: Any) -> None:
+    _, view = begin()
+    with pytest.raises(ValueError, match="reserve"):
+        view.put(b"\xff\xff\xffoffset", 1, source("in", 1))
+    with pytest.raises(ValueError, match="reserve"):
+        view.prefetch([b"\xff\xff\xffoffset"])
 
 
-def test_restoring_keeps_what_the_rightful_owner_wrote_over_what_a_zombie_wrote_later() -> None:
-    owner, zombie = entry(20, user=20), entry(11, user=11)
-    assert supersedes(owner, zombie)
-    assert not supersedes(zombie, owner)
+async def test_an_entry_is_gone_when_its_time_is_over(
+    transactions: Transactions, expiring: StateTable[int], clock: Clock, source: Any
+) -> None:
+    transaction = transactions.begin(0)
+    transaction.view(expiring).put("a", 1, source("in", 1))
+    await transaction.commit()
+    clock.ms += 10_000
+    assert transactions.begin(0).view(expiring).get("a") == 1
+    clock.ms += 1
+    view = transactions.begin(0).view(expiring)
+    assert view.get("a") is None
+    assert list(view.starting_with("")) == []
+    assert view.update("a", source("in", 1), one_more) == 1
 
 
-def test_restoring_takes_tombstones_and_what_it_sees_first() -> None:
-    assert supersedes(None, entry(1, user=1))
-    assert supersedes(entry(1, user=1), None)
+async def test_writing_an_entry_again_renews_its_time(
+    transactions: Transactions, expiring: StateTable[int], clock: Clock, source: Any
+) -> None:
+    for offset in range(3):
+        transaction = transactions.begin(0)
+        transaction.view(expiring).update("a", source("in", offset), one_more)
+        await transaction.commit()
+        clock.ms += 9_000
+    assert transactions.begin(0).view(expiring).get("a") == 3
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
-def test_whatever_order_a_changelog_of_one_topic_is_read_in_the_highest_offset_wins(offsets: list[int]) -> None:
-    known: bytes | None = None
-    for offset in offsets:
-        new = entry(offset, user=offset)
-        if supersedes(new, known):
-            known = new
-    assert known == entry(max(offsets), user=max(offsets))
-
-
-async def test_one_transaction_at_a_time_for_a_partition(log: Log) -> None:
-    transactions = Transactions(cast(Publisher, log))
-    async with transactions.lock(1):
-        assert transactions.lock(1).locked()
-        assert not transactions.lock(2).locked()
+def test_a_table_asks_for_its_changelog_in_runs(state_app: StreamApp, table: StateTable[int]) -> None:
+    assert state_app.run_changelogs == {"numbers-log"}

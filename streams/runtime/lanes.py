@@ -1,0 +1,100 @@
+"""The order in which an agent's runs are worked on."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from faust.types import TP
+
+from streams.runtime.records import Run
+
+
+class Urgency:
+    """Lets runs of urgent topics begin before all others that have not begun. Shared by the agents of an app."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
+
+    def arrived(self) -> None:
+        """Note an urgent run that waits to begin."""
+        self._waiting += 1
+        self._calm.clear()
+
+    def begun(self) -> None:
+        """Note that one of them has begun, or never will."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._calm.set()
+
+    async def calm(self) -> None:
+        """Return when no urgent run waits."""
+        await self._calm.wait()
+
+
+class Lanes:
+    """Works on the runs of each partition in their order, and on different partitions side by side.
+
+    While one waits for the brokers, or between the attempts of a record that fails, another one is worked on.
+
+    Args:
+        work: sees a run to its end.
+        failed: told of what `work` raises, which is never a record's fault.
+        urgency: shared with the other agents.
+        urgent: whether this agent's runs come first.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Run], Awaitable[None]],
+        failed: Callable[[Exception], Awaitable[None]],
+        urgency: Urgency,
+        *,
+        urgent: bool,
+    ) -> None:
+        self._work = work
+        self._failed = failed
+        self._urgency = urgency
+        self._urgent = urgent
+        self._waiting: dict[TP, deque[Run]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, run: Run) -> None:
+        """Have a run worked on after those of its partition that came before."""
+        if self._urgent:
+            self._urgency.arrived()
+        waiting = self._waiting.get(run.tp)
+        if waiting is not None:
+            waiting.append(run)
+            return
+        waiting = self._waiting[run.tp] = deque([run])
+        task = asyncio.create_task(self._empty(run.tp, waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Give up what is in work and what waits; whoever owns the partitions next gets it again."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _empty(self, tp: TP, waiting: deque[Run]) -> None:
+        try:
+            while waiting:
+                if not self._urgent:
+                    await self._urgency.calm()
+                run = waiting.popleft()
+                if self._urgent:
+                    self._urgency.begun()
+                if run.begin():
+                    await self._work(run)
+        # What is wrong with a record was dealt with before; this is the agent's own fault, and ends the worker.
+        except Exception as error:  # noqa: BLE001
+            await self._failed(error)
+        finally:
+            if self._urgent:
+                for _ in waiting:
+                    self._urgency.begun()
+            del self._waiting[tp]

@@ -1,0 +1,66 @@
+"""docs/metrics.md, from the list of the metrics."""
+
+from streams.runtime.metrics import METRICS
+
+INTRODUCTION = """<!-- Written by `python -m streams.documents` from streams/runtime/metrics.py. -->
+# Metrics and health
+
+A worker serves three pages once it has a port: `travelos worker ingest --port 9400`, or `worker.port`. With
+`travelos run --port 9400` ingest is on 9400 and deliver on 9401. They are served on the loopback interface; where
+probes come from other machines (Kubernetes, Prometheus), set `TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
+
+| page | 200 | 503 |
+|---|---|---|
+| `/live` | it makes progress, has nothing to do, or waits for something outside | it is stuck: restart it |
+| `/ready` | it has its partitions (a spare worker: none) and their tables | it starts, restores, rebalances or stops |
+| `/metrics` | always | |
+
+`/live` and `/ready` answer with JSON that says why. All are answered by the event loop that does the work: no answer
+means that something blocks it.
+
+## Live, waiting, stuck
+What has work and does not move an offset within `worker.patience_seconds` stalls. The log says so once, with `why` and,
+where it can be told, the line of code (`where`); then once a minute; then that it moves again.
+
+- `worker_stuck`, `/live` 503: an agent does not finish a batch, a finished offset is not committed, nothing is
+  delivered although there is lag, a restore does not move, or a rebalance does not end within twice the patience.
+- `worker_stuck`, `/live` does not answer: the event loop does not turn.
+- `worker_waits`, `/live` 200: no broker is connected, or a store or something else that processing needs is away. A
+  restart would not help.
+- `worker_moves_again`: it is over.
+
+A single batch that takes longer than the patience is taken for stuck: raise `worker.patience_seconds` where that is
+normal.
+
+```yaml
+# Kubernetes
+startupProbe: {httpGet: {path: /live, port: 9400}, failureThreshold: 30}
+livenessProbe: {httpGet: {path: /live, port: 9400}, timeoutSeconds: 5, failureThreshold: 3}
+readinessProbe: {httpGet: {path: /ready, port: 9400}}
+```
+
+## For any Faust user
+```python
+from streams.runtime.web import listen
+
+app.serve(listen("127.0.0.1", 9400))  # before app.main()
+```
+
+`app.metrics.registry` is a `prometheus_client.CollectorRegistry` of this app alone; metrics of your own may be added to
+it. `run.hold_up(reason, seconds)` tells that a run waits for something outside; an agent that raises `TryAgain` does so
+by itself.
+
+## All metrics
+Units are base units. Labels are topics, partitions, agents, tables and classes of errors, never keys or messages.
+Gauges are read when the page is asked for.
+
+"""
+
+
+def metrics_page() -> str:
+    """Return the text of docs/metrics.md."""
+    rows = [
+        f"| `{one.full_name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.about} |"
+        for one in METRICS
+    ]
+    return INTRODUCTION + "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows]) + "\n"
