@@ -1,6 +1,5 @@
 """Faust with batches: an agent receives a partition's run of records at once, and commits only what it finished.
 
-The parts, from the inside out: `offsets` (which offset may be committed), `transport` (runs instead of messages),
-`publisher` (records out, through librdkafka), `tables` (state that knows which record last changed it), `agents`
-(process, bisect, retry, dead-letter), `app` (a `faust.App` that has all of it).
+docs/runtime.md says how it works and what each module does; begin with `app.StreamApp`. Nothing here knows of the rest
+of the project but how brokers are reached and what the headers of a dead letter are called.
 """
