@@ -123,8 +123,9 @@ class StreamApp(faust.App):
             "topic_disable_leader": True,
             "consumer_auto_offset_reset": "earliest",
             "consumer_max_fetch_size": 4 * 1024 * 1024,
-            # A run is processed in one go: this bounds how long an urgent one waits for its turn.
-            "broker_max_poll_records": 1_000,
+            # A run is processed in one go: this bounds how long an urgent one waits for its turn. In longer runs more
+            # records share the reading and writing of a key.
+            "broker_max_poll_records": 2_000,
             "broker_commit_interval": 1.0,
             # Faust's 60 s mean that for a minute nobody reads what a killed worker left. Heartbeats come from a thread
             # of their own, so a long batch does not miss them.
