@@ -64,7 +64,9 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def finish(name: str, figures: Sequence[Figure], *, setup: Mapping[str, Any], rounds: Mapping[str, Any]) -> int:
+def finish(
+    name: str, figures: Sequence[Figure], *, setup: Mapping[str, Any], rounds: Mapping[str, Any], keep: bool = True
+) -> int:
     """Print the figures beside their bars, write `bench/results/<name>.json`, return the exit code: 1 below a bar.
 
     Args:
@@ -72,6 +74,7 @@ def finish(name: str, figures: Sequence[Figure], *, setup: Mapping[str, Any], ro
         figures: the results.
         setup: what was measured with: sizes, versions, options.
         rounds: the single measurements behind the figures.
+        keep: False for a trial run, whose file is not written.
     """
     passed = all(figure.passed for figure in figures)
     document = {
@@ -85,8 +88,9 @@ def finish(name: str, figures: Sequence[Figure], *, setup: Mapping[str, Any], ro
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", "-m", f"bench.{name}", *sys.argv[1:]]),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     Console().print(_table(name, figures))
     return 0 if passed else 1
 

@@ -20,6 +20,8 @@ class RunApp(Protocol):
     urgency: Urgency
 
     @property
+    def conf(self) -> Any: ...  # noqa: D102
+    @property
     def topic(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def agent(self) -> Callable[..., Any]: ...  # noqa: D102
@@ -108,7 +110,8 @@ def _register(app: RunApp, topics: Sequence[str], take: Callable[[Run], Awaitabl
     urgent = not app.urgent_topics.isdisjoint(topics)
 
     async def agent(stream: Any) -> None:
-        lanes = Lanes(take, app.crash, app.urgency, urgent=urgent)
+        most_records = app.conf.broker_max_poll_records
+        lanes = Lanes(take, app.crash, app.urgency, urgent=urgent, most_records=most_records)
         try:
             async for run in stream:
                 if isinstance(run, Run):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from faust.types import TP
 
-from streams.runtime.records import Run
+from streams.runtime.records import Run, joined
 
 
 class Urgency:
@@ -36,13 +36,16 @@ class Urgency:
 class Lanes:
     """Works on the runs of each partition in their order, and on different partitions side by side.
 
-    While one waits for the brokers, or between the attempts of a record that fails, another one is worked on.
+    While one waits for the brokers, or between the attempts of a record that fails, another one is worked on. Runs that
+    wait are joined. What a run costs by itself is mostly waiting: at 1,000 events a second, in runs of three or four, a
+    partition that took one after the other fell behind further and further.
 
     Args:
         work: sees a run to its end.
         failed: told of what `work` raises, which is never a record's fault.
         urgency: shared with the other agents.
         urgent: whether this agent's runs come first.
+        most_records: how many records runs are joined up to.
     """
 
     def __init__(
@@ -52,11 +55,13 @@ class Lanes:
         urgency: Urgency,
         *,
         urgent: bool,
+        most_records: int,
     ) -> None:
         self._work = work
         self._failed = failed
         self._urgency = urgency
         self._urgent = urgent
+        self._most_records = most_records
         self._waiting: dict[TP, deque[Run]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,11 +90,9 @@ class Lanes:
             while waiting:
                 if not self._urgent:
                     await self._urgency.calm()
-                run = waiting.popleft()
-                if self._urgent:
-                    self._urgency.begun()
-                if run.begin():
-                    await self._work(run)
+                runs = self._next(waiting)
+                if runs:
+                    await self._work(joined(runs))
         # What is wrong with a record was dealt with before; this is the agent's own fault, and ends the worker.
         except Exception as error:  # noqa: BLE001
             await self._failed(error)
@@ -98,3 +101,16 @@ class Lanes:
                 for _ in waiting:
                     self._urgency.begun()
             del self._waiting[tp]
+
+    def _next(self, waiting: deque[Run]) -> list[Run]:
+        """Take the runs that are worked on next; those that are no longer ours are left out."""
+        taken: list[Run] = []
+        room = self._most_records
+        while waiting and (not taken or len(waiting[0].records) <= room):
+            run = waiting.popleft()
+            if self._urgent:
+                self._urgency.begun()
+            if run.begin():
+                taken.append(run)
+                room -= len(run.records)
+        return taken

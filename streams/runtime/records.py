@@ -109,3 +109,38 @@ class Books(Protocol):
     def hold_up(self, run: Run, reason: str, seconds: float) -> None: ...  # noqa: D102
     def leaving(self, run: Run) -> asyncio.Event: ...  # noqa: D102
     def leave(self, run: Run) -> None: ...  # noqa: D102
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return runs of one partition that follow each other, and have begun, as one."""
+    if len(runs) == 1:
+        return runs[0]
+    first = runs[0]
+    return Run(first.tp, [record for run in runs for record in run.records], first.offsets, _Joined(runs))
+
+
+class _Joined:
+    """The books of runs that were joined: what happens to the whole happens to each of them."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = runs
+
+    def is_stale(self, run: Run) -> bool:  # noqa: ARG002 - the whole is nothing but its parts; so below
+        return self._runs[0].stale
+
+    def begin(self, run: Run) -> bool:  # noqa: ARG002
+        return not self._runs[0].stale
+
+    def finish(self, run: Run) -> None:  # noqa: ARG002
+        for one in self._runs:
+            one.finish()
+
+    def hold_up(self, run: Run, reason: str, seconds: float) -> None:  # noqa: ARG002
+        self._runs[0].hold_up(reason, seconds)
+
+    def leaving(self, run: Run) -> asyncio.Event:  # noqa: ARG002
+        return self._runs[0].leaving
+
+    def leave(self, run: Run) -> None:  # noqa: ARG002
+        for one in self._runs:
+            one.leave()

@@ -12,8 +12,9 @@ from streams.runtime.records import Run
 class _Run:
     """A run as far as lanes look at it."""
 
-    def __init__(self, name: str, partition: int = 0, *, ours: bool = True) -> None:
+    def __init__(self, name: str, partition: int = 0, *, ours: bool = True, records: int = 1) -> None:
         self.name = name
+        self.records: list[Any] = [None] * records
         self.tp = TP("t", partition)
         self._ours = ours
 
@@ -28,7 +29,7 @@ class Work:
         self.begun: list[str] = []
         self.failures: list[Exception] = []
         self._ends: dict[str, asyncio.Event] = {}
-        self.lanes = Lanes(self._work, self._failed, urgency or Urgency(), urgent=urgent)
+        self.lanes = Lanes(self._work, self._failed, urgency or Urgency(), urgent=urgent, most_records=1)
 
     def put(self, *runs: _Run) -> None:
         for run in runs:

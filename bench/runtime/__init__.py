@@ -1,0 +1,1 @@
+"""How fast the runtime is, beside its peers; `python -m bench.runtime`."""

@@ -1,0 +1,1 @@
+"""The workers that `bench.runtime` measures, each a process of its own."""
