@@ -137,9 +137,17 @@ class Publisher:
         return batch.last_offsets
 
     async def _queue(self, records: Sequence[Outgoing], batch: _Batch) -> None:
-        sender, on_delivery = self.sender, batch.on_delivery
-        for one in records:
-            partition, headers = one.partition, one.headers
-            if not sender.offer(one.topic, one.key, one.value, on_delivery, partition=partition, headers=headers):
-                await sender.send(one.topic, one.key, one.value, on_delivery, partition=partition, headers=headers)
-            batch.open += 1
+        done = 0
+        while done < len(records):
+            count, error = self.sender.offer_all(records[done:] if done else records, batch.on_delivery)
+            batch.open += count
+            done += count
+            if error is not None:
+                raise error
+            if done < len(records):
+                one = records[done]
+                await self.sender.send(
+                    one.topic, one.key, one.value, batch.on_delivery, partition=one.partition, headers=one.headers
+                )
+                batch.open += 1
+                done += 1
