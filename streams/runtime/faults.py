@@ -60,8 +60,8 @@ class FaultPoints:
         given = environment.get(VARIABLE)
         if not given:
             return cls()
-        point, _, time = given.partition(":")
-        if point not in POINTS or (time and not time.isdecimal()):
+        point, colon, time = given.partition(":")
+        if point not in POINTS or (colon and not time.isdecimal()):
             raise WrongFaultPoint(given)
         return cls(point, time=int(time or 1))
 

@@ -18,6 +18,10 @@ PARTITION_BYTES = 512 * 1024
 # How long a broker holds a fetch when it has nothing new. Faust has 1.5 s: a partition that has room again waits for
 # that fetch, which was sent without it.
 FETCH_WAIT_MS = 50
+# aiokafka leaves the group when it was not polled for `broker_max_poll_interval`, because a store hangs, say. It joins
+# again only once it is polled, and Faust does not poll during a rebalance: it stays out for ever, and so does each
+# worker that gets the same record next. Here heartbeats alone keep the place; `Watch` tells when nothing moves.
+LONGEST_POLL_INTERVAL_MS = 2**31 - 1
 
 
 def share_of(buffer_bytes: int, partitions: int) -> int:
@@ -31,6 +35,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._max_poll_interval_ms = LONGEST_POLL_INTERVAL_MS
         # Records of a transaction that was aborted, or is not over, never happened. Faust reads them.
         consumer._isolation_level = "read_committed"
         # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.

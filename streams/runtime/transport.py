@@ -58,6 +58,7 @@ class RunConsumer(CommittingConsumer):
         self._seeks = 0  # counts when positions begin to move and when they have moved
         self._seeking = 0  # how many seeks are on their way
         self._fetched_at = 0
+        self._dropped = False  # whether something was fetched and not delivered because the flow had stopped
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return FetchThread(self, loop=self.loop, beacon=self.beacon)
@@ -65,6 +66,9 @@ class RunConsumer(CommittingConsumer):
     # -- delivery
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        if self._dropped and self.flow_active:
+            await self._seek_back()
+            self._dropped = False
         self._fetched_at = self._seeks
         if active_partitions is None:
             return await super()._getmany(active_partitions, timeout)
@@ -84,7 +88,8 @@ class RunConsumer(CommittingConsumer):
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self._seek_back()
+            # A rebalance or a stop still waits for what is in work, and commits it; going back now would forget that.
+            self._dropped = self._dropped or bool(records)
             return
         # Up to where the partitions are read when all that was fetched is delivered.
         positions: Mapping[TP, int] = records.positions if isinstance(records, Fetched) else {}

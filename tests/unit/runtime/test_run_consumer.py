@@ -253,6 +253,24 @@ async def test_a_run_that_waits_is_told_when_it_becomes_stale_and_those_of_the_n
     assert await (await begun(consumer)).pause(0)
 
 
+async def test_a_fetch_that_comes_back_while_a_rebalance_waits_for_a_run_does_not_make_it_stale(
+    consumer: RunConsumer, driver: Driver
+) -> None:
+    # With a store that takes seconds for a batch, each rebalance did again all that was not committed at that moment.
+    run = await begun(consumer)
+    driver.positions[PLAIN] = 5
+    driver.held.clear()
+    driver.fetching.clear()
+    fetch = asyncio.create_task(delivered(consumer))
+    await driver.fetching.wait()
+    consumer.flow_active = False
+    driver.held.set()
+    assert await fetch == {}
+    assert not run.stale
+    run.finish()
+    assert consumer._new_offset(RUNS) == 10
+
+
 @pytest.mark.parametrize(
     ("budget", "partitions", "share"), [(64 << 20, 1, 512 << 10), (64 << 20, 256, 256 << 10), (10, 100, 1), (10, 0, 10)]
 )
