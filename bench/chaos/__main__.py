@@ -143,7 +143,7 @@ def run(scenario: Scenario, kafka: KafkaServer, folder: Path, seed: int, size: S
             figures = _figures(scenario.run(made, size))
         # The other scenarios are run all the same; this one has failed.
         except (NotReached, NotAcknowledged, KafkaException, TimeoutError, AssertionError) as error:
-            print(f"  FAILED: {error}")
+            print(f"  FAILED: {type(error).__name__}: {error}")
             figures = [exactly_none("not brought to an end", 1)]
     if not all(figure.passed for figure in figures):
         sizes = " ".join(f"--{name} {value:g}" for name, value in msgspec.structs.asdict(size).items())

@@ -45,6 +45,7 @@ def _without_brokers(trial: Trial, size: Size, *, seconds: float, environment: d
         trial.wait_for_progress(1)
         back = time.monotonic() - began
         trial.wait_for(trial.finished, "everything is processed after the brokers are back")
+        trial.wait_for(lambda: trial.settled(*workers), "both workers are in the group again")
         how = "killed" if by_force else "stopped"
         trial.note(f"broker {how}, away for {seconds:.0f} s; outputs again after {back:.1f} s; {trial.state()}")
     ended = len(workers) - len(trial.alive())

@@ -37,6 +37,7 @@ PATIENCE_SECONDS = 180.0
 LOOK_SECONDS = 0.1
 MAX_POLL_SECONDS = 300.0
 ADMIN_SECONDS = 10.0
+DESCRIBE_SECONDS = 3.0
 COORDINATOR_SECONDS = 30.0
 
 _told = msgspec.json.Decoder(Told).decode
@@ -113,7 +114,7 @@ class Trial:
         self._session = session
         self._connection = Connection(bootstrap=kafka.bootstrap)
         self._started = time.monotonic()
-        self._admin: Any = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+        self._admin = self._new_admin()
         # No member of the group: it only asks. librdkafka's admin client can ask for offsets, too, but 2.16 ends the
         # process with a segmentation fault while the broker is not, or not yet, the group's coordinator.
         self._meter = Consumer({**self._connection.consumer(f"{self._prefix}app"), "log_level": 0})
@@ -124,6 +125,9 @@ class Trial:
         for created in self._admin.create_topics(topics).values():
             created.result(ADMIN_SECONDS)
         self.load = Load(self._connection, self.input, seed, per_second=per_second)
+
+    def _new_admin(self) -> Any:
+        return AdminClient({"bootstrap.servers": self._connection.bootstrap, "log_level": 0})
 
     # -- what a scenario does
 
@@ -256,7 +260,11 @@ class Trial:
 
         def ask() -> Any:
             asked = self._admin.describe_consumer_groups([f"{self._prefix}app"])
-            return next(iter(asked.values())).result(ADMIN_SECONDS)
+            try:
+                return next(iter(asked.values())).result(DESCRIBE_SECONDS)
+            except (KafkaException, TimeoutError):
+                self._admin = self._new_admin()  # after a restart of the broker the old one may wait for ever
+                raise
 
         return {
             one.member_id: (

@@ -2,9 +2,11 @@
 # pyright: reportUnknownArgumentType=false
 """What is fetched at a time: the part of the transport that runs in the consumer's own thread."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Any, cast
 
+from aiokafka.conn import CloseReason
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -29,6 +31,22 @@ def share_of(buffer_bytes: int, partitions: int) -> int:
     return max(1, min(PARTITION_BYTES, buffer_bytes // max(1, partitions)))
 
 
+async def open_connection(get: Callable[..., Awaitable[Any]], node_id: object, **options: Any) -> Any:
+    """Return aiokafka's connection to a broker, as `get` does; None when there is none, also when it has just closed.
+
+    A transport of uvloop that has closed raises RuntimeError when it is written to, before its connection knows.
+    aiokafka's task that looks for the brokers ends with that, unnoticed, when a broker is killed at a bad moment; from
+    then on the worker reads and sends as ever, but neither heartbeats nor commits.
+    """
+    connection = await get(node_id, **options)
+    if connection is None or connection._writer is None:
+        return connection
+    if connection._writer.transport.is_closing():
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)
+        return None
+    return connection
+
+
 class FetchThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around an aiokafka consumer, with our limits and with `streams.runtime.unpacking`."""
 
@@ -36,6 +54,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._max_poll_interval_ms = LONGEST_POLL_INTERVAL_MS
+        consumer._client._get_conn = partial(open_connection, consumer._client._get_conn)
         # Records of a transaction that was aborted, or is not over, never happened. Faust reads them.
         consumer._isolation_level = "read_committed"
         # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.
