@@ -9,6 +9,11 @@ from faust.types import TP
 from streams.runtime.records import Run, joined
 
 
+def lane_of(tp: TP) -> str:
+    """Return the name of the task that works on a partition's runs, by which it is found when it hangs."""
+    return f"lane {tp.topic}-{tp.partition}"
+
+
 class Urgency:
     """Lets runs of urgent topics begin before all others that have not begun. Shared by the agents of an app."""
 
@@ -74,7 +79,7 @@ class Lanes:
             waiting.append(run)
             return
         waiting = self._waiting[run.tp] = deque([run])
-        task = asyncio.create_task(self._empty(run.tp, waiting))
+        task = asyncio.create_task(self._empty(run.tp, waiting), name=lane_of(run.tp))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

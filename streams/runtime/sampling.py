@@ -2,6 +2,7 @@
 # pyright: reportUnknownArgumentType=false
 """What a worker is doing at this moment, read out of Faust, its driver and our consumer; no broker is asked."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from streams.runtime.lanes import lane_of
 from streams.runtime.progress import Oldest, PartitionSample, Sample, Stall, State, TableRestore
 from streams.runtime.transport import RunConsumer
 from streams.runtime.watch import line_of
@@ -35,16 +37,31 @@ def take_sample(app: "StreamApp") -> Sample:
 
 
 def where(app: "StreamApp", stall: Stall) -> str | None:
-    """Return the line at which the agent of a stall waits, as "file:line in function"; None when it cannot be told."""
-    agent = None if stall.topic is None else app.agents.get(app.agent_of(stall.topic))
+    """Return at which "file:line in function" a stalled partition waits; None when it cannot be told.
+
+    Called in the app's loop.
+    """
+    if stall.topic is None or stall.partition is None:
+        return None
+    lane = lane_of(TP(stall.topic, stall.partition))
+    for task in asyncio.all_tasks():
+        if task.get_name() == lane:
+            return line_of(_stack(task.get_coro()))
+    # Agents that do not take runs are their own task.
+    agent = app.agents.get(app.agent_of(stall.topic))
     for actor in () if agent is None else cast(Any, agent)._actors:
-        awaited, stack = actor.it, list[FrameType]()
-        while awaited is not None:
-            frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-            stack = stack if frame is None else [frame, *stack]
-            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
-        return line_of(stack)
+        return line_of(_stack(actor.it))
     return None
+
+
+def _stack(awaited: object) -> list[FrameType]:
+    """Return the frames of what waits, the innermost first."""
+    stack: list[FrameType] = []
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        stack = stack if frame is None else [frame, *stack]
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return stack
 
 
 def _state(app: "StreamApp") -> State:

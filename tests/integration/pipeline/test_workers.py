@@ -128,8 +128,8 @@ def test_state_is_restored_from_the_changelog_when_its_folder_is_gone(pipeline: 
 
 def _partitions(pipeline: Any, workers: int) -> bool:
     """Whether so many workers have opened state of their own."""
-    folders = list((pipeline.options.data_dir / "state").glob("*ingest/*"))
-    return len(folders) == workers and all(list(folder.rglob("*.db")) for folder in folders)
+    folders = list((pipeline.options.data_dir / "state").glob("*ingest/*/"))
+    return len(folders) == workers and all(list(folder.rglob("tables/*/CURRENT")) for folder in folders)
 
 
 def _visits(pipeline: Any) -> int:
