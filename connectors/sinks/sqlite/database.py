@@ -79,15 +79,17 @@ def connect_reader(path: Path, schema: Schema) -> apsw.Connection:
     """Open a store read-only, also while others write it.
 
     Raises:
-        Unavailable: there is no such file yet.
+        Unavailable: there is no such file yet, or nothing in it.
         Fatal: the file is no such store.
     """
     if not path.is_file():
-        raise Unavailable(f"{path} does not exist: nothing has been written to this store yet")
+        raise _not_written_yet(path)
     with interpreted(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             connection.set_busy_timeout(BUSY_MILLISECONDS)
+            if _is_new(connection):
+                raise _not_written_yet(path)
             if connection.pragma("application_id") != schema.application_id:
                 raise _not_ours(path, schema)
             _load_extensions(connection, schema)
@@ -98,9 +100,7 @@ def connect_reader(path: Path, schema: Schema) -> apsw.Connection:
 
 
 def _check_owner(connection: apsw.Connection, path: Path, schema: Schema) -> None:
-    found = connection.pragma("application_id")
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-    if found != schema.application_id and not (found == 0 and empty):
+    if connection.pragma("application_id") != schema.application_id and not _is_new(connection):
         raise _not_ours(path, schema)
     made_by = connection.pragma("user_version")
     if isinstance(made_by, int) and made_by > len(schema.migrations):
@@ -108,6 +108,16 @@ def _check_owner(connection: apsw.Connection, path: Path, schema: Schema) -> Non
             f"{path} was made by a newer release (schema {made_by}, this one knows {len(schema.migrations)}); "
             "upgrade, or move the file away and replay the store's topic"
         )
+
+
+def _is_new(connection: apsw.Connection) -> bool:
+    """Whether a file holds nothing: SQLite makes it before whoever writes has committed the first table."""
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    return empty and connection.pragma("application_id") == 0
+
+
+def _not_written_yet(path: Path) -> Unavailable:
+    return Unavailable(f"{path} holds nothing yet: nothing has been written to this store")
 
 
 def _not_ours(path: Path, schema: Schema) -> Fatal:

@@ -98,6 +98,13 @@ def test_a_store_that_was_never_written_is_unavailable_to_a_reader(tmp_path: Pat
         GraphReader(tmp_path / "graph.db").open()
 
 
+def test_a_store_that_its_writer_has_just_begun_is_unavailable_to_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    path.touch()
+    with pytest.raises(Unavailable, match="holds nothing yet"):
+        CacheReader(path).open()
+
+
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     sink = CacheSink(tmp_path / "cache.db")
     sink.open()
