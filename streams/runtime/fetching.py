@@ -77,7 +77,9 @@ class FetchThread(driver.AIOKafkaConsumerThread):
             # A restore: nothing urgent waits meanwhile, and a changelog's records are small. In polls of a thousand,
             # handing each over from thread to thread took twice as long as applying it.
             max_records = None
+        fetched.put_first(app.urgent_topics)
         found = await super()._fetch_records(consumer, cast(Any, active_partitions), timeout, max_records)
+        fetched.took(found)
         # Nothing was awaited since: the positions are those after exactly these records.
         return Fetched(found, _positions(consumer, active_partitions))
 

@@ -8,6 +8,7 @@ belongs to transactions stay aiokafka's.
 """
 
 from collections import OrderedDict
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
@@ -22,6 +23,9 @@ class FetchedRecords(OrderedDict[Any, Any]):
 
     A poll stops giving out records of a partition once they have `poll_bytes`, whatever their number: a thousand of the
     largest that a broker takes by default would be a gigabyte.
+
+    A poll takes from the partitions in their order here, and what it took may be all that it may take. The fetcher puts
+    what comes behind what is there, so under a backlog an urgent record waited for five seconds.
     """
 
     poll_bytes: int = 1024 * 1024
@@ -32,6 +36,17 @@ class FetchedRecords(OrderedDict[Any, Any]):
             # The fetcher asks for exactly this class, so a subclass of it would not be noticed.
             value.getall = Unpacked(value, self).take  # type: ignore[method-assign]
         super().__setitem__(key, value)
+
+    def put_first(self, topics: Collection[str]) -> None:
+        """Have the next poll begin with these topics."""
+        for tp in [tp for tp in self if tp.topic in topics]:
+            self.move_to_end(tp, last=False)
+
+    def took(self, tps: Iterable[TP]) -> None:
+        """Note what the last poll took from: the others come before them next time."""
+        for tp in tps:
+            if tp in self:
+                self.move_to_end(tp)
 
 
 class Unpacked:

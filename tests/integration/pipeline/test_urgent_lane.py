@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from connectors.sinks.errors import Unavailable
 from schemas.events import GpsUpdate, UrgentRequest
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
+PUBLISHED = 200_000
 BACKLOG = 100_000
 CALLS = 5
 
@@ -18,16 +20,16 @@ CALLS = 5
 def test_an_urgent_event_is_served_in_under_a_second_before_a_backlog_of_100_000(pipeline: Any) -> None:
     start = datetime.now(UTC) - timedelta(hours=20)
     with pipeline.producer() as producer:
-        for number in range(BACKLOG):
+        for number in range(PUBLISHED):
             at = start + timedelta(milliseconds=500 * number)
             producer.publish(
                 GpsUpdate(
                     event_id=f"g{number}", user_id=f"u{number % 500}", occurred_at=at, lat=40.7, lon=-74 + number / 1e6
                 )
             )
-    pipeline.start("ingest")
     pipeline.start("deliver")
-    pipeline.wait_for(lambda: pipeline.lag("deliver") > 5_000, "both roles are busy with the backlog")
+    pipeline.start("ingest")
+    pipeline.wait_for(lambda: _delivered(pipeline), "both roles are busy with the backlog")
 
     waited: list[float] = []
     with pipeline.producer() as producer, pipeline.readers().cache() as cache:
@@ -46,8 +48,17 @@ def test_an_urgent_event_is_served_in_under_a_second_before_a_backlog_of_100_000
             waited.append(time.monotonic() - sent)
     backlog = pipeline.lag("ingest")
     print(f"served after {[round(one, 3) for one in waited]} s, {backlog:,} events still waiting")
-    assert backlog > BACKLOG / 3, "the backlog was gone too early for this to mean anything"
+    assert backlog > BACKLOG, "the backlog was gone too early for this to mean anything"
     assert statistics.median(waited) < 1.0
     pipeline.settle()
     verdict = pipeline.verdict()
     assert verdict.report.adds_up, verdict.report
+
+
+def _delivered(pipeline: Any) -> bool:
+    """Whether the first of the backlog have arrived in the store that calls go to as well."""
+    try:
+        with pipeline.readers().cache() as cache:
+            return bool(cache.starting_with("", limit=1))
+    except Unavailable:
+        return False

@@ -12,13 +12,14 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.runtime.records import KafkaRecord
 from streams.runtime.unpacking import FetchedRecords
 
-TP = TopicPartition("t", 3)
+HOME = TopicPartition("t", 3)
 
 
 class _Position:
@@ -69,12 +70,12 @@ class Fetched:
         self, data: bytes, *, position: int = 0, isolation: int = READ_UNCOMMITTED, poll_bytes: int = 1 << 20
     ) -> None:
         self.assignment = _Assignment()
-        records = PartitionRecords(TP, MemoryRecords(data), None, position, None, None, True, isolation)
+        records = PartitionRecords(HOME, MemoryRecords(data), None, position, None, None, True, isolation)
         assignment: Any = self.assignment
         fetched = FetchedRecords()
         fetched.poll_bytes = poll_bytes
-        fetched[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0.1)
-        self.result: FetchResult = fetched[TP]
+        fetched[HOME] = FetchResult(HOME, assignment=assignment, partition_records=records, backoff=0.1)
+        self.result: FetchResult = fetched[HOME]
         self.result.check_assignment = lambda tp: True  # type: ignore[method-assign]
 
     @property
@@ -177,3 +178,15 @@ def test_markers_are_never_given_out_and_aborted_records_only_to_who_reads_uncom
     assert _offsets(fetched.take()) == seen
     assert fetched.take() == []
     assert fetched.position == 8
+
+
+def test_a_poll_begins_with_urgent_topics_then_with_what_was_not_taken_from_longest() -> None:
+    fetched = FetchedRecords()
+    one, two, urgent = TP("t", 0), TP("t", 1), TP("u", 0)
+    for tp in (one, two, urgent):
+        fetched[tp] = "its records"
+    fetched.put_first({"u", "not fetched"})
+    assert list(fetched) == [urgent, one, two]
+    fetched.took([urgent, one, TP("t", 2)])
+    fetched.put_first({"u"})
+    assert list(fetched) == [urgent, two, one]
