@@ -23,9 +23,8 @@ class Loss(Struct, frozen=True):
     committed: Mapping[int, int]  # by partition, just after the moment
     worker: str | None = None  # who lost it; None: everybody, as when the broker goes away
     # Where the output ended, by partition, when it was over; None: to be limited by `worker`, who told nothing later
-    # or nothing that counts. What was delivered and not told by then may be repeated too: `in_flight` records of each.
+    # or nothing that counts.
     until: Mapping[int, int] | None = None
-    in_flight: int = 0
 
 
 class Tables(NamedTuple):
@@ -120,23 +119,15 @@ def first_sightings(sent: Iterable[Sent]) -> dict[int, Sent]:
 
 
 def repeatable(outputs: Sequence[Output], loss: Loss) -> set[int]:
-    """Return the events that may be told of once more because of a loss: told of or in flight, and not committed."""
-    reached: dict[int, int] = {}
+    """Return the events that may be told of once more because of a loss: told of and not committed."""
     events: set[int] = set()
     for output in outputs:
         if loss.until is not None and output.offset >= loss.until.get(output.partition, 0):
             continue
         if loss.worker is not None and output.told.worker != loss.worker:
             continue
-        reached[output.partition] = max(output.told.offset, reached.get(output.partition, -1))
         if output.told.offset >= loss.committed.get(output.partition, 0):
             events.add(output.told.event)
-    if loss.in_flight:
-        events |= {
-            output.told.event
-            for output in outputs
-            if 0 < output.told.offset - reached.get(output.partition, -1) <= loss.in_flight
-        }
     return events
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.chaos.checker import Findings, Loss, Tables, check, repeatable
@@ -137,6 +137,7 @@ def _lose_an_event(run: History, choose: random.Random) -> None:
 
 
 def _lose_a_dead_letter(run: History, choose: random.Random) -> None:
+    assume(run.set_aside)  # a history without a bad record has none to lose
     lost = choose.choice(run.set_aside)
     while lost in run.set_aside:
         run.set_aside.remove(lost)
@@ -284,10 +285,6 @@ def test_what_others_told_of_is_no_reason_for_repeats() -> None:
 
 def test_what_was_told_of_after_the_loss_was_over_may_not_come_again() -> None:
     assert repeatable(OUTPUTS, Loss("brokers away", {0: 3}, until={0: 6})) == {3, 4, 5}
-
-
-def test_what_was_in_flight_and_not_told_of_may_come_again() -> None:
-    assert repeatable(OUTPUTS, Loss("brokers away", {0: 3}, until={0: 6}, in_flight=2)) == {3, 4, 5, 6, 7}
 
 
 def test_an_event_may_come_again_once_for_each_loss() -> None:
