@@ -16,14 +16,16 @@ from connectors.cdc.tables import Table
 from connectors.cdc.types import NULL
 
 # Whether a row is part of a snapshot, and where in it.
-SnapshotMarker = Literal["first", "first_in_data_collection", "true", "last_in_data_collection", "last", "false"]
+SnapshotMarker = Literal[
+    "first", "first_in_data_collection", "true", "last_in_data_collection", "last", "incremental", "false"
+]
 
 NEW_KEY = "__debezium.newkey"
 OLD_KEY = "__debezium.oldkey"
 
 Headers = list[tuple[str, str | bytes | None]]
 
-_VALUE = b'{"before":%b,"after":%b,"source":%b,"transaction":null,"op":"%b","ts_ms":%d,"ts_us":%d,"ts_ns":%d}'
+_VALUE = b'{"before":%b,"after":%b,"source":%b,"transaction":null,"op":"%b",%b}'
 
 
 class Record(NamedTuple):
@@ -156,4 +158,9 @@ def _filled(table: Table, change: Update) -> Tuple:
 
 
 def _value(before: bytes, after: bytes, source: bytes, op: bytes, now_ns: int) -> bytes:
-    return _VALUE % (before, after, source, op, now_ns // 1_000_000, now_ns // 1000, now_ns)
+    return _VALUE % (before, after, source, op, processed_at(now_ns))
+
+
+def processed_at(now_ns: int) -> bytes:
+    """Return the members of the envelope that say when we processed a change, in nanoseconds since 1970."""
+    return b'"ts_ms":%d,"ts_us":%d,"ts_ns":%d' % (now_ns // 1_000_000, now_ns // 1000, now_ns)

@@ -23,6 +23,8 @@ SERVE_SECONDS = 0.05
 
 # Called with each delivery report.
 Report = Callable[[KafkaError | None, Message], None]
+# What `send_all` takes: `key`, `value` and the report as `callback`, in the form that librdkafka's client takes.
+Outgoing = dict[str, Any]
 
 
 class Publisher:
@@ -74,6 +76,32 @@ class Publisher:
         """Queue a record; records of one topic and key keep their order."""
         if self._overflow or not self._produce(topic, record, report):
             self._overflow.append((topic, record, report))
+
+    def send_all(self, topic: str, records: list[Outgoing]) -> None:
+        """Queue records without headers in their order; half as expensive as `send` for each.
+
+        Args:
+            topic: of all of them.
+            records: each with its `key`, its `value` and its report as `callback`. The list is the publisher's now.
+        """
+        waiting = records
+        if not self._overflow:
+            try:
+                if self._producer.produce_batch(topic, records) == len(records):
+                    return
+            except KafkaException as exception:
+                self._failure = self._failure or _refusal(topic, exception.args[0])
+                return
+            waiting = []
+            for record in records:
+                error: KafkaError | None = record.get("_error")
+                if error is None:
+                    continue
+                if error.code() == KafkaError._QUEUE_FULL:  # then so are all that follow
+                    waiting.append(record)
+                else:
+                    self._failure = self._failure or _refusal(topic, error)
+        self._overflow.extend((topic, Record(one["key"], one["value"]), one["callback"]) for one in waiting)
 
     def serve(self, timeout: float) -> None:
         """Handle delivery reports, waiting up to `timeout` seconds for one.

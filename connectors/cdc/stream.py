@@ -10,8 +10,8 @@ from collections.abc import Callable
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.connect import translated
 from connectors.cdc.errors import Disconnected, MalformedMessage
-from connectors.cdc.pgoutput import decode
-from connectors.cdc.replication import DATA, DATA_HEADER, KEEPALIVE, keepalive, start_lsn
+from connectors.cdc.incremental import IncrementalSnapshot
+from connectors.cdc.replication import DATA, KEEPALIVE, keepalive, start_lsn
 from connectors.cdc.session import Session
 from connectors.cdc.transactions import TransactionReader
 
@@ -29,6 +29,7 @@ class Stream:
         session: its replication connection streams.
         reader: for what it sends.
         acknowledgements: of the reader.
+        snapshot: of tables that are read meanwhile.
         clock: monotonic seconds.
     """
 
@@ -37,6 +38,7 @@ class Stream:
         session: Session,
         reader: TransactionReader,
         acknowledgements: Acknowledgements,
+        snapshot: IncrementalSnapshot | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = session.config
@@ -49,6 +51,7 @@ class Stream:
         self._stop = session.stop
         self._reader = reader
         self._acknowledgements = acknowledgements
+        self._snapshot = snapshot
         self._clock = clock
         self._received = acknowledgements.confirmed
         self._reported = 0
@@ -64,13 +67,23 @@ class Stream:
             Disconnected: Postgres or Kafka is gone; what they have not both confirmed comes again after a restart.
         """
         while not self._stop.requested:
-            if self._publisher.room:
-                self._read(OWED_SECONDS if self._publisher.queued else IDLE_SECONDS)
+            snapshot = self._snapshot
+            if self._publisher.room and not (snapshot is not None and snapshot.holds_stream):
+                self._read(self._patience())
                 self._publisher.serve(0)
             else:
-                self._publisher.serve(FULL_SECONDS)
+                self._publisher.serve(self._patience() if self._publisher.room else FULL_SECONDS)
                 self._heard = self._clock()  # who does not read cannot say that the server is silent
+            if snapshot is not None:
+                snapshot.step()
             self._keep_up()
+
+    def _patience(self) -> float:
+        """Return how long to wait for the server, in seconds."""
+        if self._snapshot is not None and self._snapshot.busy:
+            return 0.0
+        owed = self._publisher.queued or (self._snapshot is not None and self._snapshot.waiting)
+        return OWED_SECONDS if owed else IDLE_SECONDS
 
     def save(self, timeout: float) -> None:
         """Wait until Kafka has what was sent, and its offset. What takes longer comes again after a restart.
@@ -94,22 +107,28 @@ class Stream:
 
     def _read(self, timeout: float) -> None:
         messages = self._replication.read(timeout)
+        run: list[bytes] = []
         for message in messages:
-            kind = message[0]
-            if kind == DATA:
-                lsn = start_lsn(message)
-                self._reader.handle(lsn, decode(message, DATA_HEADER))
-                self._received = max(self._received, lsn)
-            elif kind == KEEPALIVE:
-                alive = keepalive(message)
-                self._acknowledgements.reached(alive.lsn)
-                self._received = max(self._received, alive.lsn)
-                self._asked |= alive.reply_requested
-            else:
+            if message[0] == DATA:
+                run.append(message)
+                continue
+            self._handle_all(run)
+            run = []
+            if message[0] != KEEPALIVE:
                 raise MalformedMessage(f"unknown message {message[:1]!r} in the stream")
+            alive = keepalive(message)
+            self._acknowledgements.reached(alive.lsn)
+            self._received = max(self._received, alive.lsn)
+            self._asked |= alive.reply_requested
+        self._handle_all(run)
         if messages:
             self._heard = self._clock()
             self._counters.received_lsn = self._received
+
+    def _handle_all(self, run: list[bytes]) -> None:
+        if run:
+            self._reader.handle_all(run)
+            self._received = max(self._received, start_lsn(run[-1]))
 
     def _keep_up(self) -> None:
         """Do what is due: an offset to Kafka, a status to the server, a heartbeat to its WAL."""

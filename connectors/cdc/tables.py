@@ -44,6 +44,11 @@ class Table:
         key: places of the key's columns, in the key's order; empty when rows have no key.
         identity: places of the columns that an old row always has.
         decimals: how `numeric` is written.
+
+    Attributes:
+        encoders: what makes JSON of each column's text.
+        row_template: a row as a JSON object, with a place for each column.
+        key_template: the same for the columns of the key.
     """
 
     def __init__(
@@ -63,10 +68,10 @@ class Table:
         self.columns = tuple(columns)
         self.key = tuple(key)
         self.identity = frozenset(identity)
-        self._encoders = [type_encoder(column.type_oid, column.typmod, decimals) for column in columns]
+        self.encoders = [type_encoder(column.type_oid, column.typmod, decimals) for column in columns]
         self._placeholders = [placeholder_of(column.type_oid) for column in columns]
-        self._row = _object([column.name for column in columns])
-        self._key = _object([columns[place].name for place in key])
+        self.row_template = _object([column.name for column in columns])
+        self.key_template = _object([columns[place].name for place in key])
 
     def encode(self, values: Sequence[Value]) -> list[bytes]:
         """Return each value as JSON.
@@ -79,28 +84,28 @@ class Table:
         try:
             return [
                 NULL if value is None else placeholder if value is UNCHANGED else encode(value)
-                for value, encode, placeholder in zip(values, self._encoders, self._placeholders, strict=True)
+                for value, encode, placeholder in zip(values, self.encoders, self._placeholders, strict=True)
             ]
         except (ValueError, KeyError):
             raise self._unreadable(values) from None  # what was raised may quote the value
 
     def check_width(self, values: Sequence[Value]) -> None:
         """Raise MalformedMessage when there are more or fewer values than columns."""
-        if len(values) != len(self._encoders):
-            raise MalformedMessage(f"a row of {self} has {len(values)} values, its columns are {len(self._encoders)}")
+        if len(values) != len(self.encoders):
+            raise MalformedMessage(f"a row of {self} has {len(values)} values, its columns are {len(self.encoders)}")
 
     def row(self, encoded: Sequence[bytes]) -> bytes:
         """Return a row as one JSON object."""
-        return self._row % tuple(encoded)
+        return self.row_template % tuple(encoded)
 
     def key_of(self, encoded: Sequence[bytes]) -> bytes | None:
         """Return the key of a row as one JSON object; None when rows of this table have no key."""
         if not self.key:
             return None
-        return self._key % tuple([encoded[place] for place in self.key])
+        return self.key_template % tuple([encoded[place] for place in self.key])
 
     def _unreadable(self, values: Sequence[Value]) -> UnreadableValue:
-        for column, encode, value in zip(self.columns, self._encoders, values, strict=True):
+        for column, encode, value in zip(self.columns, self.encoders, values, strict=True):
             try:
                 if isinstance(value, bytes):
                     encode(value)

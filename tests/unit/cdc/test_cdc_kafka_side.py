@@ -13,6 +13,7 @@ from connectors.cdc.errors import Disconnected, Fatal, KafkaRefused, Stopped
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import WINDOW, CdcOffset, OffsetReader, decode_offset, encode_offset
 from connectors.cdc.publisher import Publisher
+from connectors.cdc.snapshot_state import SnapshotState
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import ClientConfig, Connection
 from deploy.local.kafka import MemoryKafka
@@ -110,7 +111,8 @@ def test_a_cluster_that_does_not_answer_is_tried_again_later(monkeypatch: pytest
 
 def test_only_what_the_brokers_have_counts_as_acknowledged(kafka: Connection, topic: str, publisher: Publisher) -> None:
     log = OffsetLog(publisher, topic, "mine", "7")
-    log.write(0, None, snapshot_completed=False)
+    log.keep(SnapshotState(initial=True).with_tables(["public.t"]))
+    log.write(0, None)
     log.write(50, 40)
     assert log.acknowledged == 0
     assert publisher.flush(10)
@@ -157,3 +159,33 @@ def test_a_cluster_that_is_away_is_waited_for(kafka: Connection) -> None:
         publisher.flush(10, stop)
     publisher.close()
     assert publisher.queued == 0
+
+
+def test_records_that_are_sent_together_keep_their_order_when_the_queue_is_full(
+    kafka: Connection, topic: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "QUEUE_RECORDS", 10)
+    small = Publisher(kafka)
+    taken: list[int] = []
+    try:
+        for start in range(0, 90, 30):
+            small.send_all(
+                topic,
+                [
+                    {"key": b"k", "value": b"%d" % one, "callback": small.report(lambda one=one: taken.append(one))}
+                    for one in range(start, start + 30)
+                ],
+            )
+        assert not small.room
+        assert small.flush(10.0)
+    finally:
+        small.close()
+    assert taken == list(range(90))
+
+
+def test_a_record_that_is_too_large_among_others_ends_the_session(topic: str, publisher: Publisher) -> None:
+    report = publisher.report(lambda: None)
+    large = {"key": b"key", "value": bytes(13 * 1024 * 1024), "callback": report}
+    publisher.send_all(topic, [large, {"key": b"key", "value": None, "callback": report}])
+    with pytest.raises(KafkaRefused, match=r"a row is too large for topic .*max\.message\.bytes"):
+        publisher.serve(0)

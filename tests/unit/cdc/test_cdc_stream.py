@@ -100,6 +100,10 @@ class Kafka:
     def send(self, topic: str, record: Record, report: Callable[[], None]) -> None:
         self.waiting.append((topic, record, report))
 
+    def send_all(self, topic: str, records: list[dict[str, Any]]) -> None:
+        for one in records:
+            self.send(topic, Record(one["key"], one["value"]), one["callback"])
+
     def acknowledge(self, count: int | None = None, *, place: int = 0) -> None:
         for _ in range(len(self.waiting) if count is None else count):
             topic, record, report = self.waiting.pop(place)

@@ -1,0 +1,108 @@
+"""The short way and the long way of a change must give the same record."""
+
+import struct
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cdc import types
+from connectors.cdc.envelope import Database, Moment, processed_at, records, source_template
+from connectors.cdc.errors import CdcError
+from connectors.cdc.fast_path import ROUTE, FastPath
+from connectors.cdc.pgoutput import UNCHANGED, Delete, Insert, Tuple, Unchanged, Update, decode
+from connectors.cdc.replication import DATA_HEADER, start_lsn
+from connectors.cdc.tables import Column, Table
+
+COLUMNS = [Column("id", types.INT4, -1), Column("100%s", types.TEXT, -1), Column("at", types.TIMESTAMPTZ, -1)]
+KEYED = Table("s%s", "t", "topic", COLUMNS, key=[0], identity=[0])
+TABLES = [KEYED, Table("s", "t", "topic", COLUMNS, key=[1, 0]), Table("s", "t", "topic", COLUMNS, key=[])]
+NOW_NS = 1_795_228_827_872_248_606
+OID = 7
+
+
+def source_of(table: Table) -> bytes:
+    moment = Moment(time_us=5, tx_id=804, last_commit=3)
+    return source_template(Database(version="1", name="cdc", db="d"), table, moment)
+
+
+def row_of(values: Tuple) -> bytes:
+    parts = [struct.pack(">H", len(values))]
+    for value in values:
+        if isinstance(value, Unchanged):
+            parts.append(b"u")
+        elif value is None:
+            parts.append(b"n")
+        else:
+            parts.append(b"t" + struct.pack(">I", len(value)) + value)
+    return b"".join(parts)
+
+
+def message_of(body: bytes, lsn: int = 9) -> bytes:
+    return b"w" + struct.pack(">QQQ", lsn, lsn, 0) + body
+
+
+def short(table: Table, message: bytes) -> tuple[bytes | None, bytes] | None:
+    shortcut = FastPath(table, source_of(table)).shortcuts.get(message[DATA_HEADER : DATA_HEADER + 1])
+    return shortcut(message, processed_at(NOW_NS)) if shortcut else None
+
+
+def long(table: Table, message: bytes) -> tuple[bytes | None, bytes | None]:
+    change, lsn = decode(message, DATA_HEADER), start_lsn(message)
+    assert isinstance(change, Insert | Update | Delete)
+    key, value, _ = records(table, change, source_of(table) % (lsn, lsn), NOW_NS)[0]
+    return key, value
+
+
+texts = st.one_of(
+    st.none(),
+    st.just(UNCHANGED),
+    st.sampled_from([b"1", b"-5", b"", b'q"\\\n', b"2026-01-01 00:00:00+00", b"infinity", "é".encode()]),
+    st.binary(max_size=8),
+)
+rows = st.lists(texts, min_size=3, max_size=3) | st.lists(texts, max_size=5)
+bodies = st.one_of(
+    rows.map(lambda row: b"I" + struct.pack(">I", OID) + b"N" + row_of(row)),
+    rows.map(lambda row: b"U" + struct.pack(">I", OID) + b"N" + row_of(row)),
+    st.tuples(rows, rows).map(
+        lambda two: b"U" + struct.pack(">I", OID) + b"O" + row_of(two[0]) + b"N" + row_of(two[1])
+    ),
+    st.tuples(st.sampled_from([b"K", b"O"]), rows).map(
+        lambda two: b"D" + struct.pack(">I", OID) + two[0] + row_of(two[1])
+    ),
+)
+
+
+@given(st.sampled_from(TABLES), bodies, st.integers(0, 2**63))
+def test_the_short_way_makes_the_same_record_as_the_long_way_or_none(table: Table, body: bytes, lsn: int) -> None:
+    message = message_of(body, lsn)
+    made = short(table, message)
+    if made is not None:
+        assert made == long(table, message)
+
+
+@given(st.sampled_from(TABLES), bodies, st.integers(0, 60), st.integers(0, 255), st.integers(0, 80))
+def test_a_damaged_message_makes_the_same_record_or_none(
+    table: Table, body: bytes, place: int, byte: int, cut: int
+) -> None:
+    mangled = bytearray(message_of(body))
+    mangled[DATA_HEADER + place % len(body)] = byte
+    for message in (bytes(mangled), bytes(mangled[: DATA_HEADER + 1 + cut]), bytes(mangled) + b"\0"):
+        made = short(table, message)
+        if made is not None:
+            with suppress(CdcError):
+                assert made == long(table, message)
+                continue
+            raise AssertionError("the long way refuses what the short way took")
+
+
+def test_usual_changes_take_the_short_way() -> None:
+    row = row_of([b"1", b'a"b', None])
+    for body in (b"I%bN" % OID.to_bytes(4), b"U%bN" % OID.to_bytes(4), b"D%bK" % OID.to_bytes(4)):
+        message = message_of(body + row)
+        assert message[ROUTE] == body[:5]
+        assert short(KEYED, message) == long(KEYED, message)
+
+
+def test_an_update_that_left_a_large_value_alone_takes_the_long_way() -> None:
+    assert short(KEYED, message_of(b"U%bN" % OID.to_bytes(4) + row_of([b"1", UNCHANGED, None]))) is None
