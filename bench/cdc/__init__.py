@@ -1,0 +1,1 @@
+"""How fast the source of Postgres changes is, beside Debezium; `python -m bench.cdc`."""
