@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct, field
 
 from schemas.topics import Topic
 
-SnapshotMode = Literal["initial", "when_needed"]
+SnapshotMode = Literal["initial", "always", "initial_only", "no_data", "when_needed"]
 Decimals = Literal["string", "double"]
 
 
@@ -30,11 +31,16 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         name: Debezium's `topic.prefix`, in `source.name` of each event.
         slot: logical replication slot, created by the first snapshot. One source a slot.
         publication: created when missing, for the captured tables.
-        snapshot: "initial": once, when there is no offset yet. "when_needed": also when the position is lost.
+        snapshot: "initial": once, when there is no offset yet. "always": at every start. "initial_only": once, and then
+            nothing is streamed. "no_data": never. "when_needed": once, and when the position is lost.
+        snapshot_connections: that read a table at the same time, in the snapshot before the stream.
+        chunk_rows: of a snapshot's chunk. What was being read when we were killed is read again.
         decimals: "string" keeps every digit of `numeric`; "double" is what most JSON readers expect and rounds.
         heartbeat_seconds: between two messages to the WAL; they let idle tables release WAL that others fill.
         status_seconds: between two reports to the server; less where its `wal_sender_timeout` asks for it.
         offset_seconds: least time between two offsets, and so what is sent again after a crash.
+        streaming: take large transactions while they run, where the server can send them (PostgreSQL 14).
+        spill_folder: where they are kept until they are committed; None for the system's folder of temporary files.
         version: in `source.version` of each event.
     """
 
@@ -45,10 +51,14 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     slot: str = "travelos"
     publication: str = "travelos"
     snapshot: SnapshotMode = "initial"
+    snapshot_connections: int = 1
+    chunk_rows: int = 20_000
     decimals: Decimals = "string"
     heartbeat_seconds: float = 10.0
     status_seconds: float = 10.0
     offset_seconds: float = 1.0
+    streaming: bool = True
+    spill_folder: Path | None = None
     version: str = field(default_factory=project_version)
 
     @property

@@ -1,4 +1,7 @@
-"""Decode the messages of Postgres's output plugin `pgoutput`, protocol version 1. Pure: bytes in, values out.
+"""Decode the messages of Postgres's output plugin `pgoutput`, protocol versions 1 to 4. Pure: bytes in, values out.
+
+Of the later versions these are the messages about transactions that are streamed while they run; changes within those
+carry a number more, which `connectors.cdc.streamed` takes out. Prepared transactions are never asked for.
 
 Format: PostgreSQL documentation, "Logical Replication Message Formats". Columns stay the text that Postgres printed;
 `connectors.cdc.types` gives it a meaning.
@@ -120,7 +123,35 @@ class LogicalMessage(Struct, frozen=True):
     content: bytes
 
 
-Message = Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | LogicalMessage
+class StreamStart(Struct, frozen=True, gc=False):
+    """A part of a running transaction follows, up to StreamStop; `first` when nothing of it came before."""
+
+    xid: int
+    first: bool
+
+
+class StreamStop(Struct, frozen=True, gc=False):
+    """The part ends."""
+
+
+class StreamCommit(Struct, frozen=True, gc=False):
+    """A streamed transaction ends well. See Commit."""
+
+    xid: int
+    lsn: int
+    end_lsn: int
+    time_us: int
+
+
+class StreamAbort(Struct, frozen=True, gc=False):
+    """A part of a streamed transaction is rolled back, or all of it: then `subxid` is `xid`."""
+
+    xid: int
+    subxid: int
+
+
+Streaming = StreamStart | StreamStop | StreamCommit | StreamAbort
+Message = Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | LogicalMessage | Streaming
 
 _U32 = Layout(">I")
 _BEGIN = Layout(">QqI")
@@ -128,6 +159,12 @@ _COMMIT = Layout(">BQQq")
 _RELATION_OID = Layout(">I")
 _COLUMN_TYPE = Layout(">Ii")
 _MESSAGE = Layout(">BQ")
+_STREAM_START = Layout(">IB")
+_STREAM_COMMIT = Layout(">IBQQq")
+_STREAM_ABORT = Layout(">II")
+_STREAM_ABORT_AT = (
+    16  # bytes more with `streaming parallel`: where and when, which nobody needs who waits for the commit
+)
 
 _TEXT, _NULL, _UNCHANGED = b"tnu"
 _NEW, _OLD, _KEY = b"NOK"
@@ -273,6 +310,26 @@ def _message(data: bytes, at: int) -> tuple[LogicalMessage, int]:
     return LogicalMessage(bool(flags & 1), lsn, prefix, data[at : at + length]), at + length
 
 
+def _stream_start(data: bytes, at: int) -> tuple[StreamStart, int]:
+    xid, first = _STREAM_START.unpack_from(data, at)
+    return StreamStart(xid, bool(first)), at + _STREAM_START.size
+
+
+def _stream_stop(_: bytes, at: int) -> tuple[StreamStop, int]:
+    return StreamStop(), at
+
+
+def _stream_commit(data: bytes, at: int) -> tuple[StreamCommit, int]:
+    xid, _, lsn, end_lsn, time_us = _STREAM_COMMIT.unpack_from(data, at)
+    return StreamCommit(xid, lsn, end_lsn, time_us + POSTGRES_EPOCH_US), at + _STREAM_COMMIT.size
+
+
+def _stream_abort(data: bytes, at: int) -> tuple[StreamAbort, int]:
+    xid, subxid = _STREAM_ABORT.unpack_from(data, at)
+    at += _STREAM_ABORT.size
+    return StreamAbort(xid, subxid), at if at == len(data) else at + _STREAM_ABORT_AT
+
+
 _DECODERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     ord("B"): _begin,
     ord("C"): _commit,
@@ -284,4 +341,8 @@ _DECODERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     ord("D"): _delete,
     ord("T"): _truncate,
     ord("M"): _message,
+    ord("S"): _stream_start,
+    ord("E"): _stream_stop,
+    ord("c"): _stream_commit,
+    ord("A"): _stream_abort,
 }

@@ -17,11 +17,12 @@ from connectors.cdc.stop import Stop
 from connectors.cdc.wire import Wire
 
 # Of one read: enough to make its overhead vanish, little enough that the loop looks at its clock again soon.
-READ_MESSAGES = 1_000
-READ_BYTES = 1 << 20
+RUN_MESSAGES = 1_000
+RUN_BYTES = 1 << 20
 
 DATA, KEEPALIVE = b"wk"
 DATA_HEADER = 25  # type, start LSN, end LSN, time of sending
+KIND = slice(DATA_HEADER, DATA_HEADER + 1)  # of the message of pgoutput in a DATA message
 
 _KEEPALIVE = Layout(">BQqB")
 _STATUS = Layout(">cQQQqB")
@@ -81,14 +82,13 @@ class ReplicationConnection:
         """
         self._wire.execute(f'DROP_REPLICATION_SLOT "{slot}"'.encode(), doing=f"dropping slot {slot}", stop=stop)
 
-    def start(self, slot: str, publication: str, lsn: int, *, messages: bool, stop: Stop) -> None:
+    def start(self, slot: str, lsn: int, options: str, stop: Stop) -> None:
         """Start to stream the transactions that end after `lsn`.
 
         Args:
             slot: to stream from.
-            publication: which changes.
             lsn: where to start.
-            messages: also what `pg_logical_emit_message` writes (PostgreSQL 14 and later).
+            options: of the output plugin.
             stop: looked at while waiting.
 
         Raises:
@@ -96,9 +96,6 @@ class ReplicationConnection:
             Fatal: the server refuses.
             Disconnected: the connection is lost.
         """
-        # An option of a replication command is a string whose content is a list of identifiers.
-        names = '"{}"'.format(publication.replace('"', '""')).replace("'", "''")
-        options = f"proto_version '1', publication_names '{names}'" + (", messages 'true'" if messages else "")
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(lsn)} ({options})'
         self._wire.execute(command.encode(), doing=f"streaming from source.slot {slot}", stop=stop)
 
@@ -112,7 +109,7 @@ class ReplicationConnection:
             Fatal: the server ended the stream with an error that no retry can mend.
             Disconnected: the connection is lost, or the server ended the stream.
         """
-        found = self._wire.read(messages=READ_MESSAGES, size=READ_BYTES, timeout=timeout)
+        found = self._wire.read(messages=RUN_MESSAGES, size=RUN_BYTES, timeout=timeout)
         if found is None:
             raise Disconnected("source.dsn: the server ended the stream; it is shutting down")
         return found
@@ -134,6 +131,25 @@ class ReplicationConnection:
     def close(self) -> None:
         """End the session. Harmless when it is lost or closed."""
         self._wire.close()
+
+
+def plugin_options(server_version: int, publication: str, *, streaming: bool) -> str:
+    """Return the options of pgoutput: as new a version of the protocol as the server speaks, and all it has to tell.
+
+    Version 3 is about prepared transactions, which are not asked for.
+
+    Args:
+        server_version: as `server_version_num`.
+        publication: which changes.
+        streaming: large transactions while they run.
+    """
+    # An option of a replication command is a string whose content is a list of identifiers.
+    names = '"{}"'.format(publication.replace('"', '""')).replace("'", "''")
+    if server_version < 140_000:
+        return f"proto_version '1', publication_names '{names}'"
+    version, mode = ("4", "parallel") if server_version >= 160_000 else ("2", "on")
+    how = f"proto_version '{version}', streaming '{mode}'" if streaming else "proto_version '1'"
+    return f"{how}, publication_names '{names}', messages 'true'"
 
 
 def start_lsn(message: bytes) -> int:

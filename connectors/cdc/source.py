@@ -12,17 +12,18 @@ from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
 from connectors.cdc.errors import Disconnected, SlotBusy, Stopped
-from connectors.cdc.initial import take_snapshot
+from connectors.cdc.incremental import IncrementalSnapshot
+from connectors.cdc.initial import read_tables_only, take_snapshot
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.offset_log import OffsetLog
-from connectors.cdc.offsets import OffsetReader
+from connectors.cdc.offsets import CdcOffset, OffsetReader
 from connectors.cdc.preflight import Finding, Found, findings, look, require
-from connectors.cdc.publication import ensure_publication
 from connectors.cdc.publisher import Publisher
-from connectors.cdc.replication import ReplicationConnection
+from connectors.cdc.replication import ReplicationConnection, plugin_options
+from connectors.cdc.resume import resume
 from connectors.cdc.session import Session
 from connectors.cdc.slot import take_lock
-from connectors.cdc.start import Resume, decide
+from connectors.cdc.start import Finished, ReadOnly, Resume, decide
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream
 from connectors.cdc.transactions import TransactionReader
@@ -34,7 +35,6 @@ STEADY_SECONDS = 30.0  # an attempt that lasted longer was a success, and the ne
 # The stream waits for its own small queries, so they must end before the server takes us for dead (60 s).
 STATEMENT_SECONDS = 20
 FINISH_SECONDS = 6.0  # of the ten that a graceful stop may take
-MESSAGES_SINCE = 140_000  # the first server that streams logical messages
 
 
 class Source:
@@ -49,9 +49,12 @@ class Source:
         self.counters = Counters()
         self._kafka = kafka
         self._warned: set[Finding] = set()
+        self._first = True
 
     def run(self, stop: Stop) -> None:
         """Work until a stop is asked for; connect again, for ever, when a connection is lost.
+
+        With `snapshot="initial_only"` it ends by itself when the tables have been read.
 
         Raises:
             Fatal: it will never work like this; the message names the option and what mends it.
@@ -62,6 +65,7 @@ class Source:
                 began = time.monotonic()
                 try:
                     self._attempt(stop)
+                    return
                 except Disconnected as error:
                     now = time.monotonic()
                     if now - began > STEADY_SECONDS:
@@ -88,7 +92,11 @@ class Source:
                 raise SlotBusy(f"source.slot {config.slot}: another source is at work; this one waits for its turn")
             found = self._look(control)
             with OffsetReader(self._kafka, config.offsets.name) as offsets:
-                start = decide(config, found, offsets.last(config.slot, stop))
+                offset = offsets.last(config.slot, stop)
+            start = decide(config, found, offset, first=self._first)
+            if isinstance(start, Finished):
+                log.info("nothing_to_do", snapshot=config.snapshot)
+                return
             publisher = stack.enter_context(closing(Publisher(self._kafka)))
             replication = ReplicationConnection(config.dsn, name=f"travelos cdc stream {config.slot}")
             session = Session(
@@ -97,15 +105,18 @@ class Source:
                 control=control,
                 replication=stack.enter_context(closing(replication)),
                 publisher=publisher,
-                offsets=OffsetLog(publisher, config.offsets.name, config.slot, found.server.system_id),
+                offsets=_offset_log(config, publisher, found, offset),
                 counters=self.counters,
                 stop=stop,
             )
+            if isinstance(start, ReadOnly):
+                read_tables_only(session, start)
+                return
             if isinstance(start, Resume):
-                _add_tables(session)
-                session.offsets.resume(start.lsn)
+                resume(session, start)
             else:
                 start = Resume(take_snapshot(session, start), None)
+            self._first = False
             _stream(session, start)
 
     def _look(self, control: Connection) -> Found:
@@ -119,34 +130,28 @@ class Source:
         return found
 
 
-def _add_tables(session: Session) -> None:
-    name = session.config.publication
-    added = ensure_publication(session.control, name, session.found.publication, session.found.tables)
-    if added:
-        log.warning(
-            "tables_added_without_snapshot",
-            tables=[str(table) for table in added],
-            publication=name,
-            consequence="changes from now on are captured, the rows that are there already are not",
-        )
+def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: CdcOffset | None) -> OffsetLog:
+    log = OffsetLog(publisher, config.offsets.name, config.slot, found.server.system_id, list(config.topics))
+    log.signals = offset.signals if offset is not None else None
+    return log
 
 
 def _stream(session: Session, start: Resume) -> None:
-    session.replication.start(
-        session.config.slot,
-        session.config.publication,
-        start.lsn,
-        messages=session.found.server.version >= MESSAGES_SINCE,
-        stop=session.stop,
-    )
+    config = session.config
+    options = plugin_options(session.found.server.version, config.publication, streaming=config.streaming)
+    session.replication.start(config.slot, start.lsn, options, session.stop)
     session.counters.phase = "streaming"
     log.info("stream_started", lsn=format_lsn(start.lsn), slot=session.config.slot)
     acknowledgements = Acknowledgements(start.lsn, start.last_commit)
-    stream = Stream(session, TransactionReader(session, acknowledgements), acknowledgements)
-    try:
-        stream.run()
-    except Disconnected:
-        stream.save(FINISH_SECONDS)  # what Kafka has taken meanwhile does not come again
-        raise
-    stream.finish(FINISH_SECONDS)
+    reader = TransactionReader(session, acknowledgements)
+    with (
+        closing(IncrementalSnapshot(session, acknowledgements)) as snapshot,
+        closing(Stream(session, reader, acknowledgements, snapshot)) as stream,
+    ):
+        try:
+            stream.run()
+        except Disconnected:
+            stream.save(FINISH_SECONDS)  # what Kafka has taken meanwhile does not come again
+            raise
+        stream.finish(FINISH_SECONDS)
     log.info("stream_stopped", confirmed=format_lsn(session.offsets.acknowledged), not_sent=session.publisher.queued)

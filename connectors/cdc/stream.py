@@ -5,20 +5,22 @@ reading and goes on reporting. So a slow Kafka slows the reading down but cannot
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.connect import translated
 from connectors.cdc.errors import Disconnected, MalformedMessage
 from connectors.cdc.incremental import IncrementalSnapshot
-from connectors.cdc.replication import DATA, KEEPALIVE, keepalive, start_lsn
+from connectors.cdc.replication import DATA, KEEPALIVE, KIND, keepalive, start_lsn
 from connectors.cdc.session import Session
+from connectors.cdc.streamed import CONTROL, StreamedTransactions
 from connectors.cdc.transactions import TransactionReader
 
 IDLE_SECONDS = 0.2  # the longest wait for the server, so that a stop is noticed
 OWED_SECONDS = 0.01  # the same while Kafka owes acknowledgements
 FULL_SECONDS = 0.05  # the wait for Kafka when its queue is full
 SILENCE_SECONDS = 60.0  # the server answers every status; when it does not for so long, nobody is there
+_END = object()
 HEARTBEAT = b"SELECT pg_logical_emit_message(false, 'travelos.heartbeat', '')"
 
 
@@ -58,6 +60,12 @@ class Stream:
         # When each was done last.
         self._heard = self._status = self._offset = self._heartbeat = clock()
         self._asked = False  # the server wants to hear from us at once
+        self._streamed = StreamedTransactions(session.config.spill_folder)
+        self._left: Iterator[None] | None = None  # of the messages that were read last
+
+    def close(self) -> None:
+        """Let go of what is kept of large transactions; the server sends it again."""
+        self._streamed.close()
 
     def run(self) -> None:
         """Stream until a stop is asked for.
@@ -69,7 +77,7 @@ class Stream:
         while not self._stop.requested:
             snapshot = self._snapshot
             if self._publisher.room and not (snapshot is not None and snapshot.holds_stream):
-                self._read(self._patience())
+                self._go_on()
                 self._publisher.serve(0)
             else:
                 self._publisher.serve(self._patience() if self._publisher.room else FULL_SECONDS)
@@ -105,12 +113,34 @@ class Stream:
         self.save(timeout)
         self._send_status()
 
-    def _read(self, timeout: float) -> None:
-        messages = self._replication.read(timeout)
+    def _go_on(self) -> None:
+        """Handle what is left of the last messages, or the next ones."""
+        if self._left is not None:
+            if next(self._left, _END) is _END:
+                self._left = None
+            self._heard = self._clock()  # who does not read cannot say that the server is silent
+            return
+        messages = self._replication.read(self._patience())
+        if messages:
+            self._heard = self._clock()
+            left = self._handle(messages)
+            if next(left, _END) is not _END:
+                self._left = left
+
+    def _handle(self, messages: list[bytes]) -> Iterator[None]:
+        """Handle messages; stop after each part of a large transaction, so that its end is not waited for."""
+        streamed = self._streamed
         run: list[bytes] = []
         for message in messages:
             if message[0] == DATA:
-                run.append(message)
+                if not streamed.inside and message[KIND] not in CONTROL:
+                    run.append(message)
+                elif (transaction := streamed.take(message)) is not None:
+                    self._handle_all(run)
+                    run = []
+                    for part in transaction:
+                        self._handle_all(part)
+                        yield
                 continue
             self._handle_all(run)
             run = []
@@ -121,9 +151,7 @@ class Stream:
             self._received = max(self._received, alive.lsn)
             self._asked |= alive.reply_requested
         self._handle_all(run)
-        if messages:
-            self._heard = self._clock()
-            self._counters.received_lsn = self._received
+        self._counters.received_lsn = self._received
 
     def _handle_all(self, run: list[bytes]) -> None:
         if run:

@@ -32,7 +32,11 @@ def cdc_config(options: Options) -> CdcConfig:
         slot=source.slot,
         publication=source.publication,
         snapshot=source.snapshot,
+        snapshot_connections=source.snapshot_connections,
+        chunk_rows=source.snapshot_chunk_rows,
         decimals=source.decimals,
+        streaming=source.streaming,
+        spill_folder=options.data_dir / "cdc",
     )
 
 

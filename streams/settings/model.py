@@ -70,11 +70,19 @@ class Source(Section):
     publication: str = Field(
         default="travelos", min_length=1, max_length=63, description="publication, created when missing"
     )
-    snapshot: Literal["initial", "when_needed"] = Field(
-        default="initial", description="read the tables once, or also when the slot was lost or passed over changes"
+    snapshot: Literal["initial", "always", "initial_only", "no_data", "when_needed"] = Field(
+        default="initial", description="when the tables are read: Debezium's snapshot.mode"
+    )
+    snapshot_connections: int = Field(default=1, ge=1, le=32, description="connections that read one table at a time")
+    snapshot_chunk_rows: int = Field(
+        default=20_000, ge=1, le=1_000_000, description="rows that are read again after a crash in a snapshot"
     )
     decimals: Literal["string", "double"] = Field(
         default="string", description="numeric columns as text with every digit, or as numbers, which rounds"
+    )
+    streaming: bool = Field(
+        default=True,
+        description="take large transactions while they run (PostgreSQL 14 and newer); false: when they are committed",
     )
 
 

@@ -1,0 +1,73 @@
+"""Transactions that are larger than the server's memory for them, so that it streams them while they run."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from connectors.cdc import CdcConfig, Source, Stop
+from deploy.local.postgres import PostgresServer
+from schemas.changes import Change
+
+pytestmark = pytest.mark.integration
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+Configure = Callable[..., CdcConfig]
+Start = Callable[[CdcConfig], tuple[Source, Stop]]
+Changes = Callable[[CdcConfig, str], list[Change]]
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture(scope="module")
+def postgres(
+    start_server: Callable[[PostgresServer], PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    settings = {"logical_decoding_work_mem": "64kB"}
+    server = start_server(PostgresServer(tmp_path_factory.mktemp("cdc-large-postgres"), settings=settings))
+    try:
+        yield server
+    finally:
+        server.delete()
+
+
+@pytest.mark.parametrize("while_they_run", [True, False])
+def test_large_transactions_come_whole_and_without_what_was_rolled_back(
+    dsn: str,
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    changes: Changes,
+    eventually: Eventually,
+    while_they_run: bool,
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    config = structs.replace(configure("public.t"), streaming=while_they_run)
+    source, _ = streaming(config)
+    fill = b"INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(%s::int, %s::int) g"
+    with psycopg.connect(dsn) as large, psycopg.connect(dsn) as given_up, psycopg.connect(dsn) as small:
+        large.execute(fill, (1, 2_000))
+        given_up.execute(fill, (10_001, 12_000))
+        large.execute(b"SAVEPOINT outer_one")
+        large.execute(fill, (2_001, 4_000))
+        large.execute(b"SAVEPOINT inner_one")
+        large.execute(fill, (4_001, 5_000))
+        large.execute(b"RELEASE inner_one")
+        large.execute(b"ROLLBACK TO outer_one")
+        small.execute(fill, (20_000, 20_000))
+        small.commit()
+        eventually(lambda: source.counters.created == 1)
+        given_up.rollback()
+        large.execute(b"UPDATE t SET a = 'changed' WHERE id = 1")
+        large.execute(fill, (2_001, 2_100))
+        large.commit()
+    eventually(lambda: source.counters.created == 2_101)
+    eventually(lambda: source.counters.updated == 1)
+    found = changes(config, "public.t")
+    assert {(one.after or {})["id"] for one in found} == {*range(1, 2_101), 20_000}
+    assert len({one.source.txId for one in found}) == 2
+    assert len({one.source.lsn for one in found}) == len(found)
+    assert [(one.after or {})["a"] for one in found if one.op == "u"] == ["changed"]
+    streamed = sql("SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name = %s", config.slot)
+    assert bool(streamed[0][0]) == while_they_run
