@@ -43,7 +43,8 @@ class Acknowledgements:
     """The transactions of one stream, in the order of their commits.
 
     `confirmed` is where streaming can go on after a crash without losing anything: everything that ends there or
-    before has been acknowledged. It never moves backwards.
+    before has been acknowledged. `position` is up to where everything has been handed to the producer. Neither moves
+    backwards.
 
     Args:
         start: where the stream starts.
@@ -55,6 +56,7 @@ class Acknowledgements:
         self._last_commit = last_commit
         self._committed: deque[Transaction] = deque()
         self._is_open = False
+        self.position = start
 
     def begin(self) -> Transaction:
         """Open a transaction; it ends with `commit`. One is open at a time."""
@@ -66,6 +68,7 @@ class Acknowledgements:
         self._is_open = False
         transaction.committed(end_lsn)
         self._committed.append(transaction)
+        self.position = max(self.position, end_lsn)
 
     def reached(self, lsn: int) -> None:
         """Note that the server has nothing for us before `lsn` but what it has sent.
@@ -77,6 +80,7 @@ class Acknowledgements:
             marker = Transaction(is_marker=True)
             marker.committed(lsn)
             self._committed.append(marker)
+            self.position = max(self.position, lsn)
 
     @property
     def confirmed(self) -> int:

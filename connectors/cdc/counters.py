@@ -13,6 +13,8 @@ class Counters(Struct):
     Attributes:
         phase: "waiting" between two attempts to connect.
         snapshot_rows: read events of the present or last snapshot.
+        snapshot_estimated_rows: how many there may be, as of the last ANALYZE; 0 when nobody knows.
+        snapshot_eta_seconds: how long the rest may take; None when nobody knows.
         snapshots: completed snapshots.
         created: create events, the second halves of key changes among them.
         updated: update events.
@@ -28,6 +30,8 @@ class Counters(Struct):
 
     phase: Phase = "connecting"
     snapshot_rows: int = 0
+    snapshot_estimated_rows: int = 0
+    snapshot_eta_seconds: int | None = None
     snapshots: int = 0
     created: int = 0
     updated: int = 0

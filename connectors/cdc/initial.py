@@ -4,6 +4,7 @@ import time
 
 import structlog
 
+from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, SnapshotMarker, read, source_template
 from connectors.cdc.errors import Disconnected, Stopped
 from connectors.cdc.lsn import format_lsn
@@ -11,42 +12,45 @@ from connectors.cdc.publication import ensure_publication
 from connectors.cdc.publisher import SERVE_SECONDS
 from connectors.cdc.replication import CreatedSlot
 from connectors.cdc.session import Session
-from connectors.cdc.slot import SlotState, drop_slot, read_slot
-from connectors.cdc.snapshot import Snapshot
-from connectors.cdc.start import TakeSnapshot
+from connectors.cdc.slot import drop_slot, read_slot
+from connectors.cdc.snapshot import Run, Snapshot
+from connectors.cdc.snapshot_progress import SnapshotProgress
+from connectors.cdc.snapshot_state import SnapshotState
+from connectors.cdc.start import ReadOnly, TakeSnapshot
 from connectors.cdc.tables import Table
 
 log = structlog.get_logger(__name__)
 
-SERVE_EVERY = 1_000  # rows
+_CURRENT_LSN = b"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8"
 
 
 def take_snapshot(session: Session, start: TakeSnapshot) -> int:
     """Send every row of the captured tables and return the LSN where the stream goes on from there.
 
-    Every change that is not in the snapshot is in the stream. After an interrupted snapshot the stream also repeats
-    changes that are in the new one; their LSN is lower than that of its rows.
+    Every change that is not in the snapshot is in the stream. What Kafka has is written to the offsets, chunk by chunk,
+    so that another attempt goes on from there.
 
     Raises:
-        Stopped: a stop was asked for. The slot stays: the next snapshot needs it.
+        Stopped: a stop was asked for. The slot stays, so that the next start can go on.
         Fatal: a right or a table is missing, or Kafka refuses a row.
-        Disconnected: a connection is lost; the next attempt starts over.
+        Disconnected: a connection is lost.
     """
     config = session.config
-    session.counters.phase = "snapshot"
-    session.counters.snapshot_rows = 0
-    log.info("snapshot_started", reason=start.reason, tables=list(config.topics))
+    log.info("snapshot_started", reason=start.reason, tables=[entry.table for entry in start.state.tables])
     # Before the slot: then a slot without an offset is never ours, and one with an unfinished offset always is.
-    session.offsets.write(0, None, snapshot_completed=False)
+    session.offsets.keep(start.state)
+    session.offsets.write(0, None)
     _flush(session)
     if start.slot == "replace":
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
     ensure_publication(session.control, config.publication, session.found.publication, session.found.tables)
     try:
-        created = _slot_to_read_by(session, start)
-        _send_tables(session, created)
-        _flush(session)
+        log.info("slot_requested", slot=config.slot, waits_for="the end of all transactions that are writing now")
+        created = session.replication.create_slot(config.slot, session.stop)
+        session.offsets.write(created.consistent_point, None)
+        if not start.state.done:
+            _send_tables(session, created.snapshot, start.state, _lsn_of_rows(session, created))
     except Stopped:
         if read_slot(session.control, config.slot) is not None:
             log.warning(
@@ -55,51 +59,84 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
                 remedy=f"SELECT pg_drop_replication_slot('{config.slot}')",
             )
         raise
-    streaming_from = created.consistent_point
-    if created.name != config.slot:
-        session.replication.drop_slot(created.name, session.stop)
-        streaming_from = _slot_of(session, config.slot).confirmed_lsn or 0
-    session.offsets.write(streaming_from, None)
     _flush(session)
-    session.counters.snapshots += 1
-    log.info("snapshot_completed", rows=session.counters.snapshot_rows, streaming_from=format_lsn(streaming_from))
-    return streaming_from
+    log.info("streaming_begins", lsn=format_lsn(created.consistent_point))
+    return created.consistent_point
 
 
-def _slot_to_read_by(session: Session, start: TakeSnapshot) -> CreatedSlot:
-    """Return a new slot: the one to stream from, or beside a kept one another that only lends its snapshot."""
-    slot = session.config.slot
-    log.info("slot_requested", slot=slot, waits_for="the end of all transactions that are writing now")
-    if start.slot != "keep":
-        return session.replication.create_slot(slot, session.stop)
-    return session.replication.create_slot(f"{slot[:54]}_snapshot", session.stop, temporary=True)
+def read_tables_only(session: Session, start: ReadOnly) -> None:
+    """Send every row that is left to be read, as of now, and leave nothing on the server.
+
+    Raises:
+        Stopped, Fatal, Disconnected: see `take_snapshot`.
+    """
+    log.info("snapshot_started", reason="initial_only", tables=[entry.table for entry in start.state.tables])
+    session.offsets.keep(start.state)
+    row = session.control.execute(_CURRENT_LSN).fetchone()
+    assert row is not None
+    _send_tables(session, None, start.state, row[0])
+    _flush(session)
 
 
-def _send_tables(session: Session, created: CreatedSlot) -> None:
-    publisher, counters = session.publisher, session.counters
-    lsn = _lsn_of_rows(session, created)
-    report = publisher.report(lambda: None)
+def _send_tables(session: Session, exported: str | None, state: SnapshotState, lsn: int) -> None:
+    counters, publisher = session.counters, session.publisher
+    counters.phase = "snapshot"
+    counters.snapshot_rows = counters.snapshot_estimated_rows = 0
+    progress = SnapshotProgress(counters)
     sources: dict[tuple[Table, SnapshotMarker], bytes] = {}
-    with Snapshot(session.config, created.snapshot, session.stop) as snapshot:
-        for row in snapshot.rows():
-            table = row.table
-            source = sources.get((table, row.marker))
+    written_at = time.monotonic()
+    with Snapshot(session.config, exported, state, session.stop) as snapshot:
+        progress.expect(snapshot.tables, already=sum(entry.rows for entry in state.tables))
+        for run in snapshot.runs():
+            source = sources.get((run.table, run.marker))
             if source is None:
                 moment = Moment(
                     time_us=snapshot.moment.time_us,
                     tx_id=snapshot.moment.tx_id,
                     last_commit=None,
-                    snapshot=row.marker,
+                    snapshot=run.marker,
                 )
-                source = source_template(session.database, table, moment) % (lsn, lsn)
-                sources[table, row.marker] = source
-            publisher.send(table.topic, read(table, row.encoded, source, time.time_ns()), report)
-            counters.snapshot_rows += 1
-            if counters.snapshot_rows % SERVE_EVERY == 0:
-                publisher.serve(0)
-                while not publisher.room:
-                    session.stop.check()
-                    publisher.serve(SERVE_SECONDS)
+                source = source_template(session.database, run.table, moment) % (lsn, lsn)
+                sources[run.table, run.marker] = source
+            _send(session, run, source)
+            progress.read(str(run.table), len(run.lines))
+            publisher.serve(0)
+            while not publisher.room:
+                session.stop.check()
+                publisher.serve(SERVE_SECONDS)
+            if time.monotonic() - written_at >= session.config.offset_seconds:
+                written_at = time.monotonic()
+                _note(session, snapshot)
+                session.offsets.write(0, None)
+        _flush(session)
+        _note(session, snapshot)
+    # Also what has no rows at all is read now.
+    session.offsets.keep(SnapshotState(runs=state.runs))
+    session.offsets.write(0, None)
+    progress.end()
+    counters.snapshots += 1
+    log.info("snapshot_completed", rows=counters.snapshot_rows)
+
+
+def _send(session: Session, run: Run, source: bytes) -> None:
+    publisher, table = session.publisher, run.table
+    report = publisher.report(run.chunk.transaction.acknowledged)
+    now = time.time_ns()
+    for line in run.lines:
+        publisher.send(table.topic, read(table, table.encode(parse_row(line)), source, now), report)
+
+
+def _note(session: Session, snapshot: Snapshot) -> None:
+    """Take the chunks that Kafka has completely, up to the first one that it has not, into what has been read."""
+    offsets, chunks = session.offsets, snapshot.chunks
+    while chunks and chunks[0].transaction.finished:
+        chunk = chunks.popleft()
+        run = chunk.entry.run
+        if chunk.upto is None:
+            offsets.keep(offsets.snapshot.finished(run))
+            log.info("table_read", table=chunk.entry.table, tables_left=len(offsets.snapshot.tables))
+        else:
+            offsets.keep(offsets.snapshot.progressed(run, chunk.upto, chunk.rows))
 
 
 def _lsn_of_rows(session: Session, created: CreatedSlot) -> int:
@@ -109,16 +146,11 @@ def _lsn_of_rows(session: Session, created: CreatedSlot) -> int:
     streamed, and its records lie before it: a row would seem newer than its own future, and that change would be lost.
     No record before the slot's first `restart_lsn` is ever read.
     """
-    restart_lsn = _slot_of(session, created.name).restart_lsn
-    assert restart_lsn is not None  # else the slot would be lost
-    return restart_lsn
-
-
-def _slot_of(session: Session, name: str) -> SlotState:
-    slot = read_slot(session.control, name)
+    slot = read_slot(session.control, created.name)
     if slot is None or slot.lost:
-        raise Disconnected(f"slot {name} has vanished during the snapshot")
-    return slot
+        raise Disconnected(f"slot {created.name} has vanished during the snapshot")
+    assert slot.restart_lsn is not None  # else it would be lost
+    return slot.restart_lsn
 
 
 def _flush(session: Session) -> None:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from msgspec import Struct
 
 from connectors.cdc.errors import Disconnected, Fatal, KafkaRefused
+from connectors.cdc.snapshot_state import SnapshotState
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import Connection
 from connectors.kafka.errors import REFUSED, error_of
@@ -23,11 +24,14 @@ class CdcOffset(Struct, frozen=True, kw_only=True):
     """Everything in the WAL before `lsn` is in Kafka.
 
     Attributes:
-        lsn: where to go on; 0 as long as the snapshot is not complete.
+        lsn: where to go on; 0 as long as there is no slot.
         snapshot_completed: whether the tables have been read once.
         at: when this was written.
         commit_lsn: end of the last transaction that was streamed.
         system_id: of the server that the LSN belongs to.
+        tables: those that were captured; none are named by older versions.
+        snapshot: what is still to be read, None for nothing.
+        signals: offset of the next signal in the topic of signals, None when there was none.
     """
 
     lsn: int
@@ -35,6 +39,9 @@ class CdcOffset(Struct, frozen=True, kw_only=True):
     at: datetime
     commit_lsn: int | None = None
     system_id: str = ""
+    tables: tuple[str, ...] = ()
+    snapshot: SnapshotState | None = None
+    signals: int | None = None
 
 
 _encoder = msgspec.json.Encoder()

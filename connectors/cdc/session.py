@@ -1,6 +1,6 @@
 """All that belongs to one attempt: it is opened together and closed together."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 from psycopg import Connection
 
 from connectors.cdc.config import CdcConfig
@@ -11,6 +11,7 @@ from connectors.cdc.preflight import Found
 from connectors.cdc.publisher import Publisher
 from connectors.cdc.replication import ReplicationConnection
 from connectors.cdc.stop import Stop
+from connectors.cdc.window import Window
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class Session(Struct, frozen=True, kw_only=True):
         offsets: for the offsets.
         counters: kept up to date.
         stop: looked at while waiting.
+        window: the rows of a table that is read while the stream goes on.
     """
 
     config: CdcConfig
@@ -35,6 +37,7 @@ class Session(Struct, frozen=True, kw_only=True):
     offsets: OffsetLog
     counters: Counters
     stop: Stop
+    window: Window = field(default_factory=Window)
 
     @property
     def database(self) -> Database:

@@ -1,8 +1,9 @@
 """Where to start: with a snapshot, or where the last offset says. A pure decision."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import (
@@ -17,45 +18,110 @@ from connectors.cdc.errors import (
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.offsets import CdcOffset
 from connectors.cdc.preflight import Found
+from connectors.cdc.snapshot_state import SnapshotState
 
 
 class TakeSnapshot(Struct, frozen=True):
-    """Read the tables first; `reason` is for the log.
+    """Create the slot, or replace one that is of no more use, and read the tables as they are at that moment.
 
-    The slot is created, or replaced when it is of no more use. After an interrupted snapshot it is kept: rows that were
-    read then and have been deleted since would stay for ever if their deletes were not streamed.
+    `reason` is for the log. `state` is what is to be read: nothing with `source.snapshot = "no_data"`.
     """
 
-    slot: Literal["create", "replace", "keep"]
+    slot: Literal["create", "replace"]
     reason: str
+    state: SnapshotState
+
+
+class ReadOnly(Struct, frozen=True):
+    """Read the tables, without a slot, and end. `state` is what is left to be read."""
+
+    state: SnapshotState
 
 
 class Resume(Struct, frozen=True):
-    """Stream what ends after `lsn`. `last_commit` is the end of the last transaction before, None when none was."""
+    """Stream what ends after `lsn`. `last_commit` is the end of the last transaction before, None when none was.
+
+    `state` is what is read meanwhile. The tables `new` were not captured before.
+    """
 
     lsn: int
     last_commit: int | None
+    state: SnapshotState = SnapshotState()
+    new: tuple[str, ...] = ()
 
 
-def decide(config: CdcConfig, found: Found, offset: CdcOffset | None) -> TakeSnapshot | Resume:
+class Finished(Struct, frozen=True):
+    """There is nothing left to do."""
+
+
+def decide(
+    config: CdcConfig, found: Found, offset: CdcOffset | None, *, first: bool = True
+) -> TakeSnapshot | ReadOnly | Resume | Finished:
     """Return where to start.
+
+    Args:
+        config: of the source.
+        found: what there is on the server.
+        offset: the last one.
+        first: whether it is the first attempt of this process, not another one after a lost connection.
 
     Raises:
         PositionLost: only a new snapshot can help, and `config.snapshot` does not allow one.
     """
+    if config.snapshot == "initial_only":
+        return _read_only(config, offset)
+    everything = SnapshotState() if config.snapshot == "no_data" else _all_of(config)
     unfinished = offset is not None and not offset.snapshot_completed
     if found.slot is None and (offset is None or unfinished):
-        return TakeSnapshot("create", "first start" if offset is None else "the last snapshot was interrupted")
+        return TakeSnapshot("create", "the last snapshot was interrupted" if unfinished else "first start", everything)
+    if offset is None and config.snapshot == "no_data" and found.slot is not None and not found.slot.lost:
+        return Resume(found.slot.confirmed_lsn or 0, None)  # whoever made the slot has read the tables
     problem = _lost(config, found, offset)
-    if unfinished and not isinstance(problem, OtherServer):
-        return TakeSnapshot("replace" if problem else "keep", "the last snapshot was interrupted")
     if problem is None:
         assert offset is not None
-        return Resume(offset.lsn, offset.commit_lsn)
+        return _resume(config, found, offset, first=first)
+    if unfinished and not isinstance(problem, OtherServer):
+        return TakeSnapshot("replace", "the last snapshot was interrupted", everything)
     if config.snapshot == "when_needed":
-        return TakeSnapshot("create" if found.slot is None else "replace", str(problem))
+        return TakeSnapshot("create" if found.slot is None else "replace", str(problem), everything)
     way_out = 'to read the tables again set source.snapshot = "when_needed"'
     raise type(problem)(f"{problem}; {way_out} (rows deleted meanwhile leave no event)")
+
+
+def _resume(config: CdcConfig, found: Found, offset: CdcOffset, *, first: bool) -> Resume:
+    """Go on from an offset; what is still to be read, and tables that are new, are read meanwhile."""
+    captured = list(config.topics)
+    before = offset.tables or _published(found, captured)
+    new = tuple(table for table in captured if table not in before)
+    # Until a slot has confirmed anything it stands where its snapshot was taken.
+    slot_lsn = found.slot.confirmed_lsn if found.slot is not None else None
+    resume = Resume(offset.lsn or slot_lsn or 0, offset.commit_lsn, new=new)
+    if config.snapshot == "no_data":
+        return resume
+    if config.snapshot == "always" and first:
+        return structs.replace(resume, state=_all_of(config, initial=not offset.snapshot_completed))
+    state = offset.snapshot
+    if state is None:
+        state = SnapshotState() if offset.snapshot_completed else _all_of(config)
+    return structs.replace(resume, state=state.only(captured))
+
+
+def _read_only(config: CdcConfig, offset: CdcOffset | None) -> ReadOnly | Finished:
+    if offset is not None and offset.snapshot_completed:
+        return Finished()
+    left = offset.snapshot if offset is not None else None
+    return ReadOnly(_all_of(config) if left is None else left.only(list(config.topics)))
+
+
+def _all_of(config: CdcConfig, *, initial: bool = True) -> SnapshotState:
+    return SnapshotState(initial=initial).with_tables(config.topics)
+
+
+def _published(found: Found, captured: Sequence[str]) -> Sequence[str]:
+    """Return which tables an offset of an older version stands for: those that the publication had."""
+    if found.publication is None:
+        return captured
+    return [f"{schema}.{name}" for schema, name in found.publication.tables]
 
 
 def _lost(config: CdcConfig, found: Found, offset: CdcOffset | None) -> PositionLost | None:  # noqa: PLR0911 - a list
@@ -89,7 +155,7 @@ def _lost(config: CdcConfig, found: Found, offset: CdcOffset | None) -> Position
         return PublicationMissing(
             f"source.publication {config.publication} is gone, and with it the changes since somebody dropped it"
         )
-    if offset.snapshot_completed and slot.confirmed_lsn is not None and slot.confirmed_lsn > offset.lsn:
+    if offset.lsn and slot.confirmed_lsn is not None and slot.confirmed_lsn > offset.lsn:
         return SlotAhead(
             f"source.slot {config.slot} is at {format_lsn(slot.confirmed_lsn)}, ahead of our offset "
             f"{format_lsn(offset.lsn)}: somebody else has read from it, or the offset is an old one"

@@ -1,6 +1,7 @@
 """Data that Postgres streams in COPY mode, read without ever blocking longer than asked."""
 
 import select
+from collections.abc import Iterable
 
 import psycopg
 from psycopg import pq
@@ -50,6 +51,43 @@ class Wire:
             self._forget_results()
         self._copy_ended = False
         return result
+
+    def start(self, command: bytes) -> None:
+        """Send one command, and no more than one, without waiting for its result.
+
+        Raises:
+            Disconnected: the connection is lost.
+        """
+        try:
+            self._pgconn.send_query_params(command, None)  # the extended protocol refuses a second statement
+            while self._pgconn.flush():
+                self.wait(WAIT_SECONDS)
+        except psycopg.Error as error:
+            raise Disconnected(f"source.dsn: {' '.join(str(error).split())}") from None
+        self._copy_ended = False
+
+    def started(self, *, doing: str) -> bool:
+        """Whether the command of `start` has been carried out, or its COPY has begun; returns at once.
+
+        Raises:
+            Fatal: the server refuses the command for good.
+            Disconnected: the connection is lost, or the server cannot do it now.
+        """
+        try:
+            self._pgconn.consume_input()
+            if self._pgconn.is_busy():
+                return False
+            result = self._pgconn.get_result()
+        except psycopg.Error as error:
+            raise Disconnected(f"{doing}: {' '.join(str(error).split())}") from None
+        if result is None:
+            raise Disconnected(f"{doing}: the server gave no answer")
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            self._forget_results()
+            raise failure_of(doing, result)
+        if result.status != pq.ExecStatus.COPY_OUT:
+            self._forget_results()
+        return True
 
     def read(self, *, messages: int, size: int, timeout: float) -> list[bytes] | None:
         """Return the COPY messages that are here, or wait up to `timeout` seconds for some.
@@ -117,6 +155,18 @@ class Wire:
         while self._pgconn.get_result() is not None:
             pass
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        return self._pgconn.socket
+
     def close(self) -> None:
         """End the session. Harmless when it is lost or closed."""
         self._connection.close()
+
+
+def wait_for_any(wires: Iterable[Wire], seconds: float) -> None:
+    """Wait until there is something to read from one of them, `seconds` at most."""
+    poll = select.poll()
+    for wire in wires:
+        poll.register(wire.fileno(), select.POLLIN)
+    poll.poll(seconds * 1000)

@@ -24,6 +24,7 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
+from schemas.changes import Change
 from streams.cli.cdc import app
 
 pytestmark = pytest.mark.integration
@@ -55,6 +56,9 @@ def environment(kafka: Connection) -> Callable[[CdcConfig], dict[str, str]]:
             "SOURCE_DSN": config.dsn,
             "SOURCE_SLOT": config.slot,
             "SOURCE_TABLES": ",".join(config.topics),
+            "SOURCE_SNAPSHOT": config.snapshot,
+            "SOURCE_SNAPSHOT_CONNECTIONS": str(config.snapshot_connections),
+            "SOURCE_SNAPSHOT_CHUNK_ROWS": str(config.chunk_rows),
         }
         return {**os.environ, **{f"TRAVELOS_{name}": value for name, value in values.items()}}
 
@@ -105,6 +109,13 @@ def snapshot_completed(kafka: Connection, config: CdcConfig) -> bool:
     with OffsetReader(kafka, config.offsets.name) as offsets:
         offset = offsets.last(config.slot, Stop())
     return offset is not None and offset.snapshot_completed
+
+
+def read_so_far(kafka: Connection, config: CdcConfig) -> int:
+    """Return how many rows of the one table are known to be in Kafka while its snapshot is not complete."""
+    with OffsetReader(kafka, config.offsets.name) as offsets:
+        offset = offsets.last(config.slot, Stop())
+    return offset.snapshot.tables[0].rows if offset is not None and offset.snapshot is not None else 0
 
 
 def confirmed(sql: Sql, config: CdcConfig, lsn: int) -> bool:
@@ -198,6 +209,46 @@ def test_kill_9_in_the_snapshot_and_in_the_stream_loses_nothing(
     assert (process.returncode, time.monotonic() - asked < 10) == (0, True)
     assert json.loads(output)["phase"] == "stopped"
     assert rebuilt(config, "public.t") == table_rows(sql)
+
+
+def test_a_snapshot_goes_on_after_each_kill_9_where_kafka_has_it(
+    dsn: str,
+    sql: Sql,
+    kafka: Connection,
+    configure: Configure,
+    spawn: Spawn,
+    changes: Callable[[CdcConfig, str], list[Change]],
+    rebuilt: Rebuilt,
+    eventually: Eventually,
+) -> None:
+    """Rows are changed, moved and deleted while it is killed, once before the stream began and twice beside it."""
+    ids = 400_000
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    sql("INSERT INTO t SELECT g, 'x' FROM generate_series(1, %s) g", ids)
+    config = configure("public.t", snapshot_connections=2, chunk_rows=5_000)
+    writer = Writer(dsn, ids)
+    writer.start()
+    rows = 0
+    try:
+        for _ in range(3):
+            process = spawn(config)
+            eventually(lambda least=rows: read_so_far(kafka, config) > least)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            rows = read_so_far(kafka, config)
+        assert 0 < rows < ids
+        process = spawn(config)
+        eventually(lambda: snapshot_completed(kafka, config))
+    finally:
+        writer.finish()
+    lsn = current_lsn(sql)
+    eventually(lambda: confirmed(sql, config, lsn))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+    assert rebuilt(config, "public.t") == table_rows(sql)
+    reads = sum(change.op == "r" for change in changes(config, "public.t"))
+    # What had been read when it was killed and no offset said so is read again, and not the whole table.
+    assert reads < 2 * ids
 
 
 def test_a_slow_kafka_neither_loses_anything_nor_gets_us_cut_off(

@@ -113,6 +113,7 @@ def test_only_what_the_brokers_have_counts_as_acknowledged(kafka: Connection, to
     log = OffsetLog(publisher, topic, "mine", "7")
     log.keep(SnapshotState(initial=True).with_tables(["public.t"]))
     log.write(0, None)
+    log.keep(log.snapshot.finished(1))
     log.write(50, 40)
     assert log.acknowledged == 0
     assert publisher.flush(10)

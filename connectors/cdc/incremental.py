@@ -1,0 +1,380 @@
+"""Read tables while the stream goes on: chunk by chunk, each row at its place among the changes.
+
+How a chunk comes to its place, and why that is right, is in docs/decisions/0010-snapshots-in-chunks.md. Nothing here
+waits: each `step` does a little, and the loop of the stream goes on in between.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+from psycopg import Connection
+
+from connectors.cdc.acknowledgement import Acknowledgements, Transaction
+from connectors.cdc.catalog import TableInfo, read_tables
+from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, key_places, lock_query
+from connectors.cdc.config import split_name
+from connectors.cdc.connect import connect, translated
+from connectors.cdc.copy_text import parse_row
+from connectors.cdc.envelope import Moment, read, source_template
+from connectors.cdc.errors import Fatal
+from connectors.cdc.pgoutput import Tuple
+from connectors.cdc.session import Session
+from connectors.cdc.snapshot_progress import SnapshotProgress
+from connectors.cdc.snapshot_state import Key, SnapshotState, TableToRead
+from connectors.cdc.tables import Table
+from connectors.cdc.window import Floor, Visibility
+from connectors.cdc.wire import Wire
+
+log = structlog.get_logger(__name__)
+
+STEP_ROWS = 1_000  # between two looks at the stream
+STEP_BYTES = 1 << 20
+CHUNK_BYTES = 16 << 20  # of a chunk that waits in memory for its place
+TOUCHED_KEYS = 200_000  # the stream waits when a slow query lets it bring more than that
+RETRY_SECONDS = 0.5
+FLOOR_SECONDS = 2.0
+
+_SNAPSHOT = b"""
+SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8,
+       ARRAY(SELECT x::text::int8 FROM pg_snapshot_xip(s) x), (extract(epoch FROM clock_timestamp()) * 1000000)::int8
+FROM pg_current_snapshot() s
+"""
+# In a transaction of its own, so that its commit is in the stream, whatever the server's version, and at once.
+_WATERMARK = b"SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, 'travelos.watermark', ''), '0/0')::int8"
+
+
+class Chunk:
+    """Rows of one table that were read together.
+
+    Attributes:
+        run: the run of the table that it belongs to.
+        info: the table when it was read.
+        table: how its rows become records.
+        transaction: its records on their way.
+        rows: how many were read.
+        after: key of its last row; None when it has none.
+        is_last: nothing of the table is left behind it.
+        source: the block `source` of its rows.
+    """
+
+    def __init__(self, run: int, info: TableInfo, table: Table, source: bytes) -> None:
+        self.run = run
+        self.info = info
+        self.table = table
+        self.source = source
+        self.places = key_places(info)
+        self.transaction = Transaction(is_marker=True)
+        self.rows = 0
+        self.bytes = 0
+        self.after: Key | None = None
+        self.is_last = False
+
+
+class IncrementalSnapshot:
+    """The tables of `session.offsets.snapshot`, one after the other.
+
+    Args:
+        session: its control connection writes the watermarks.
+        acknowledgements: of the stream.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        acknowledgements: Acknowledgements,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._acknowledgements = acknowledgements
+        self._window = session.window
+        self._clock = clock
+        self._ahead = session.offsets.snapshot  # what is still to be sent; the offsets say what is not in Kafka
+        self._phase = self._begin
+        self._moved = False
+        self._copying = False
+        self._connection: Connection | None = None
+        self._wire: Wire | None = None
+        self._entry: TableToRead | None = None
+        self._chunk: Chunk | None = None
+        self._sent: deque[Chunk] = deque()
+        self._not_before = 0.0
+        self._watermark = 0
+        self._run: int = 0
+        self._chunk_rows = 0  # how many fit into a chunk, as far as the last one tells
+        self._progress = SnapshotProgress(session.counters)
+        slot = session.found.slot
+        self._floor = Floor((slot.restart_lsn if slot is not None else None) or 0)
+        self._floor_wanted_until = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to do at once."""
+        return self._moved
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is awaited from Postgres or Kafka."""
+        return bool(self._sent) or self._phase != self._begin
+
+    @property
+    def holds_stream(self) -> bool:
+        """Whether the stream has to wait, as it does while rows are read that have no key to tell them apart by."""
+        return self._phase == self._copy or self._window.touched > TOUCHED_KEYS
+
+    def change(self, step: Callable[[SnapshotState], SnapshotState]) -> None:
+        """Change what is to be read; a chunk of a table that is no longer wanted is dropped."""
+        offsets = self._session.offsets
+        self._ahead = step(self._ahead)
+        offsets.keep(step(offsets.snapshot))
+
+    def step(self) -> None:
+        """Do a little.
+
+        Raises:
+            Fatal: a table cannot be read.
+            Disconnected: a connection is lost.
+        """
+        self._settle()
+        entry = self._entry
+        if entry is not None and not self._ahead.has(entry.run):
+            self._abandon()
+        self._moved = False
+        self._phase()
+
+    def close(self) -> None:
+        """End the connection. Harmless when there is none."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = self._wire = None
+
+    def _begin(self) -> None:
+        """Lock the next table, so that it has the same columns until its chunk is read."""
+        if self._ahead.done or self._ahead.paused or self._clock() < self._not_before:
+            if self._ahead.done and not self._sent:
+                self.close()
+            return
+        if not self._watermark:
+            # An attempt before this one may have sent the rows of the chunk, with the LSN that the slot stands for.
+            self._write_watermark()
+            self._floor_wanted_until = self._clock() + FLOOR_SECONDS
+        entry = self._ahead.tables[0]
+        connection, wire = self._open()
+        found = read_tables(connection, [split_name(entry.table)])
+        if not found or entry.table not in self._session.config.topics:
+            log.warning("snapshot_of_a_table_ended", table=entry.table, reason="it is gone, or not captured any more")
+            self.change(lambda state: state.finished(entry.run))
+            return
+        if entry.run != self._run:
+            self._run, self._chunk_rows = entry.run, self._session.config.chunk_rows
+            self._progress.expect(found, already=entry.rows)
+            log.info("table_snapshot_started", table=entry.table, condition=entry.condition, signal=entry.signal)
+        self._entry = entry
+        with translated(f"reading {entry.table}"):
+            connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        wire.start(lock_query(found[0]))
+        self._phase = self._locked
+
+    def _locked(self) -> None:
+        """Take the snapshot of the chunk, and ask for its rows."""
+        entry, (connection, wire) = self._reading(), self._open()
+        if not wire.started(doing=f"locking {entry.table}"):
+            return
+        # The columns are read once the table is locked: between the first look and now they may have changed.
+        session = self._session
+        with translated(f"reading {entry.table}"):
+            row = connection.execute(_SNAPSHOT).fetchone()
+        found = read_tables(connection, [split_name(entry.table)])
+        if row is None or not found:
+            self._again()
+            return
+        info = found[0]
+        visibility, time_us = Visibility(row[0], row[1], frozenset(row[2])), row[3]
+        self._window.open(entry.table, chunk_key(info))
+        if visibility.xmin < entry.from_xid or not self._window.read(visibility):
+            log.info("snapshot_waits_for_transactions", table=entry.table, oldest=visibility.xmin)
+            self._again(RETRY_SECONDS)
+            return
+        self._floor.seen(visibility, self._watermark)
+        if not self._floor.raised and self._clock() < self._floor_wanted_until:
+            self._again(RETRY_SECONDS / 10)
+            return
+        table = captured_table(session.config, info)
+        moment = Moment(time_us=time_us, tx_id=visibility.xmax, last_commit=None, snapshot="incremental")
+        source = source_template(session.database, table, moment) % (self._floor.lsn, self._floor.lsn)
+        self._chunk = Chunk(entry.run, info, table, source)
+        if chunk_key(info):
+            self._start_copy(limit=self._chunk_rows)
+            self._phase = self._read
+        else:
+            self._write_watermark()
+            self._phase = self._arrived
+
+    def _read(self) -> None:
+        """Take rows from the server into the window."""
+        entry, chunk, (connection, _) = self._reading(), self._reading_chunk(), self._open()
+        try:
+            lines = self._lines()
+        except Fatal as error:
+            self._refused(entry, error)
+            return
+        if lines is not None:
+            for line in lines:
+                values = parse_row(line)
+                chunk.rows += 1
+                chunk.bytes += len(line)
+                chunk.after = key_of(values, chunk.places)
+                self._window.add(chunk.after, values)
+            if chunk.bytes < CHUNK_BYTES:
+                return
+            self._chunk_rows = chunk.rows
+            self.close()  # the rest is for the next chunks
+        else:
+            chunk.is_last = chunk.rows < self._chunk_rows
+            with translated(f"reading {entry.table}"):
+                connection.execute(b"COMMIT")
+        self._window.complete()
+        self._write_watermark()
+        self._phase = self._arrived
+
+    def _arrived(self) -> None:
+        """Wait until everything that the chunk sees has been sent."""
+        chunk = self._reading_chunk()
+        if self._window.spoiled:
+            self._again()
+        elif self._acknowledgements.position >= self._watermark:
+            if chunk.places:
+                self._phase = self._send
+            else:
+                self._start_copy(limit=None)
+                self._phase = self._copy
+            self._phase()
+
+    def _send(self) -> None:
+        """Send rows of the window; what the stream brings meanwhile still makes some of them go."""
+        chunk = self._reading_chunk()
+        if self._window.spoiled:
+            self._again()
+            return
+        if not self._session.publisher.room:
+            return
+        self._moved = True
+        rows = self._window.take(STEP_ROWS)
+        self._publish(chunk, rows)
+        if not rows:
+            self._sent_all(chunk)
+
+    def _copy(self) -> None:
+        """Send rows of a table without key as they come, while the stream waits."""
+        chunk, (connection, _) = self._reading_chunk(), self._open()
+        if not self._session.publisher.room:
+            return
+        lines = self._lines()
+        if lines is None:
+            with translated(f"reading {chunk.info}"):
+                connection.execute(b"COMMIT")
+            chunk.is_last = True
+            self._sent_all(chunk)
+            return
+        rows = [parse_row(line) for line in lines]
+        chunk.rows += len(rows)
+        self._publish(chunk, [row for row in rows if not self._window.is_gone(row)])
+
+    def _publish(self, chunk: Chunk, rows: list[Tuple]) -> None:
+        publisher, table, source = self._session.publisher, chunk.table, chunk.source
+        report = publisher.report(chunk.transaction.acknowledged)
+        chunk.transaction.sent(len(rows))
+        for row in rows:
+            publisher.send(table.topic, read(table, table.encode(row), source, time.time_ns()), report)
+        self._progress.read(str(table), len(rows))
+
+    def _sent_all(self, chunk: Chunk) -> None:
+        chunk.transaction.committed(self._acknowledgements.position)
+        self._sent.append(chunk)
+        self._ahead = progress(self._ahead, chunk)
+        self._rest()
+
+    def _settle(self) -> None:
+        """Note what Kafka has: the chunks, and every change before them."""
+        offsets = self._session.offsets
+        while self._sent:
+            chunk = self._sent[0]
+            transaction = chunk.transaction
+            if not transaction.finished or self._acknowledgements.confirmed < transaction.end_lsn:
+                return
+            self._sent.popleft()
+            offsets.keep(progress(offsets.snapshot, chunk))
+            if chunk.is_last:
+                log.info("table_snapshot_completed", table=str(chunk.info), tables_left=len(offsets.snapshot.tables))
+            if offsets.snapshot.done:
+                self._session.counters.snapshots += 1
+                self._progress.end()
+                log.info("incremental_snapshot_completed")
+
+    def _start_copy(self, limit: int | None) -> None:
+        entry, chunk, (_, wire) = self._reading(), self._reading_chunk(), self._open()
+        wire.start(chunk_query(chunk.info, after=entry.after, condition=entry.condition, limit=limit))
+        self._copying = False
+
+    def _lines(self) -> list[bytes] | None:
+        """Return the rows that are here, None when all have been returned."""
+        _, wire = self._open()
+        self._copying = self._copying or wire.started(doing=f"reading {self._reading().table}")
+        if not self._copying:
+            return []
+        lines = wire.read(messages=STEP_ROWS, size=STEP_BYTES, timeout=0)
+        self._moved = bool(lines)
+        return lines
+
+    def _write_watermark(self) -> None:
+        with translated("writing a watermark"):
+            row = self._session.control.execute(_WATERMARK).fetchone()
+        assert row is not None
+        self._watermark = row[0]
+
+    def _refused(self, entry: TableToRead, error: Fatal) -> None:
+        """Give up a table whose condition the server cannot read."""
+        if not entry.condition:
+            raise error  # a right was taken from us, or the fault is ours
+        log.warning("snapshot_of_a_table_ended", table=entry.table, signal=entry.signal, reason=str(error))
+        self.change(lambda state: state.finished(entry.run))
+        self._abandon()
+
+    def _again(self, seconds: float = 0.0) -> None:
+        """Read the chunk again."""
+        self._not_before = self._clock() + seconds
+        self._abandon()
+
+    def _abandon(self) -> None:
+        self.close()
+        self._rest()
+
+    def _rest(self) -> None:
+        self._window.close()
+        self._chunk = self._entry = None
+        self._phase = self._begin
+
+    def _open(self) -> tuple[Connection, Wire]:
+        if self._connection is None or self._wire is None:
+            config = self._session.config
+            self._connection = connect(config.dsn, name=f"travelos cdc snapshot {config.slot}")
+            self._wire = Wire(self._connection)
+        return self._connection, self._wire
+
+    def _reading(self) -> TableToRead:
+        assert self._entry is not None
+        return self._entry
+
+    def _reading_chunk(self) -> Chunk:
+        assert self._chunk is not None
+        return self._chunk
+
+
+def progress(state: SnapshotState, chunk: Chunk) -> SnapshotState:
+    """Return the state once a chunk is done."""
+    if chunk.is_last:
+        return state.finished(chunk.run)
+    assert chunk.after is not None
+    return state.progressed(chunk.run, chunk.after, chunk.rows)

@@ -1,0 +1,44 @@
+"""Go on from an offset: with what is still to be read, and with the tables that are captured from now on."""
+
+import structlog
+
+from connectors.cdc.connect import translated
+from connectors.cdc.publication import ensure_publication
+from connectors.cdc.session import Session
+from connectors.cdc.start import Resume
+
+log = structlog.get_logger(__name__)
+
+_NEXT_XID = b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8"
+
+
+def resume(session: Session, start: Resume) -> None:
+    """Have the offsets go on from there, and the new tables published and read.
+
+    The stream may lack changes of a transaction that was open when a table was added to the publication, so a new table
+    is read only when all such transactions have ended.
+
+    Raises:
+        Fatal: a right is missing.
+        Disconnected: the connection is lost.
+    """
+    added = ensure_publication(
+        session.control, session.config.publication, session.found.publication, session.found.tables
+    )
+    state = start.state
+    if start.new and session.config.snapshot != "no_data":
+        with translated("looking for open transactions"):
+            row = session.control.execute(_NEXT_XID).fetchone()
+        assert row is not None
+        state = state.without(start.new).with_tables(start.new, from_xid=row[0])
+        log.info("tables_to_be_read", tables=start.new)
+    if added:
+        log.info("tables_added", tables=[str(table) for table in added], publication=session.config.publication)
+    session.offsets.resume(start.lsn)
+    session.offsets.keep(state)
+    if not state.done:
+        log.info(
+            "snapshot_goes_on_beside_the_stream",
+            tables=[entry.table for entry in state.tables],
+            rows_read=sum(entry.rows for entry in state.tables),
+        )
