@@ -113,20 +113,7 @@ class Catalogue:
             retention_ms=None,
             purpose="what enrichment knows of each traveller",
         )
-        self.changes = {
-            table: topic(
-                # Debezium too replaces what a topic's name may not hold.
-                f"{cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
-                key="primary key",
-                value="Change",
-                owner="cdc",
-                cleanup="compact",
-                retention_ms=None,
-                purpose=f"changes of the table {table}, in the Debezium format",
-                max_message_bytes=10 * MIB,
-            )
-            for table in self.tables
-        }
+        self.changes = {table: self.changes_of(table) for table in self.tables}
         self.cdc_offsets = topic(
             "cdc.offsets",
             key="slot",
@@ -167,6 +154,21 @@ class Catalogue:
             retention_ms=90 * DAY_MS,
             max_message_bytes=12 * MIB,
             purpose="records that could not be processed, with their reason in the headers",
+        )
+
+    def changes_of(self, table: str) -> Topic:
+        """Return the topic of the changes of a table, also of one that is captured by a pattern."""
+        return Topic(
+            # Debezium too replaces what a topic's name may not hold.
+            name=f"{self.prefix}{self.cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
+            key="primary key",
+            value="Change",
+            owner="cdc",
+            partitions=self.partitions,
+            cleanup="compact",
+            retention_ms=None,
+            purpose=f"changes of the table {table}, in the Debezium format",
+            max_message_bytes=10 * MIB,
         )
 
     def writes(self, store: StoreName, lane: Priority = "normal") -> Topic:

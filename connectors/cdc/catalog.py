@@ -1,13 +1,15 @@
 """What Postgres's catalogue says about tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from psycopg import Connection
 
 from connectors.cdc.connect import translated
+from connectors.cdc.pg_types import PgType
 from connectors.cdc.tables import Column, Indexes
+from connectors.cdc.type_catalog import read_types
 
 # Columns in the order of the stream; generated ones are not in it. A key's columns in the order of its index.
 _TABLES = b"""
@@ -15,13 +17,14 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpers
        pg_has_role(current_user, c.relowner, 'USAGE'),
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
        row_security_active(c.oid), pg_get_userbyid(c.relowner)::text, greatest(c.reltuples, 0)::int8,
-       columns.names, columns.types, columns.typmods, keys.primary_key, keys.identity_index
+       columns.names, columns.types, columns.typmods, columns.not_null, keys.primary_key, keys.identity_index
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') AS names,
            coalesce(array_agg(a.atttypid::int8 ORDER BY a.attnum), '{}') AS types,
-           coalesce(array_agg(a.atttypmod ORDER BY a.attnum), '{}') AS typmods
+           coalesce(array_agg(a.atttypmod ORDER BY a.attnum), '{}') AS typmods,
+           coalesce(array_agg(a.attname::text) FILTER (WHERE a.attnotnull), '{}') AS not_null
     FROM pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 ) columns
@@ -34,6 +37,15 @@ CROSS JOIN LATERAL (
     WHERE i.indrelid = c.oid AND k.place <= i.indnkeyatts
 ) keys
 WHERE c.oid = %(oid)s OR (n.nspname, c.relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))
+"""
+
+_TYPES_OF_COLUMNS = 12  # the place of columns.types in a row
+
+_NAMES = b"""
+SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
+  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+ORDER BY 1, 2
 """
 
 
@@ -100,9 +112,21 @@ def read_tables(connection: Connection, names: Sequence[tuple[str, str]]) -> lis
     """
     wanted = {"oid": None, "schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
     with translated("reading the catalogue"):
-        found = [_table(row) for row in connection.execute(_TABLES, wanted).fetchall()]
+        rows = connection.execute(_TABLES, wanted).fetchall()
+    types = read_types(connection, (oid for row in rows for oid in row[_TYPES_OF_COLUMNS]))
+    found = [_table(row, types) for row in rows]
     order = {name: place for place, name in enumerate(names)}
     return sorted(found, key=lambda table: order[table.schema, table.name])
+
+
+def read_names(connection: Connection) -> list[tuple[str, str]]:
+    """Return (schema, name) of every table that has WAL, partitions left out: they are read as their table.
+
+    Raises:
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    with translated("reading the catalogue"):
+        return [(schema, name) for schema, name in connection.execute(_NAMES).fetchall()]
 
 
 def read_indexes(connection: Connection, oid: int) -> Indexes:
@@ -113,7 +137,7 @@ def read_indexes(connection: Connection, oid: int) -> Indexes:
     """
     with translated("reading the catalogue"):
         row = connection.execute(_TABLES, {"oid": oid, "schemas": [], "names": []}).fetchone()
-    return Indexes() if row is None else _table(row).indexes
+    return Indexes() if row is None else _table(row, {}).indexes
 
 
 def read_server(connection: Connection) -> ServerInfo:
@@ -128,8 +152,8 @@ def read_server(connection: Connection) -> ServerInfo:
     return ServerInfo(*row)
 
 
-def _table(row: tuple[Any, ...]) -> TableInfo:
-    *head, names, types, typmods, primary_key, identity_index = row
+def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType]) -> TableInfo:
+    *head, names, types, typmods, not_null, primary_key, identity_index = row
     oid, schema, name, kind, persistence, identity, owned, readable, row_security, owner, estimated_rows = head
     return TableInfo(
         oid=oid,
@@ -143,8 +167,16 @@ def _table(row: tuple[Any, ...]) -> TableInfo:
         row_security=row_security,
         owner=owner,
         estimated_rows=estimated_rows,
-        columns=tuple(map(Column, names, types, typmods)),
-        indexes=Indexes(columns=tuple(names), primary_key=tuple(primary_key), identity_index=tuple(identity_index)),
+        columns=tuple(
+            Column(column, oid, typmod, kinds.get(oid), never_null=identity == "f" and column in not_null)
+            for column, oid, typmod in zip(names, types, typmods, strict=True)
+        ),
+        indexes=Indexes(
+            columns=tuple(names),
+            primary_key=tuple(primary_key),
+            identity_index=tuple(identity_index),
+            not_null=tuple(not_null),
+        ),
     )
 
 

@@ -1,16 +1,17 @@
 """What the source of changes has to know, as one plain value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
+from connectors.cdc.encoding import DEFAULT, Encoding
+from connectors.cdc.filters import Filters
 from schemas.topics import Topic
 
 SnapshotMode = Literal["initial", "always", "initial_only", "no_data", "when_needed"]
-Decimals = Literal["string", "double"]
 
 
 def project_version() -> str:
@@ -35,12 +36,15 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
             nothing is streamed. "no_data": never. "when_needed": once, and when the position is lost.
         snapshot_connections: that read a table at the same time, in the snapshot before the stream.
         chunk_rows: of a snapshot's chunk. What was being read when we were killed is read again.
-        decimals: "string" keeps every digit of `numeric`; "double" is what most JSON readers expect and rounds.
+        encoding: how values are written.
         heartbeat_seconds: between two messages to the WAL; they let idle tables release WAL that others fill.
         status_seconds: between two reports to the server; less where its `wal_sender_timeout` asks for it.
         offset_seconds: least time between two offsets, and so what is sent again after a crash.
         streaming: take large transactions while they run, where the server can send them (PostgreSQL 14).
         spill_folder: where they are kept until they are committed; None for the system's folder of temporary files.
+        filters: what of the tables is shown, and how.
+        patterns: of tables that are captured too, once they are found on the server.
+        topic_of: names the topic of a table that is found; needed with patterns.
         version: in `source.version` of each event.
     """
 
@@ -53,12 +57,15 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     snapshot: SnapshotMode = "initial"
     snapshot_connections: int = 1
     chunk_rows: int = 20_000
-    decimals: Decimals = "string"
+    encoding: Encoding = DEFAULT
     heartbeat_seconds: float = 10.0
     status_seconds: float = 10.0
     offset_seconds: float = 1.0
     streaming: bool = True
     spill_folder: Path | None = None
+    filters: Filters = Filters()
+    patterns: tuple[str, ...] = ()
+    topic_of: Callable[[str], Topic] | None = None
     version: str = field(default_factory=project_version)
 
     @property
@@ -68,6 +75,14 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"CdcConfig(slot={self.slot!r}, publication={self.publication!r}, tables={list(self.topics)})"
+
+    def with_tables(self, found: Iterable[tuple[str, str]]) -> "CdcConfig":
+        """Return the same with those of the tables (schema, name) captured that the patterns name."""
+        if not self.patterns or self.topic_of is None:
+            return self
+        names = [f"{schema}.{name}" for schema, name in found if self.filters.captures(schema, name, self.patterns)]
+        more = {name: self.topic_of(name) for name in names if name not in self.topics}
+        return structs.replace(self, topics={**self.topics, **more})
 
 
 def split_name(table: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from psycopg import Connection
 
-from connectors.cdc.catalog import ServerInfo, TableInfo, read_server, read_tables
+from connectors.cdc.catalog import ServerInfo, TableInfo, read_names, read_server, read_tables
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.errors import CdcError, Misconfigured
@@ -49,6 +49,7 @@ def check(config: CdcConfig) -> list[Finding]:
         option, _, problem = str(error).partition(": ")
         return [Finding("error", option, problem or str(error), "nothing else could be looked at")]
     with connection:
+        config = config.with_tables(read_names(connection)) if config.patterns else config
         return sorted(findings(config, look(connection, config)), key=lambda finding: finding.level)
 
 
@@ -118,7 +119,7 @@ def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:
             "bytes that are not UTF-8 arrive as U+FFFD",
         )
     if not config.topics:
-        yield Finding("error", "source.tables", "names no table", 'set source.tables = ["public.mine"]')
+        yield Finding("error", "source.tables", "names no table that there is", 'set source.tables = ["public.mine"]')
 
 
 def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]:

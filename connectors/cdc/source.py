@@ -1,6 +1,7 @@
 """The source of changes: from a database to Kafka until it is told to stop."""
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
 import structlog
@@ -8,6 +9,7 @@ from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.backoff import Backoff, Complaint
+from connectors.cdc.catalog import read_names
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
@@ -28,6 +30,8 @@ from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream
 from connectors.cdc.transactions import TransactionReader
 from connectors.kafka.connection import Connection as KafkaConnection
+from connectors.kafka.errors import KafkaUnavailable
+from schemas.topics import Topic
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +44,21 @@ FINISH_SECONDS = 6.0  # of the ten that a graceful stop may take
 class Source:
     """The changes of one slot to Kafka. The topics have to exist. The constructor does no I/O.
 
+    Topics of tables that are found by a pattern are created with `create_topics`, if that is given.
+
     Every row there was and every change since arrives, the changes of one key in their order. After a crash some
     arrive again, with the same LSN as before. One source of a slot works at a time; others wait for their turn.
     """
 
-    def __init__(self, config: CdcConfig, kafka: KafkaConnection) -> None:
+    def __init__(
+        self,
+        config: CdcConfig,
+        kafka: KafkaConnection,
+        *,
+        create_topics: Callable[[Sequence[Topic]], object] | None = None,
+    ) -> None:
         self.config = config
+        self._create_topics = create_topics
         self.counters = Counters()
         self._kafka = kafka
         self._warned: set[Finding] = set()
@@ -90,6 +103,8 @@ class Source:
             stack.enter_context(closing(control))
             if not take_lock(control, config.slot):
                 raise SlotBusy(f"source.slot {config.slot}: another source is at work; this one waits for its turn")
+            self._find_tables(control)
+            config = self.config
             found = self._look(control)
             with OffsetReader(self._kafka, config.offsets.name) as offsets:
                 offset = offsets.last(config.slot, stop)
@@ -118,6 +133,18 @@ class Source:
                 start = Resume(take_snapshot(session, start), None)
             self._first = False
             _stream(session, start)
+
+    def _find_tables(self, control: Connection) -> None:
+        """Capture the tables that match, also those that came since the last attempt."""
+        if self.config.patterns:
+            found = self.config.with_tables(read_names(control))
+            more = [topic for table, topic in found.topics.items() if table not in self.config.topics]
+            if more and self._create_topics is not None:
+                try:
+                    self._create_topics(more)
+                except KafkaUnavailable as error:
+                    raise Disconnected(str(error)) from None
+            self.config = found
 
     def _look(self, control: Connection) -> Found:
         found = look(control, self.config)

@@ -25,10 +25,13 @@ from connectors.cdc.publisher import Outgoing, Report
 from connectors.cdc.replication import DATA_HEADER, start_lsn
 from connectors.cdc.session import Session
 from connectors.cdc.tables import Table, table_of
+from connectors.cdc.type_catalog import read_types
 
 RowChange = Insert | Update | Delete
 _ROW_CHANGES = (Insert, Update, Delete)  # of a tuple isinstance is faster than of a union
 _INSERT, _UPDATE, _DELETE = b"IUD"
+_OPERATIONS: dict[type[RowChange], str] = {Insert: "c", Update: "u", Delete: "d"}
+_KINDS = {b"I": "c", b"U": "u", b"D": "d"}
 
 
 class TransactionReader:
@@ -46,6 +49,7 @@ class TransactionReader:
         self._publisher = session.publisher
         self._window = session.window
         self._counters = session.counters
+        self._skipped = frozenset(session.config.filters.skipped_operations)
         self._acknowledgements = acknowledgements
         self._last_commit = acknowledgements.last_commit
         self._tables: dict[int, Table | None] = {}
@@ -138,6 +142,8 @@ class TransactionReader:
             return
         if self._window.is_open:
             self._window.changed(table, change)
+        if _OPERATIONS[type(change)] in self._skipped:
+            return
         source = self._sources.get(change.relation)
         if source is None:
             source = self._describe(change.relation, table)
@@ -151,7 +157,8 @@ class TransactionReader:
         moment = Moment(time_us=self._begin.time_us, tx_id=self._begin.xid, last_commit=self._last_commit)
         source = self._sources[oid] = source_template(self._database, table, moment)
         for kind, shortcut in FastPath(table, source).shortcuts.items():
-            self._shortcuts[kind + oid.to_bytes(4)] = shortcut, table
+            if _KINDS[kind] not in self._skipped:
+                self._shortcuts[kind + oid.to_bytes(4)] = shortcut, table
         return source
 
     def _send(self, topic: str, record: Record) -> None:
@@ -193,4 +200,7 @@ class TransactionReader:
         topic = self._config.topics.get(f"{relation.schema}.{relation.name}")
         if topic is None:
             return None
-        return table_of(relation, read_indexes(self._control, relation.oid), topic.name, self._config.decimals)
+        config = self._config
+        indexes = read_indexes(self._control, relation.oid)
+        types = read_types(self._control, [column.type_oid for column in relation.columns])
+        return table_of(relation, indexes, topic.name, encoding=config.encoding, filters=config.filters, types=types)

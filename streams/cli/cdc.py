@@ -1,6 +1,7 @@
 """`travelos cdc`: the source of Postgres changes."""
 
 import signal
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -9,16 +10,65 @@ from msgspec import structs
 
 from connectors.cdc import CdcConfig, Source, Stop
 from connectors.cdc import check as look_for_problems
+from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import CdcError
+from connectors.cdc.filters import Filters, check_patterns
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.status import Status, read_status
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
+from schemas.topics import Topic
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_json, print_rows
 from streams.settings import Options
 from streams.settings.model import Kafka
+from streams.settings.model import Source as SourceOptions
 
 app = typer.Typer(help="Read the changes of a Postgres database into Kafka, as Debezium does.", no_args_is_help=True)
+
+
+def cdc_filters(source: SourceOptions) -> Filters:
+    """Return what the options say about what is captured.
+
+    Raises:
+        Misconfigured: an expression cannot be used.
+    """
+    filters = Filters(
+        include_schemas=tuple(source.include_schemas),
+        exclude_schemas=tuple(source.exclude_schemas),
+        exclude_tables=tuple(source.exclude_tables),
+        include_columns=tuple(source.include_columns),
+        exclude_columns=tuple(source.exclude_columns),
+        mask_columns=_lengths(source.mask_columns),
+        hash_columns=tuple(source.hash_columns),
+        hash_salt=source.hash_salt.get_secret_value(),
+        truncate_columns=_lengths(source.truncate_columns),
+        key_columns={
+            table: tuple(columns.split(";"))
+            for table, _, columns in (entry.partition("=") for entry in source.key_columns)
+        },
+        skipped_operations=tuple(source.skipped_operations),
+    )
+    check_patterns("tables", source.table_patterns)
+    filters.check()
+    return filters
+
+
+def cdc_encoding(source: SourceOptions) -> Encoding:
+    """Return what the options say about how values are written."""
+    return Encoding(
+        decimals=source.decimals,
+        times=source.times,
+        intervals=source.intervals,
+        binary=source.binary,
+        hstore=source.hstore,
+        unknown_types=source.unknown_types,
+        schemas=source.schemas,
+        unavailable=source.unavailable,
+    )
+
+
+def _lengths(entries: list[str]) -> dict[str, int]:
+    return {name: int(length) for name, _, length in (entry.rpartition("=") for entry in entries)}
 
 
 def cdc_config(options: Options) -> CdcConfig:
@@ -34,7 +84,10 @@ def cdc_config(options: Options) -> CdcConfig:
         snapshot=source.snapshot,
         snapshot_connections=source.snapshot_connections,
         chunk_rows=source.snapshot_chunk_rows,
-        decimals=source.decimals,
+        encoding=cdc_encoding(source),
+        filters=cdc_filters(source),
+        patterns=tuple(source.table_patterns),
+        topic_of=catalogue.changes_of,
         streaming=source.streaming,
         spill_folder=options.data_dir / "cdc",
     )
@@ -50,7 +103,13 @@ def run(config: ConfigFile = None, as_json: AsJson = False) -> None:
     130 stopped by Ctrl-C. However it ends, nothing is lost.
     """
     options = load_options(config)
-    source = Source(_config(options), _kafka(options).connection())
+    kafka = _kafka(options)
+
+    def create(topics: Sequence[Topic]) -> None:
+        if kafka.create_topics:
+            ensure_topics(kafka.connection(), topics, replication=kafka.replication)
+
+    source = Source(_config(options), kafka.connection(), create_topics=create)
     stop, code = Stop(), Exit.OK
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -59,9 +118,7 @@ def run(config: ConfigFile = None, as_json: AsJson = False) -> None:
         stop.request()
 
     try:
-        if options.kafka.create_topics:
-            topics = [*source.config.topics.values(), source.config.offsets]
-            ensure_topics(options.kafka.connection(), topics, replication=options.kafka.replication)
+        create([*source.config.topics.values(), source.config.offsets])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         source.run(stop)
@@ -113,7 +170,10 @@ def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
 def _config(options: Options) -> CdcConfig:
     if not options.source.dsn.get_secret_value():
         fail("no database is named: set source.dsn (TRAVELOS_SOURCE_DSN)", Exit.USAGE)
-    return cdc_config(options)
+    try:
+        return cdc_config(options)
+    except CdcError as error:
+        fail(str(error), Exit.USAGE)
 
 
 def _kafka(options: Options) -> Kafka:

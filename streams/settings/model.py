@@ -9,10 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from connectors.cdc.encoding import (
+    Binary,
+    Decimals,
+    Hstore,
+    Intervals,
+    Times,
+    Unavailable,
+    UnknownTypes,
+)
 from connectors.kafka.connection import Connection
 from schemas.topics import MIB, Catalogue
 
-TableName = Annotated[str, StringConstraints(pattern=r"^[^.\s]+\.[^.\s]+$")]
+TableName = Annotated[str, StringConstraints(pattern=r"^\S+\.\S+$")]  # or a pattern of such names
+# With one of these it is an expression; "$" and "." are legal in names.
+PATTERN_CHARACTERS = frozenset("*+?()[]{}|^\\")
+Measured = Annotated[str, StringConstraints(pattern=r"^.+=[0-9]+$")]
+KeyColumns = Annotated[str, StringConstraints(pattern=r"^[^=]+=[^=]+$")]
 
 
 class Section(BaseModel):
@@ -63,7 +76,7 @@ class Source(Section):
     dsn: SecretStr = Field(default=SecretStr(""), description="connection string; empty: the embedded server")
     tables: list[TableName] = Field(
         default=["public.restaurants", "public.places", "public.users"],
-        description='captured tables, as "schema.table"',
+        description='captured tables, as "schema.table", or as a regular expression of such names',
     )
     topic_prefix: str = Field(default="cdc.travel", pattern=r"^[A-Za-z0-9._-]+$", description="Debezium's topic.prefix")
     slot: str = Field(default="travelos", pattern=r"^[a-z0-9_]{1,63}$", description="logical replication slot")
@@ -77,13 +90,53 @@ class Source(Section):
     snapshot_chunk_rows: int = Field(
         default=20_000, ge=1, le=1_000_000, description="rows that are read again after a crash in a snapshot"
     )
-    decimals: Literal["string", "double"] = Field(
-        default="string", description="numeric columns as text with every digit, or as numbers, which rounds"
+    decimals: Decimals = Field(default="string", description="numeric and money: Debezium's decimal.handling.mode")
+    times: Times = Field(default="adaptive", description="dates and times: Debezium's time.precision.mode")
+    intervals: Intervals = Field(default="numeric", description="interval: Debezium's interval.handling.mode")
+    binary: Binary = Field(default="bytes", description="bytea: Debezium's binary.handling.mode")
+    hstore: Hstore = Field(default="json", description="hstore: Debezium's hstore.handling.mode")
+    unknown_types: UnknownTypes = Field(
+        default="text", description="what Debezium has no form for: as printed, in base64, or left out"
+    )
+    schemas: bool = Field(default=False, description="each key and value with its schema: Connect's schemas.enable")
+    unavailable: Unavailable = Field(
+        default="fill", description="large values that an update left alone: from the row's last known value, or not"
+    )
+    include_schemas: list[str] = Field(default=[], description="expressions of schemas; empty: all")
+    exclude_schemas: list[str] = Field(default=[], description="expressions of schemas that are not captured")
+    exclude_tables: list[str] = Field(default=[], description="expressions of tables that are not captured")
+    include_columns: list[str] = Field(
+        default=[], description='expressions of "schema.table.column"; empty: all; a key has all of its columns'
+    )
+    exclude_columns: list[str] = Field(default=[], description="expressions of columns that are left out")
+    mask_columns: list[Measured] = Field(
+        default=[], description='"expression=length": columns that show so many asterisks'
+    )
+    hash_columns: list[str] = Field(default=[], description="expressions of columns that show their SHA-256, salted")
+    hash_salt: SecretStr = Field(default=SecretStr(""), description="the salt")
+    truncate_columns: list[Measured] = Field(
+        default=[], description='"expression=length": columns that show so many characters'
+    )
+    key_columns: list[KeyColumns] = Field(
+        default=[], description='"expression=column;column": the key of the records of these tables'
+    )
+    skipped_operations: list[Literal["c", "u", "d", "t"]] = Field(
+        default=["t"], description="of which no events are made: create, update, delete, truncate"
     )
     streaming: bool = Field(
         default=True,
         description="take large transactions while they run (PostgreSQL 14 and newer); false: when they are committed",
     )
+
+    @property
+    def named_tables(self) -> list[str]:
+        """The captured tables that are named, not described."""
+        return [table for table in self.tables if PATTERN_CHARACTERS.isdisjoint(table)]
+
+    @property
+    def table_patterns(self) -> list[str]:
+        """The expressions among the captured tables."""
+        return [table for table in self.tables if not PATTERN_CHARACTERS.isdisjoint(table)]
 
 
 class Registry(Section):
@@ -228,5 +281,5 @@ class Options(Section):
             prefix=self.kafka.topic_prefix,
             partitions=self.kafka.partitions,
             cdc_prefix=self.source.topic_prefix,
-            tables=self.source.tables,
+            tables=self.source.named_tables,
         )

@@ -1,0 +1,146 @@
+"""What of the database is captured, and what is done to columns before anybody sees them. Pure.
+
+Snapshot and stream both make their rows through `connectors.cdc.tables.Table`, and that asks here: a value that is
+masked, hashed or left out is so in keys, values, old rows and errors, whichever way it came. Patterns are regular
+expressions that match a whole name without regard to case, as Debezium's.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
+from hashlib import sha256
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from connectors.cdc.errors import Misconfigured
+from connectors.cdc.types import Codec
+
+T = TypeVar("T")
+Operation = Literal["c", "u", "d", "t"]
+
+_json = msgspec.json.Encoder()
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """What is captured, and how.
+
+    Attributes:
+        include_schemas: patterns of schemas; empty for all. Debezium's `schema.include.list`.
+        exclude_schemas: `schema.exclude.list`.
+        exclude_tables: patterns of "<schema>.<table>": `table.exclude.list`.
+        include_columns: patterns of "<schema>.<table>.<column>"; empty for all: `column.include.list`. Columns of the
+            key are always in the key.
+        exclude_columns: `column.exclude.list`.
+        mask_columns: by pattern, how many asterisks stand for a value: `column.mask.with.length.chars`. Null stays so.
+        hash_columns: patterns of columns whose values are replaced by the SHA-256 of salt and value, in hexadecimal:
+            `column.mask.hash.v2.SHA-256.with.salt`.
+        hash_salt: the salt.
+        truncate_columns: by pattern, how many characters are left of a value: `column.truncate.to.length.chars`.
+        key_columns: by pattern of "<schema>.<table>", the columns that make the key of its records:
+            `message.key.columns`.
+        skipped_operations: of which the stream makes no events: `skipped.operations`.
+    """
+
+    include_schemas: tuple[str, ...] = ()
+    exclude_schemas: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+    include_columns: tuple[str, ...] = ()
+    exclude_columns: tuple[str, ...] = ()
+    mask_columns: Mapping[str, int] = {}
+    hash_columns: tuple[str, ...] = ()
+    hash_salt: str = ""
+    truncate_columns: Mapping[str, int] = {}
+    key_columns: Mapping[str, tuple[str, ...]] = {}
+    skipped_operations: tuple[Operation, ...] = ("t",)
+
+    def __repr__(self) -> str:
+        return "Filters()"  # the salt is a secret
+
+    def check(self) -> None:
+        """Raise Misconfigured when a pattern is no regular expression; the message names the option."""
+        for option in ("include_schemas", "exclude_schemas", "exclude_tables", "include_columns", "exclude_columns"):
+            check_patterns(option, getattr(self, option))
+        for option in ("mask_columns", "hash_columns", "truncate_columns", "key_columns"):
+            check_patterns(option, getattr(self, option))
+
+    def captures(self, schema: str, table: str, tables: Iterable[str]) -> bool:
+        """Whether a table whose name matches one of the patterns `tables` is captured."""
+        name = f"{schema}.{table}"
+        return (
+            (not self.include_schemas or _matches(schema, self.include_schemas))
+            and not _matches(schema, self.exclude_schemas)
+            and _matches(name, tables)
+            and not _matches(name, self.exclude_tables)
+        )
+
+    def shows(self, table: str, column: str) -> bool:
+        """Whether rows of a table hold a column."""
+        name = f"{table}.{column}"
+        if self.include_columns and not _matches(name, self.include_columns):
+            return False
+        return not _matches(name, self.exclude_columns)
+
+    def key_of(self, table: str) -> tuple[str, ...] | None:
+        """Return the columns of the key where it is not the table's own."""
+        return _first(table, self.key_columns)
+
+    def conceal(self, table: str, column: str, codec: Codec) -> Codec:
+        """Return how a column's values become JSON with only as much of them as may be seen.
+
+        Raises:
+            Misconfigured: the column holds no text.
+        """
+        name = f"{table}.{column}"
+        length = _first(name, self.mask_columns)
+        limit = _first(name, self.truncate_columns)
+        hashed = _matches(name, self.hash_columns)
+        if length is None and limit is None and not hashed:
+            return codec
+        if codec.schema["type"] != "string":
+            raise Misconfigured(
+                f"source: only text can be masked, hashed or truncated, and column {name} is written as "
+                f'{codec.schema["type"]}; leave it out with source.exclude_columns = ["{name}"]'
+            )
+        if length is not None:
+            mask = b'"%b"' % (b"*" * length)
+            return codec._replace(encode=partial(_masked, mask), placeholder=mask)
+        if hashed:
+            return codec._replace(encode=partial(_hashed, self.hash_salt.encode()))
+        assert limit is not None
+        return codec._replace(encode=partial(_truncated, limit))
+
+
+def check_patterns(option: str, patterns: Iterable[str]) -> None:
+    """Raise Misconfigured when one is no regular expression."""
+    for pattern in patterns:
+        try:
+            _compiled(pattern)
+        except re.error as error:
+            raise Misconfigured(f"source.{option}: {pattern!r} is no regular expression: {error}") from None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(_compiled(pattern).fullmatch(name) for pattern in patterns)
+
+
+def _first(name: str, patterns: Mapping[str, T]) -> T | None:
+    return next((value for pattern, value in patterns.items() if _compiled(pattern).fullmatch(name)), None)
+
+
+def _masked(mask: bytes, _: bytes) -> bytes:
+    return mask
+
+
+def _hashed(salt: bytes, value: bytes) -> bytes:
+    return b'"%b"' % sha256(salt + value).hexdigest().encode()
+
+
+def _truncated(limit: int, value: bytes) -> bytes:
+    return _json.encode(value.decode("utf-8", "replace")[:limit])
