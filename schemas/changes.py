@@ -19,8 +19,12 @@ R = TypeVar("R", bound=Struct)
 
 UNAVAILABLE = "__debezium_unavailable_value"  # stands for an unchanged TOAST value that the WAL left out
 _UNAVAILABLE_BYTES = b64encode(UNAVAILABLE.encode()).decode()
+_UNAVAILABLE_MAP = f'{{"{UNAVAILABLE}":"{UNAVAILABLE}"}}'
+_UNAVAILABLE_DECIMAL = {"scale": 0, "value": _UNAVAILABLE_BYTES}
+_UNAVAILABLE_SHAPE = {"wkb": _UNAVAILABLE_BYTES, "srid": None}
 # As columns of text and bytes, of arrays of text, bytes, integers and UUIDs (Java's UUID.nameUUIDFromBytes of the
-# constant), and of hstore show it. Source: Debezium's PostgresValueConverter.
+# constant), and of hstore show it. Source: Debezium, PostgresValueConverter. Then those of decimals of any scale and of
+# geometries, where Debezium writes null.
 _UNAVAILABLE: tuple[Any, ...] = (
     UNAVAILABLE,
     _UNAVAILABLE_BYTES,
@@ -29,6 +33,12 @@ _UNAVAILABLE: tuple[Any, ...] = (
     list(UNAVAILABLE.encode()),
     ["b68a35a7-17ad-35b3-af2a-ae46edb4545a"],
     {UNAVAILABLE: UNAVAILABLE},
+    _UNAVAILABLE_MAP,
+    [{UNAVAILABLE: UNAVAILABLE}],
+    [_UNAVAILABLE_MAP],
+    *(_UNAVAILABLE_DECIMAL, _UNAVAILABLE_SHAPE),
+    *([_UNAVAILABLE_DECIMAL], [_UNAVAILABLE_SHAPE]),
+    [[UNAVAILABLE]],
 )
 
 

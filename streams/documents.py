@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.cdc.types_document import types_page
 from schemas.document import events_page
 from streams.cli.common import fail, out
 from streams.routing.document import routing_page
@@ -13,6 +14,7 @@ from streams.runtime.metrics_document import metrics_page
 from streams.settings.document import configuration_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,
     "metrics.md": metrics_page,

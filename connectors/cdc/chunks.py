@@ -65,13 +65,15 @@ def key_of(values: Tuple, places: Sequence[int]) -> Key:
 def captured_table(config: CdcConfig, info: TableInfo) -> Table:
     """Return how rows of a table that is read become records."""
     names = [column.name for column in info.columns]
+    key = config.filters.key_of(str(info)) or key_columns(info.identity, info.indexes)
     return Table(
         info.schema,
         info.name,
         config.topics[str(info)].name,
         info.columns,
-        key=[names.index(name) for name in key_columns(info.identity, info.indexes)],
-        decimals=config.decimals,
+        key=[names.index(name) for name in key],
+        encoding=config.encoding,
+        filters=config.filters,
     )
 
 

@@ -17,6 +17,7 @@ SESSION = {
     "DateStyle": "ISO,MDY",
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
+    "lc_monetary": "C",
     "bytea_output": "hex",
     "xmloption": "content",
     "search_path": "pg_catalog",

@@ -5,7 +5,7 @@ Debezium's too. `transaction` and `source.xmin` are null, as they are there by d
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -57,7 +57,14 @@ class Moment(Struct, frozen=True, kw_only=True):
     snapshot: SnapshotMarker = "false"
 
 
-def source_template(database: Database, table: Table, moment: Moment) -> bytes:
+class Named(Protocol):
+    """What has a place in a database: a table, or something that belongs to none."""
+
+    schema: str
+    name: str
+
+
+def source_template(database: Database, table: Named, moment: Moment) -> bytes:
     """Return the block `source` of the changes of one table in one transaction, with two places for the LSN."""
 
     def text(value: str) -> bytes:
@@ -84,7 +91,7 @@ def source_template(database: Database, table: Table, moment: Moment) -> bytes:
 
 def read(table: Table, encoded: Sequence[bytes], source: bytes, now_ns: int) -> Record:
     """Return the record of one row of a snapshot, already encoded."""
-    return Record(table.key_of(encoded), _value(NULL, table.row(encoded), source, b"r", now_ns))
+    return Record(table.key_of(encoded), _value(table, NULL, table.row(encoded), source, b"r", now_ns))
 
 
 def records(table: Table, change: Insert | Update | Delete, source: bytes, now_ns: int) -> list[Record]:
@@ -103,7 +110,7 @@ def records(table: Table, change: Insert | Update | Delete, source: bytes, now_n
     """
     if isinstance(change, Insert):
         encoded = table.encode(change.new)
-        return [Record(table.key_of(encoded), _value(NULL, table.row(encoded), source, b"c", now_ns))]
+        return [Record(table.key_of(encoded), _value(table, NULL, table.row(encoded), source, b"c", now_ns))]
     if isinstance(change, Delete):
         encoded = table.encode(change.old)
         return _deleted(table, encoded, source, now_ns, None)
@@ -117,14 +124,14 @@ def _updated(table: Table, change: Update, source: bytes, now_ns: int) -> list[R
     encoded = table.encode(new)
     key, row = table.key_of(encoded), table.row(encoded)
     if change.old is None:
-        return [Record(key, _value(NULL, row, source, b"u", now_ns))]
+        return [Record(key, _value(table, NULL, row, source, b"u", now_ns))]
     before = table.encode(change.old)
     old_key = table.key_of(before)
     if key == old_key or old_key is None:
-        return [Record(key, _value(table.row(before), row, source, b"u", now_ns))]
+        return [Record(key, _value(table, table.row(before), row, source, b"u", now_ns))]
     return [
         *_deleted(table, before, source, now_ns, [(NEW_KEY, key)]),
-        Record(key, _value(NULL, row, source, b"c", now_ns), [(OLD_KEY, old_key)]),
+        Record(key, _value(table, NULL, row, source, b"c", now_ns), [(OLD_KEY, old_key)]),
     ]
 
 
@@ -132,7 +139,7 @@ def _deleted(
     table: Table, before: Sequence[bytes], source: bytes, now_ns: int, headers: Headers | None
 ) -> list[Record]:
     key = table.key_of(before)
-    deleted = Record(key, _value(table.row(before), NULL, source, b"d", now_ns), headers)
+    deleted = Record(key, _value(table, table.row(before), NULL, source, b"d", now_ns), headers)
     # Without a key a tombstone says nothing.
     return [deleted] if key is None else [deleted, Record(key, None, headers)]
 
@@ -157,8 +164,8 @@ def _filled(table: Table, change: Update) -> Tuple:
     return new
 
 
-def _value(before: bytes, after: bytes, source: bytes, op: bytes, now_ns: int) -> bytes:
-    return _VALUE % (before, after, source, op, processed_at(now_ns))
+def _value(table: Table, before: bytes, after: bytes, source: bytes, op: bytes, now_ns: int) -> bytes:
+    return table.with_schema(_VALUE % (before, after, source, op, processed_at(now_ns)))
 
 
 def processed_at(now_ns: int) -> bytes:

@@ -48,9 +48,10 @@ class FastPath:
         self._width = len(table.encoders).to_bytes(2)
         source = b',"source":' + source + b',"transaction":null,"op":'
         row = table.row_template
-        self._created = b'{"before":null,"after":' + row + source + b'"c",%b}'
-        self._updated = b'{"before":null,"after":' + row + source + b'"u",%b}'
-        self._deleted = b'{"before":' + row + b',"after":null' + source + b'"d",%b}'
+        in_schema = table.template_with_schema
+        self._created = in_schema(b'{"before":null,"after":' + row + source + b'"c",%b}')
+        self._updated = in_schema(b'{"before":null,"after":' + row + source + b'"u",%b}')
+        self._deleted = in_schema(b'{"before":' + row + b',"after":null' + source + b'"d",%b}')
         self._key = table.key_template
         self._key_values: Callable[[list[bytes | int]], object] | None = itemgetter(*table.key) if table.key else None
 

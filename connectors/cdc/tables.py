@@ -1,22 +1,45 @@
 """A captured table as of one moment of the stream: its columns, its key, and how its rows become JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from connectors.cdc.config import Decimals
+from connectors.cdc.encoding import DEFAULT, Encoding
 from connectors.cdc.errors import KeyUnknown, MalformedMessage, UnreadableValue
+from connectors.cdc.filters import Filters
+from connectors.cdc.pg_types import BUILT_IN, UNKNOWN, PgType
 from connectors.cdc.pgoutput import UNCHANGED, Relation, Value
-from connectors.cdc.types import NULL, placeholder_of, type_encoder
+from connectors.cdc.schema_blocks import envelope_schema, key_schema, placed, wrapped
+from connectors.cdc.types import NULL, PLAIN_TEXT, Codec, codec_of
+
+_NO_FILTERS = Filters()
+_LEFT_OUT = b"%.0b"  # in the place of a column that rows do not hold: its value is cut down to nothing
 
 
 class Column(Struct, frozen=True):
-    """A column: its name and its type."""
+    """A column.
+
+    Attributes:
+        name: of the column.
+        type_oid: its type.
+        typmod: the modifier of the type; -1 for none.
+        kind: what the type is; None for a built-in one.
+        never_null: whether no row of an event has null there. NOT NULL alone is not enough: an old row that is only a
+            key has null in all other columns.
+    """
 
     name: str
     type_oid: int
     typmod: int
+    kind: PgType | None = None
+    never_null: bool = False
+
+    @property
+    def type(self) -> PgType:
+        """What the type is."""
+        return self.kind or BUILT_IN.get(self.type_oid, UNKNOWN)
 
 
 class Indexes(Struct, frozen=True, kw_only=True):
@@ -26,11 +49,13 @@ class Indexes(Struct, frozen=True, kw_only=True):
         columns: names of the columns that are replicated, in order.
         primary_key: names of the columns of the primary key, in its order; empty when there is none.
         identity_index: the same for the index that `REPLICA IDENTITY USING INDEX` names.
+        not_null: names of the columns that are NOT NULL.
     """
 
     columns: tuple[str, ...] = ()
     primary_key: tuple[str, ...] = ()
     identity_index: tuple[str, ...] = ()
+    not_null: tuple[str, ...] = ()
 
 
 class Table:
@@ -43,12 +68,16 @@ class Table:
         columns: in the order in which values come.
         key: places of the key's columns, in the key's order; empty when rows have no key.
         identity: places of the columns that an old row always has.
-        decimals: how `numeric` is written.
+        encoding: how values are written.
+        filters: which columns are shown, and how much of them.
 
     Attributes:
+        shown: for each column whether rows hold it.
         encoders: what makes JSON of each column's text.
         row_template: a row as a JSON object, with a place for each column.
-        key_template: the same for the columns of the key.
+        key_template: the same for the columns of the key, with its schema where schemas are on.
+        value_schema: of the values, as JSON; None when schemas are off.
+        large: places of the columns whose values Postgres may keep outside of the row.
     """
 
     def __init__(
@@ -60,7 +89,8 @@ class Table:
         *,
         key: Sequence[int],
         identity: Sequence[int] = (),
-        decimals: Decimals = "string",
+        encoding: Encoding = DEFAULT,
+        filters: Filters = _NO_FILTERS,
     ) -> None:
         self.schema = schema
         self.name = name
@@ -68,10 +98,32 @@ class Table:
         self.columns = tuple(columns)
         self.key = tuple(key)
         self.identity = frozenset(identity)
-        self.encoders = [type_encoder(column.type_oid, column.typmod, decimals) for column in columns]
-        self._placeholders = [placeholder_of(column.type_oid) for column in columns]
-        self.row_template = _object([column.name for column in columns])
+        found = [codec_of(column.type, column.typmod, encoding) for column in columns]
+        self.shown = [
+            codec is not None and filters.shows(str(self), column.name)
+            for column, codec in zip(columns, found, strict=True)
+        ]
+        codecs = [  # columns of the key are always in the key
+            filters.conceal(str(self), column.name, codec or PLAIN_TEXT)
+            for column, codec in zip(columns, found, strict=True)
+        ]
+        self.large = tuple([place for place, column in enumerate(columns) if column.type.varies])
+        self.encoders = [codec.encode for codec in codecs]
+        self._placeholders = [codec.placeholder for codec in codecs]
+        self.row_template = _object(
+            [column.name if shown else None for column, shown in zip(columns, self.shown, strict=True)]
+        )
         self.key_template = _object([columns[place].name for place in key])
+        self.value_schema: bytes | None = None
+        if encoding.schemas:
+            fields = [
+                _field(column, codec, place in self.key)
+                for place, (column, codec) in enumerate(zip(columns, codecs, strict=True))
+            ]
+            self.value_schema = envelope_schema(
+                topic, [field for field, shown in zip(fields, self.shown, strict=True) if shown]
+            )
+            self.key_template = wrapped(escaped(key_schema(topic, [fields[place] for place in key])), self.key_template)
 
     def encode(self, values: Sequence[Value]) -> list[bytes]:
         """Return each value as JSON.
@@ -98,6 +150,14 @@ class Table:
         """Return a row as one JSON object."""
         return self.row_template % tuple(encoded)
 
+    def with_schema(self, value: bytes) -> bytes:
+        """Return the value of a record with its schema where schemas are on."""
+        return value if self.value_schema is None else wrapped(self.value_schema, value)
+
+    def template_with_schema(self, value: bytes) -> bytes:
+        """Do the same for a template, in which the schema's percent signs stand for themselves."""
+        return value if self.value_schema is None else wrapped(escaped(self.value_schema), value)
+
     def key_of(self, encoded: Sequence[bytes]) -> bytes | None:
         """Return the key of a row as one JSON object; None when rows of this table have no key."""
         if not self.key:
@@ -111,7 +171,7 @@ class Table:
                     encode(value)
             except (ValueError, KeyError):
                 return UnreadableValue(
-                    f"column {self}.{column.name} of type {column.type_oid} holds an unexpected text"
+                    f"column {self}.{column.name} of type {column.type.name} holds an unexpected text"
                 )
         return UnreadableValue(f"a row of {self} holds an unexpected text")
 
@@ -119,30 +179,68 @@ class Table:
         return f"{self.schema}.{self.name}"
 
 
-def table_of(relation: Relation, indexes: Indexes, topic: str, decimals: Decimals) -> Table:
-    """Return a table as a Relation message describes it.
+def table_of(
+    relation: Relation,
+    indexes: Indexes,
+    topic: str,
+    *,
+    encoding: Encoding = DEFAULT,
+    filters: Filters = _NO_FILTERS,
+    types: Mapping[int, PgType] = BUILT_IN,
+) -> Table:
+    """Return a table as a Relation message describes it; `types` are those of its columns by OID.
 
-    The key is the primary key; with `REPLICA IDENTITY USING INDEX` it is that index, because a delete then carries
-    nothing else.
+    The key is that of the filters, else the primary key; with `REPLICA IDENTITY USING INDEX` it is that index, because
+    a delete then carries nothing else.
 
     Raises:
         KeyUnknown: the table has changed so much since that its key cannot be told.
     """
     names = [column.name for column in relation.columns]
+    chosen = filters.key_of(f"{relation.schema}.{relation.name}")
     return Table(
         relation.schema,
         relation.name,
         topic,
-        [Column(column.name, column.type_oid, column.typmod) for column in relation.columns],
-        key=_key_places(relation, indexes),
+        [
+            Column(
+                column.name,
+                column.type_oid,
+                column.typmod,
+                types.get(column.type_oid),
+                never_null=relation.identity == "f" and column.name in indexes.not_null,
+            )
+            for column in relation.columns
+        ],
+        key=_key_places(relation, indexes) if chosen is None else chosen_key(relation, chosen),
         identity=[place for place in range(len(names)) if relation.columns[place].identity],
-        decimals=decimals,
+        encoding=encoding,
+        filters=filters,
     )
 
 
 def key_columns(identity: str, indexes: Indexes) -> tuple[str, ...]:
     """Return the names of the columns that make the key, for a replica identity ("d", "f", "i" or "n")."""
     return indexes.identity_index if identity == "i" else indexes.primary_key
+
+
+def chosen_key(relation: Relation, wanted: Sequence[str]) -> list[int]:
+    """Return the places of the columns that `source.key_columns` names.
+
+    Raises:
+        KeyUnknown: one is missing, or deletes do not carry it.
+    """
+    places = {column.name: place for place, column in enumerate(relation.columns)}
+    table = f"{relation.schema}.{relation.name}"
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise KeyUnknown(f"source.key_columns: {table} has no column {', '.join(missing)}")
+    # With nothing as identity there are neither updates nor deletes.
+    if relation.identity in ("d", "i") and not all(relation.columns[places[name]].identity for name in wanted):
+        raise KeyUnknown(
+            f"source.key_columns: deletes in {table} carry only its own key; ALTER TABLE {table} REPLICA IDENTITY FULL"
+        )
+    return [places[name] for name in wanted]
 
 
 def _key_places(relation: Relation, indexes: Indexes) -> list[int]:
@@ -172,7 +270,23 @@ def _key_places(relation: Relation, indexes: Indexes) -> list[int]:
     return ordered
 
 
-def _object(names: Sequence[str]) -> bytes:
-    """Return the JSON object of these members, with a place for each value."""
-    members = [msgspec.json.encode(name).replace(b"%", b"%%") + b":%b" for name in names]
-    return b"{%b}" % b",".join(members)
+def escaped(text: bytes) -> bytes:
+    """Return a text in which percent signs stand for themselves when it becomes a part of a template."""
+    return text.replace(b"%", b"%%")
+
+
+def _object(names: Sequence[str | None]) -> bytes:
+    """Return the JSON object of these members, with a place for each value; None for one that is left out."""
+    template, comma = b"", b""
+    for name in names:
+        if name is None:
+            template += _LEFT_OUT
+        else:
+            template += comma + escaped(msgspec.json.encode(name)) + b":%b"
+            comma = b","
+    return b"{%b}" % template
+
+
+def _field(column: Column, codec: Codec, of_key: bool) -> dict[str, Any]:
+    never_null = (of_key or column.never_null) and not codec.maybe_null
+    return placed(codec.schema, optional=not never_null, field=column.name)

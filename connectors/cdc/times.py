@@ -14,11 +14,13 @@ _DAY_US = 86_400_000_000
 
 _DATE = re.compile(rb"(\d{4,})-(\d\d)-(\d\d)( BC)?", re.ASCII)
 _TIME = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
+_ZONE = re.compile(rb"([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?\Z", re.ASCII)
 
 # What Postgres keeps for infinity in a date.
 DATE_INFINITY = {b"infinity": 2**31 - 1, b"-infinity": -(2**31)}
 # Debezium's numbers for infinity in a timestamp, in microseconds.
 TIMESTAMP_INFINITY_US = {b"infinity": 9_223_372_036_825_200_000, b"-infinity": -9_223_372_036_832_400_000}
+_TIMESTAMP_INFINITY_ISO = {b"infinity": b"+294247-01-10T04:00:25.2Z", b"-infinity": b"-290308-12-21T19:59:27.6Z"}
 
 
 def days(text: bytes) -> int:
@@ -84,14 +86,65 @@ def instant(text: bytes, digits: int) -> bytes:
         day, clock = text[:10], text[11:-3]  # all of the years 1 to 9999
     else:
         year, month, of_month, clock = _split(text.replace(b"+00", b"", 1))
-        sign = b"-" if year < 0 else b"+" if year > 9999 else b""
-        day = b"%b%04d-%02d-%02d" % (sign, abs(year), month, of_month)
+        day = _iso_day(year, month, of_month)
     seconds, dot, fraction = clock.partition(b".")
     if len(seconds) != 8 or (dot and not fraction.isdigit()):
         raise ValueError("no time of day")
     if digits == 0:
         return b"%bT%bZ" % (day, seconds)
     return b"%bT%b.%bZ" % (day, seconds, fraction.ljust(digits, b"0"))
+
+
+def time_of_zone(text: bytes) -> bytes:
+    """Return a time of day with time zone as ISO 8601 in UTC: "10:34:56.789Z", with no more digits than it needs.
+
+    The day is lost: 24:00:00 is 00:00:00, and what another zone moves past midnight is a time of day again.
+
+    Raises:
+        ValueError: it is no time with time zone.
+    """
+    match = _ZONE.search(text)
+    if match is None:
+        raise ValueError("no time with time zone")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
+    east = (hours * 60 + minutes) * 60 + seconds
+    offset = -east if match[1] == b"-" else east
+    return clock(time_microseconds(text[: match.start()]) - offset * 1_000_000)
+
+
+def clock(microseconds_of_day: int) -> bytes:
+    """Return a time of day as ISO 8601 in UTC, with no more digits than it needs; 24:00:00 is 00:00:00."""
+    seconds, micros = divmod(microseconds_of_day % _DAY_US, 1_000_000)
+    fraction = (b".%06d" % micros).rstrip(b"0") if micros else b""
+    return b"%02d:%02d:%02d%bZ" % (seconds // 3600, seconds // 60 % 60, seconds % 60, fraction)
+
+
+def iso_date(text: bytes) -> bytes:
+    """Return a date as Debezium's IsoDate: "2024-02-29Z"; infinite ones as Postgres prints them.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    return text if text in DATE_INFINITY else b"%bZ" % _iso_day(*_civil(text))
+
+
+def iso_timestamp(text: bytes) -> bytes:
+    """Return a timestamp as Debezium's IsoTimestamp: "2024-02-29T12:34:56.5Z", with no more digits than it needs.
+
+    Infinite ones are the moments that Debezium writes for them.
+
+    Raises:
+        ValueError: it is no timestamp.
+    """
+    if text in _TIMESTAMP_INFINITY_ISO:
+        return _TIMESTAMP_INFINITY_ISO[text]
+    year, month, day, time_of_day = _split(text)
+    return b"%bT%b" % (_iso_day(year, month, day), clock(time_microseconds(time_of_day)))
+
+
+def _iso_day(year: int, month: int, day: int) -> bytes:
+    sign = b"-" if year < 0 else b"+" if year > 9999 else b""
+    return b"%b%04d-%02d-%02d" % (sign, abs(year), month, day)
 
 
 def _split(text: bytes) -> tuple[int, int, int, bytes]:

@@ -1,0 +1,103 @@
+"""Arrays and their JSON under every option. See `type_examples`."""
+
+from connectors.cdc.type_examples import Example
+
+ARRAYS: tuple[Example, ...] = (
+    Example("bool[]", "{t,f,NULL}", "{t,f,NULL}", "[true,false,null]"),
+    Example("int4[]", "{1,NULL,3}", "{1,NULL,3}", "[1,null,3]"),
+    Example("int4[]", "{{1,2},{3,4}}", "{{1,2},{3,4}}", "[[1,2],[3,4]]"),
+    Example("int4[]", "[0:1]={1,2}", "[0:1]={1,2}", "[1,2]"),
+    Example("int4[]", "{}", "{}", "[]"),
+    Example("float8[]", "{1.5,NaN}", "{1.5,NaN}", '[1.5,"NaN"]'),
+    Example(
+        "numeric[]",
+        "{1.10,NaN}",
+        "{1.10,NaN}",
+        '["1.10","NAN"]',
+        {"decimals=precise": '[{"scale":1,"value":"Cw=="},null]', "decimals=double": '[1.1,"NaN"]'},
+    ),
+    Example(
+        "text[]",
+        '{"a,b",NULL,"NULL","q\\"\\\\","",é}',
+        '{"a,b",NULL,"NULL","q\\"\\\\","",é}',
+        '["a,b",null,"NULL","q\\"\\\\","","é"]',
+    ),
+    Example("bytea[]", '{"\\\\x00ff",NULL}', '{"\\\\x00ff",NULL}', '["AP8=",null]', {"binary=hex": '["00ff",null]'}),
+    Example(
+        "uuid[]",
+        "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
+        "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
+        '["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]',
+    ),
+    Example("jsonb[]", '{"{\\"a\\": 1}"}', '{"{\\"a\\": 1}"}', '["{\\"a\\": 1}"]'),
+    Example(
+        "date[]",
+        "{2024-02-29,infinity}",
+        "{2024-02-29,infinity}",
+        "[19782,2147483647]",
+        {"times=isostring": '["2024-02-29Z","infinity"]'},
+    ),
+    Example(
+        "time[]",
+        "{12:34:56.123456}",
+        "{12:34:56.123456}",
+        "[45296123456]",
+        {"times=connect": "[45296123]", "times=isostring": '["12:34:56.123456Z"]'},
+    ),
+    Example(
+        "timestamp(3)[]",
+        '{"2024-02-29 12:34:56.123"}',
+        '{"2024-02-29 12:34:56.123"}',
+        "[1709210096123]",
+        {"times=isostring": '["2024-02-29T12:34:56.123Z"]'},
+    ),
+    Example(
+        "timestamptz[]",
+        '{"2024-02-29 12:34:56.5+02"}',
+        '{"2024-02-29 10:34:56.5+00"}',
+        '["2024-02-29T10:34:56.500000Z"]',
+    ),
+    Example("timetz[]", "{12:34:56.5+02}", "{12:34:56.5+02}", '["10:34:56.5Z"]'),
+    Example(
+        "interval[]",
+        "{1 day,NULL}",
+        '{"1 day",NULL}',
+        "[86400000000,null]",
+        {"intervals=string": '["P0Y0M1DT0H0M0S",null]'},
+    ),
+    Example("money[]", "{1.5}", "{$1.50}", '["1.50"]', {"decimals=precise": '["AJY="]', "decimals=double": "[1.5]"}),
+    Example("bit(3)[]", "{101}", "{101}", '["BQ=="]'),
+    Example("inet[]", "{10.0.0.1/8}", "{10.0.0.1/8}", '["10.0.0.1/8"]'),
+    Example("int4range[]", '{"[1,5)"}', '{"[1,5)"}', '["[1,5)"]'),
+    Example(
+        "point[]", '{"(1,2.5)"}', '{"(1,2.5)"}', '[{"x":1.0,"y":2.5,"wkb":"AQEAAAAAAAAAAADwPwAAAAAAAARA","srid":null}]'
+    ),
+    Example("xml[]", "{<a/>}", "{<a/>}", '["<a/>"]'),
+    Example("hstore[]", '{"a=>1"}', '{"\\"a\\"=>\\"1\\""}', '["{\\"a\\":\\"1\\"}"]', {"hstore=map": '[{"a":"1"}]'}),
+    Example("ltree[]", "{a.b,c}", "{a.b,c}", '["a.b","c"]'),
+    Example("vector[]", '{"[1,2]"}', '{"[1,2]"}', "[[1.0,2.0]]"),
+    Example("mood[]", "{happy,NULL}", "{happy,NULL}", '["happy",null]'),
+    Example("price[]", "{1.25}", "{1.250}", '["1.250"]', {"decimals=precise": '["BOI="]', "decimals=double": "[1.25]"}),
+    Example(
+        "pair[]",
+        '{"(1,b)"}',
+        '{"(1,b)"}',
+        '["(1,b)"]',
+        {"unknown_types=bytes": '["KDEsYik="]', "unknown_types=omit": None},
+    ),
+    Example(
+        "box[]",
+        "{(3,4),(1,2);(1,1),(0,0)}",
+        "{(3,4),(1,2);(1,1),(0,0)}",
+        '["(3,4),(1,2)","(1,1),(0,0)"]',
+        {"unknown_types=bytes": '["KDMsNCksKDEsMik=","KDEsMSksKDAsMCk="]', "unknown_types=omit": None},
+    ),
+    Example("tsvector[]", "{'a'}", "{'a'}", "[\"'a'\"]"),
+    Example(
+        "int4multirange[]",
+        '{"{[1,5)}"}',
+        '{"{[1,5)}"}',
+        '["{[1,5)}"]',
+        {"unknown_types=bytes": '["e1sxLDUpfQ=="]', "unknown_types=omit": None},
+    ),
+)

@@ -1,0 +1,92 @@
+"""Values of one piece to JSON: texts, numbers, booleans, bytes, bits. Each takes what Postgres printed."""
+
+import re
+from base64 import urlsafe_b64encode
+from binascii import b2a_base64, unhexlify
+from collections.abc import Callable
+
+import msgspec
+
+Encode = Callable[[bytes], bytes]
+
+_SPECIAL_FLOATS = {b"NaN": b'"NaN"', b"Infinity": b'"Infinity"', b"-Infinity": b'"-Infinity"'}
+_BOOLEANS = {b"t": b"true", b"f": b"false"}
+_BITS = {b"1": b"true", b"0": b"false"}
+_NEEDS_CARE = re.compile(rb"[^ !#-\[\]-~]").search  # not ASCII, or escaped in JSON
+
+_json = msgspec.json.Encoder()
+
+
+def text_json(value: bytes) -> bytes:
+    """Return a text as JSON."""
+    if _NEEDS_CARE(value) is None:
+        return b'"%b"' % value
+    # Not UTF-8 only when the database is SQL_ASCII, which stores whatever bytes it is given; JSON cannot hold those.
+    return _json.encode(value.decode("utf-8", "replace"))
+
+
+def quoted(value: bytes) -> bytes:
+    """Return a text that needs no escaping in JSON."""
+    return b'"%b"' % value
+
+
+def integer_json(value: bytes) -> bytes:
+    """Return an integer as JSON; ValueError when it is none."""
+    if not (value.isdigit() or value.removeprefix(b"-").isdigit()):
+        raise ValueError("no integer")
+    return value
+
+
+def boolean_json(value: bytes) -> bytes:
+    """Return a boolean as JSON; KeyError when it is none."""
+    return _BOOLEANS[value]
+
+
+def float_json(value: bytes) -> bytes:
+    """Return a float as JSON, always with point or exponent; ValueError when it is none."""
+    if value in _SPECIAL_FLOATS:
+        return _SPECIAL_FLOATS[value]
+    float(value)
+    # A whole number has to look like a float, or readers without a schema take it for an integer.
+    return value if b"." in value or b"e" in value else value + b".0"
+
+
+def unhexed(value: bytes) -> bytes:
+    """Return the bytes of a `bytea`; ValueError when it is not printed in hexadecimal."""
+    if not value.startswith(b"\\x"):
+        raise ValueError("no bytea in hexadecimal")
+    return unhexlify(value[2:])
+
+
+def bytes_base64(value: bytes) -> bytes:
+    """Return a `bytea` in base64."""
+    return b'"%b"' % b2a_base64(unhexed(value), newline=False)
+
+
+def bytes_base64_url_safe(value: bytes) -> bytes:
+    """Return a `bytea` in base64 for URLs."""
+    return b'"%b"' % urlsafe_b64encode(unhexed(value))
+
+
+def bytes_hex(value: bytes) -> bytes:
+    """Return a `bytea` in hexadecimal."""
+    return b'"%b"' % unhexed(value).hex().encode()
+
+
+def text_base64(value: bytes) -> bytes:
+    """Return a text in base64."""
+    return b'"%b"' % b2a_base64(value, newline=False)
+
+
+def bit_boolean(value: bytes) -> bytes:
+    """Return a `bit(1)` as a boolean; KeyError when it is none."""
+    return _BITS[value]
+
+
+def bits_base64(value: bytes) -> bytes:
+    """Return a string of bits as base64 of the number that it is, least significant byte first, without empty ones.
+
+    As Debezium's Bits, which are those of Java's BitSet.
+    """
+    number = int(value, 2) if value else 0
+    return b'"%b"' % b2a_base64(number.to_bytes((number.bit_length() + 7) >> 3, "little"), newline=False)

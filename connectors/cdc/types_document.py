@@ -1,0 +1,79 @@
+"""docs/cdc-types.md, from the examples that the tests hold."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from connectors.cdc.examples_of_arrays import ARRAYS
+from connectors.cdc.examples_of_values import VALUES
+from connectors.cdc.schema_blocks import Schema
+from connectors.cdc.type_examples import OPTIONS, Example, type_of
+from connectors.cdc.types import codec_of
+
+EXAMPLES: tuple[Example, ...] = (*VALUES, *ARRAYS)
+
+INTRODUCTION = """<!-- Written by `python -m streams.documents` from connectors/cdc/examples_of_*.py. -->
+# Types of Postgres in JSON
+
+What `travelos cdc` writes for each type, in the snapshot and in the stream alike, and what with the options of
+[`[source]`](configuration.md) that change it. Each option is one of Debezium's:
+
+| option | Debezium |
+|---|---|
+| `decimals = "string"` (default), `"precise"`, `"double"` | `decimal.handling.mode` |
+| `times = "adaptive"` (default), `"adaptive_time_microseconds"`, `"connect"`, `"isostring"` | `time.precision.mode` |
+| `intervals = "numeric"` (default), `"string"` | `interval.handling.mode` |
+| `binary = "bytes"` (default), `"base64"`, `"base64-url-safe"`, `"hex"` | `binary.handling.mode` |
+| `hstore = "json"` (default), `"map"` | `hstore.handling.mode` |
+| `unknown_types = "text"` (default), `"bytes"`, `"omit"` | none, `include.unknown.datatypes=true`, `=false` |
+| `schemas = true` | `schemas.enable=true` of the JSON converter |
+
+A domain is written as the type that it narrows. Types that a database has of its own are looked up in its catalogue
+when a table is described, never for a row.
+
+"""
+
+
+def types_page() -> str:
+    """Return the text of docs/cdc-types.md."""
+    lines = [INTRODUCTION + "## Values"]
+    for declared, examples in groupby(EXAMPLES, key=lambda example: example.type):
+        lines += ["", f"### `{declared}`", "", *_schemas(declared), "| in SQL | JSON | otherwise |", "|---|---|---|"]
+        lines += [_row(example) for example in examples]
+    return "\n".join(lines) + "\n"
+
+
+def _schemas(declared: str) -> Iterable[str]:
+    """Return a line that names the schemas of a type, by option where they differ."""
+    kind, typmod = type_of(declared)
+    default = codec_of(kind, typmod)
+    assert default is not None
+    named = [_name(default.schema)]
+    for option, encoding in OPTIONS.items():
+        codec = codec_of(kind, typmod, encoding)
+        if codec is not None and codec.schema != default.schema:
+            named.append(f"with `{option}` {_name(codec.schema)}")
+    return (f"Schema: {'; '.join(named)}.", "")
+
+
+def _name(schema: Schema) -> str:
+    shape = f"`{schema['type']}`"
+    if schema["type"] == "array":
+        shape = f"array of {_name(schema['items'])}"
+    elif schema["type"] == "map":
+        shape = f"map of {_name(schema['keys'])} to {_name(schema['values'])}"
+    if "name" in schema:
+        shape += f" `{schema['name']}`"
+    parameters = schema.get("parameters", {})
+    return shape + "".join(f", {name} `{value}`" for name, value in parameters.items())
+
+
+def _row(example: Example) -> str:
+    otherwise = [
+        f"{_code(option)}: {'left out' if form is None else _code(form)}" for option, form in example.otherwise.items()
+    ]
+    return f"| {_code(example.literal)} | {_code(example.json)} | {'; '.join(otherwise)} |"
+
+
+def _code(text: str) -> str:
+    shown = text.replace("\t", "\\t").replace("\n", "\\n").replace("|", "\\|")
+    return f"`{shown}`" if shown else "(empty)"
