@@ -54,6 +54,7 @@ class Catalogue:
         partitions: of every topic. One number for all, because tables are partitioned like the topics that feed them.
         cdc_prefix: Debezium's `topic.prefix`, by default `cdc.<database>`.
         tables: the captured tables as "<schema>.<table>".
+        keyless_changes: some changes have no key, so their topics are kept whole instead of compacted.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Catalogue:
         partitions: int = 4,
         cdc_prefix: str = "cdc.travel",
         tables: Sequence[str] = ("public.restaurants", "public.places", "public.users"),
+        keyless_changes: bool = False,
     ) -> None:
         self.prefix = prefix
         self.partitions = partitions
         self.cdc_prefix = cdc_prefix
         self.tables = tuple(tables)
+        self._keyless_changes = keyless_changes
 
         def topic(name: str, **rest: object) -> Topic:
             return Topic(name=prefix + name, partitions=partitions, **rest)  # pyright: ignore[reportArgumentType]
@@ -123,6 +126,13 @@ class Catalogue:
             retention_ms=None,
             purpose="how far the source of changes has got",
         )
+        self.cdc_signals = topic(
+            f"{cdc_prefix}-signal",  # Debezium's default, signal.kafka.topic
+            key="topic prefix",
+            value="Signal",
+            owner="operators",
+            purpose="what the source of changes is asked to do: snapshots of tables while it streams",
+        )
         self._writes: dict[tuple[StoreName, Priority], Topic] = {
             (store, lane): topic(
                 f"writes.{store}" + (".urgent" if lane == "urgent" else ""),
@@ -165,9 +175,21 @@ class Catalogue:
             value="Change",
             owner="cdc",
             partitions=self.partitions,
-            cleanup="compact",
-            retention_ms=None,
+            cleanup="delete" if self._keyless_changes else "compact",
+            retention_ms=-1 if self._keyless_changes else None,
             purpose=f"changes of the table {table}, in the Debezium format",
+            max_message_bytes=10 * MIB,
+        )
+
+    def beside_changes(self, name: str, *, key: str, purpose: str) -> Topic:
+        """Return one of the topics that Debezium's connectors have beside those of tables."""
+        return Topic(
+            name=f"{self.prefix}{self.cdc_prefix}.{name}",
+            key=key,
+            value="JSON",
+            owner="cdc",
+            partitions=1,  # their order matters
+            purpose=purpose,
             max_message_bytes=10 * MIB,
         )
 
@@ -208,6 +230,7 @@ class Catalogue:
         yield from (self.reference_places, self.reference_users)
         yield from self.changes.values()
         yield self.cdc_offsets
+        yield self.cdc_signals
         yield from self._writes.values()
         yield from (self.receipts, self.dead_letters)
         yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())

@@ -70,6 +70,13 @@ class Acknowledgements:
         self._committed.append(transaction)
         self.position = max(self.position, end_lsn)
 
+    def aside(self, lsn: int) -> Transaction:
+        """Return what waits for records that belong to no transaction and come from `lsn` in the WAL."""
+        aside = Transaction(is_marker=True)
+        aside.committed(lsn)
+        self._committed.append(aside)
+        return aside
+
     def reached(self, lsn: int) -> None:
         """Note that the server has nothing for us before `lsn` but what it has sent.
 

@@ -35,6 +35,8 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         snapshot: "initial": once, when there is no offset yet. "always": at every start. "initial_only": once, and then
             nothing is streamed. "no_data": never. "when_needed": once, and when the position is lost.
         snapshot_connections: that read a table at the same time, in the snapshot before the stream.
+        signal_table: whose new rows are signals, as "<schema>.<table>"; empty for none.
+        signals: the topic of signals, None for none.
         chunk_rows: of a snapshot's chunk. What was being read when we were killed is read again.
         encoding: how values are written.
         heartbeat_seconds: between two messages to the WAL; they let idle tables release WAL that others fill.
@@ -45,6 +47,10 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         filters: what of the tables is shown, and how.
         patterns: of tables that are captured too, once they are found on the server.
         topic_of: names the topic of a table that is found; needed with patterns.
+        tombstones: send one after each delete.
+        transactions: the topic that tells of transactions; None for none. Then every event tells its place in its
+            transaction.
+        messages: the topic of logical messages; None when they are left out.
         version: in `source.version` of each event.
     """
 
@@ -57,6 +63,8 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     snapshot: SnapshotMode = "initial"
     snapshot_connections: int = 1
     chunk_rows: int = 20_000
+    signal_table: str = ""
+    signals: Topic | None = None
     encoding: Encoding = DEFAULT
     heartbeat_seconds: float = 10.0
     status_seconds: float = 10.0
@@ -66,12 +74,21 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     filters: Filters = Filters()
     patterns: tuple[str, ...] = ()
     topic_of: Callable[[str], Topic] | None = None
+    tombstones: bool = True
+    transactions: Topic | None = None
+    messages: Topic | None = None
     version: str = field(default_factory=project_version)
 
     @property
     def tables(self) -> list[tuple[str, str]]:
         """The captured tables as (schema, name), in order."""
         return [split_name(table) for table in self.topics]
+
+    @property
+    def all_topics(self) -> list[Topic]:
+        """Every topic that the source needs."""
+        others = (self.offsets, self.signals, self.transactions, self.messages)
+        return [*self.topics.values(), *(topic for topic in others if topic is not None)]
 
     def __repr__(self) -> str:
         return f"CdcConfig(slot={self.slot!r}, publication={self.publication!r}, tables={list(self.topics)})"

@@ -20,6 +20,8 @@ class Counters(Struct):
         updated: update events.
         deleted: delete events, each followed by a tombstone.
         transactions: with or without captured rows.
+        truncated: truncate events.
+        messages: events of logical messages.
         truncates_skipped: truncated captured tables; they make no event.
         messages_skipped: logical messages, our heartbeats among them; they make no event.
         disconnects: connections that were lost or not made.
@@ -37,6 +39,8 @@ class Counters(Struct):
     updated: int = 0
     deleted: int = 0
     transactions: int = 0
+    truncated: int = 0
+    messages: int = 0
     truncates_skipped: int = 0
     messages_skipped: int = 0
     disconnects: int = 0

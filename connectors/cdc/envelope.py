@@ -60,8 +60,10 @@ class Moment(Struct, frozen=True, kw_only=True):
 class Named(Protocol):
     """What has a place in a database: a table, or something that belongs to none."""
 
-    schema: str
-    name: str
+    @property
+    def schema(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
 
 
 def source_template(database: Database, table: Named, moment: Moment) -> bytes:

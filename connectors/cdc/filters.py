@@ -17,6 +17,8 @@ from msgspec import Struct
 from connectors.cdc.errors import Misconfigured
 from connectors.cdc.types import Codec
 
+OWN_PREFIX = "travelos."  # of heartbeats and the like
+
 T = TypeVar("T")
 Operation = Literal["c", "u", "d", "t"]
 
@@ -40,6 +42,8 @@ class Filters(Struct, frozen=True, kw_only=True):
         truncate_columns: by pattern, how many characters are left of a value: `column.truncate.to.length.chars`.
         key_columns: by pattern of "<schema>.<table>", the columns that make the key of its records:
             `message.key.columns`.
+        include_prefixes: patterns of prefixes of logical messages; empty for all: `message.prefix.include.list`.
+        exclude_prefixes: `message.prefix.exclude.list`.
         skipped_operations: of which the stream makes no events: `skipped.operations`.
     """
 
@@ -53,6 +57,8 @@ class Filters(Struct, frozen=True, kw_only=True):
     hash_salt: str = ""
     truncate_columns: Mapping[str, int] = {}
     key_columns: Mapping[str, tuple[str, ...]] = {}
+    include_prefixes: tuple[str, ...] = ()
+    exclude_prefixes: tuple[str, ...] = ()
     skipped_operations: tuple[Operation, ...] = ("t",)
 
     def __repr__(self) -> str:
@@ -62,6 +68,8 @@ class Filters(Struct, frozen=True, kw_only=True):
         """Raise Misconfigured when a pattern is no regular expression; the message names the option."""
         for option in ("include_schemas", "exclude_schemas", "exclude_tables", "include_columns", "exclude_columns"):
             check_patterns(option, getattr(self, option))
+        check_patterns("include_message_prefixes", self.include_prefixes)
+        check_patterns("exclude_message_prefixes", self.exclude_prefixes)
         for option in ("mask_columns", "hash_columns", "truncate_columns", "key_columns"):
             check_patterns(option, getattr(self, option))
 
@@ -74,6 +82,12 @@ class Filters(Struct, frozen=True, kw_only=True):
             and _matches(name, tables)
             and not _matches(name, self.exclude_tables)
         )
+
+    def hears(self, prefix: str) -> bool:
+        """Whether a logical message makes an event. Our own never do."""
+        if prefix.startswith(OWN_PREFIX) or (self.include_prefixes and not _matches(prefix, self.include_prefixes)):
+            return False
+        return not _matches(prefix, self.exclude_prefixes)
 
     def shows(self, table: str, column: str) -> bool:
         """Whether rows of a table hold a column."""

@@ -119,7 +119,7 @@ def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:
             "bytes that are not UTF-8 arrive as U+FFFD",
         )
     if not config.topics:
-        yield Finding("error", "source.tables", "names no table that there is", 'set source.tables = ["public.mine"]')
+        yield Finding("error", "source.tables", "names no table", 'set source.tables = ["public.mine"]')
 
 
 def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]:
@@ -139,6 +139,15 @@ def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]
                 "error", "source.tables", f"{table} and {topics[topic.name]} share topic {topic.name}", "leave one out"
             )
         topics[topic.name] = table
+    if "t" not in config.filters.skipped_operations:
+        compacted = [topic.name for topic in config.topics.values() if "compact" in topic.cleanup]
+        if compacted:
+            yield Finding(
+                "error",
+                "source.skipped_operations",
+                f"a truncate has no key, and topic {compacted[0]} is compacted: the brokers would refuse it",
+                'add "t", or set cleanup.policy=delete',
+            )
     for table in tables:
         yield from _table(table, compacted="compact" in config.topics[str(table)].cleanup)
 

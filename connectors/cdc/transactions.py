@@ -1,14 +1,16 @@
 """The messages of pgoutput, one after the other, to records in the publisher's queue."""
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from connectors.cdc.acknowledgement import Acknowledgements, Transaction
 from connectors.cdc.catalog import read_indexes
 from connectors.cdc.envelope import Moment, Record, processed_at, records, source_template
 from connectors.cdc.errors import MalformedMessage
 from connectors.cdc.fast_path import ROUTE, FastPath, Shortcut
+from connectors.cdc.other_events import TransactionMetadata, logical_message, truncated
+from connectors.cdc.outgoing import OutgoingRecords
 from connectors.cdc.pgoutput import (
     Begin,
     Commit,
@@ -21,7 +23,7 @@ from connectors.cdc.pgoutput import (
     Update,
     decode,
 )
-from connectors.cdc.publisher import Outgoing, Report
+from connectors.cdc.publisher import Report
 from connectors.cdc.replication import DATA_HEADER, start_lsn
 from connectors.cdc.session import Session
 from connectors.cdc.tables import Table, table_of
@@ -32,6 +34,17 @@ _ROW_CHANGES = (Insert, Update, Delete)  # of a tuple isinstance is faster than 
 _INSERT, _UPDATE, _DELETE = b"IUD"
 _OPERATIONS: dict[type[RowChange], str] = {Insert: "c", Update: "u", Delete: "d"}
 _KINDS = {b"I": "c", b"U": "u", b"D": "d"}
+
+
+class _Nowhere(NamedTuple):
+    """What logical messages belong to."""
+
+    schema: str = ""
+    name: str = ""
+
+
+_NOWHERE = _Nowhere()
+_MESSAGES = "LOGICAL_DECODING_MESSAGE"  # Debezium's name of them in a transaction
 
 
 class TransactionReader:
@@ -48,6 +61,7 @@ class TransactionReader:
         self._control = session.control
         self._publisher = session.publisher
         self._window = session.window
+        self._signal_table = session.signal_table
         self._counters = session.counters
         self._skipped = frozenset(session.config.filters.skipped_operations)
         self._acknowledgements = acknowledgements
@@ -62,7 +76,8 @@ class TransactionReader:
         # The run of messages: when they are processed, and their records by topic.
         self._now_ns = 0
         self._now = b""
-        self._outgoing: defaultdict[str, list[Outgoing]] = defaultdict(list)
+        self._outgoing = OutgoingRecords(session.publisher, tombstones=session.config.tombstones)
+        self._metadata = TransactionMetadata() if session.config.transactions is not None else None
 
     def handle_all(self, messages: Iterable[bytes]) -> None:
         """Handle messages of the stream, each with its header, and hand their records to the publisher.
@@ -81,24 +96,19 @@ class TransactionReader:
             found = shortcuts.get(message[ROUTE])
             if found is None or not self._take(message, *found):
                 self._handle(start_lsn(message), decode(message, DATA_HEADER))
-        for topic, records_of_topic in self._outgoing.items():
-            self._publisher.send_all(topic, records_of_topic)
-        self._outgoing.clear()
+        self._outgoing.send()
 
     def _take(self, message: bytes, shortcut: Shortcut, table: Table) -> bool:
         made = shortcut(message, self._now)
         if made is None:
             return False
         assert self._transaction is not None  # else there would be no shortcut
+        assert self._report is not None
         key, value = made
-        outgoing = self._outgoing[table.topic]
-        outgoing.append({"key": key, "value": value, "callback": self._report})
+        self._outgoing.add_plain(table.topic, key, value, self._transaction, self._report)
         kind = message[DATA_HEADER]
         if kind == _DELETE and key is not None:
-            outgoing.append({"key": key, "value": None, "callback": self._report})
-            self._transaction.sent(2)
-        else:
-            self._transaction.sent()
+            self._outgoing.add_plain(table.topic, key, None, self._transaction, self._report)
         if kind == _INSERT:
             self._counters.created += 1
         elif kind == _UPDATE:
@@ -117,23 +127,26 @@ class TransactionReader:
             self._report = self._publisher.report(self._transaction.acknowledged)
             self._sources.clear()
             self._shortcuts.clear()
+            if self._metadata is not None and self._config.transactions is not None:
+                begins = self._metadata.begin(message.xid, lsn, message.time_us // 1000)
+                self._add(self._config.transactions.name, begins)
         elif isinstance(message, Commit):
-            self._commit(message)
+            self._commit(lsn, message)
         elif isinstance(message, Relation):
             self._tables[message.oid] = self._table(message)
             self._sources.pop(message.oid, None)
             self._shortcuts.clear()
+            self._signal_table.described(message)
         elif isinstance(message, Truncate):
-            truncated = [table for oid in message.relations if (table := self._tables.get(oid)) is not None]
-            self._counters.truncates_skipped += len(truncated)
-            for table in truncated:
-                self._window.truncated(table)
+            self._truncate(lsn, message)
         elif isinstance(message, LogicalMessage):
-            self._counters.messages_skipped += 1
+            self._message(lsn, message)
 
     def _change(self, lsn: int, change: RowChange) -> None:
         if self._transaction is None:
             raise MalformedMessage("a change outside of a transaction")
+        if change.relation == self._signal_table.oid:
+            self._signal_table.changed(change)
         try:
             table = self._tables[change.relation]
         except KeyError:
@@ -149,31 +162,59 @@ class TransactionReader:
             source = self._describe(change.relation, table)
         found = records(table, change, source % (lsn, lsn), self._now_ns)
         for record in found:
-            self._send(table.topic, record)
+            self._send(table, record, lsn)
         self._count(change, len(found))
 
     def _describe(self, oid: int, table: Table) -> bytes:
         """Return the block `source` of a table's changes in this transaction, and take the shortcut for the others."""
         moment = Moment(time_us=self._begin.time_us, tx_id=self._begin.xid, last_commit=self._last_commit)
         source = self._sources[oid] = source_template(self._database, table, moment)
+        if self._metadata is not None:
+            return source  # each event has a place of its own
         for kind, shortcut in FastPath(table, source).shortcuts.items():
             if _KINDS[kind] not in self._skipped:
                 self._shortcuts[kind + oid.to_bytes(4)] = shortcut, table
         return source
 
-    def _send(self, topic: str, record: Record) -> None:
+    def _send(self, table: Table, record: Record, lsn: int) -> None:
+        if self._metadata is not None and record.value is not None:
+            record = record._replace(value=self._metadata.placed(record.value, str(table), lsn))
+        self._add(table.topic, record)
+
+    def _add(self, topic: str, record: Record) -> None:
         assert self._transaction is not None
         assert self._report is not None
-        self._transaction.sent()
-        key, value, headers = record
-        if headers is None:
-            self._outgoing[topic].append({"key": key, "value": value, "callback": self._report})
+        self._outgoing.add(topic, record, self._transaction, self._report)
+
+    def _truncate(self, lsn: int, truncate: Truncate) -> None:
+        for oid in truncate.relations:
+            table = self._tables.get(oid)
+            if table is None:
+                continue
+            self._window.truncated(table)
+            if "t" in self._skipped or self._transaction is None:
+                self._counters.truncates_skipped += 1
+                continue
+            source = self._sources.get(oid) or self._describe(oid, table)
+            value = table.with_schema(truncated(source % (lsn, lsn), self._now_ns))
+            self._send(table, Record(None, value), lsn)
+            self._counters.truncated += 1
+
+    def _message(self, lsn: int, message: LogicalMessage) -> None:
+        topic = self._config.messages
+        if topic is None or not self._config.filters.hears(message.prefix):
+            self._counters.messages_skipped += 1
             return
-        # Those before it first: records of one topic and key keep their order.
-        before = self._outgoing.pop(topic, None)
-        if before is not None:
-            self._publisher.send_all(topic, before)
-        self._publisher.send(topic, record, self._report)
+        inside = self._transaction if message.transactional else None
+        begin = self._begin if inside is not None else Begin(lsn, self._now_ns // 1000, 0)
+        moment = Moment(time_us=begin.time_us, tx_id=begin.xid, last_commit=self._last_commit)
+        source = source_template(self._database, _NOWHERE, moment) % (lsn, lsn)
+        record = logical_message(message, source, self._now_ns)
+        transaction = inside or self._acknowledgements.aside(lsn)
+        if inside is not None and self._metadata is not None and record.value is not None:
+            record = record._replace(value=self._metadata.placed(record.value, _MESSAGES, lsn))
+        self._outgoing.add(topic.name, record, transaction, self._publisher.report(transaction.acknowledged))
+        self._counters.messages += 1
 
     def _count(self, change: RowChange, made: int) -> None:
         if isinstance(change, Insert):
@@ -186,9 +227,11 @@ class TransactionReader:
             self._counters.deleted += 1
             self._counters.created += 1
 
-    def _commit(self, commit: Commit) -> None:
+    def _commit(self, lsn: int, commit: Commit) -> None:
         if self._transaction is None:
             raise MalformedMessage("a commit outside of a transaction")
+        if self._metadata is not None and self._config.transactions is not None:
+            self._add(self._config.transactions.name, self._metadata.end(lsn, commit.time_us // 1000))
         self._acknowledgements.commit(self._transaction, commit.end_lsn)
         self._transaction = None
         self._shortcuts.clear()

@@ -2,8 +2,10 @@
 
 import signal
 from collections.abc import Sequence
+from enum import StrEnum
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 from msgspec import structs
@@ -14,6 +16,8 @@ from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import CdcError
 from connectors.cdc.filters import Filters, check_patterns
 from connectors.cdc.lsn import format_lsn
+from connectors.cdc.signal_topic import send_signal
+from connectors.cdc.signals import Condition, Signal, SignalData
 from connectors.cdc.status import Status, read_status
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
@@ -22,6 +26,17 @@ from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out
 from streams.settings import Options
 from streams.settings.model import Kafka
 from streams.settings.model import Source as SourceOptions
+
+
+class SignalKind(StrEnum):
+    """What a source can be asked to do, as Debezium names it."""
+
+    EXECUTE = "execute-snapshot"
+    STOP = "stop-snapshot"
+    PAUSE = "pause-snapshot"
+    RESUME = "resume-snapshot"
+    LOG = "log"
+
 
 app = typer.Typer(help="Read the changes of a Postgres database into Kafka, as Debezium does.", no_args_is_help=True)
 
@@ -46,6 +61,8 @@ def cdc_filters(source: SourceOptions) -> Filters:
             table: tuple(columns.split(";"))
             for table, _, columns in (entry.partition("=") for entry in source.key_columns)
         },
+        include_prefixes=tuple(source.include_message_prefixes),
+        exclude_prefixes=tuple(source.exclude_message_prefixes),
         skipped_operations=tuple(source.skipped_operations),
     )
     check_patterns("tables", source.table_patterns)
@@ -82,12 +99,21 @@ def cdc_config(options: Options) -> CdcConfig:
         slot=source.slot,
         publication=source.publication,
         snapshot=source.snapshot,
+        signal_table=source.signal_table,
+        signals=catalogue.cdc_signals,
         snapshot_connections=source.snapshot_connections,
         chunk_rows=source.snapshot_chunk_rows,
         encoding=cdc_encoding(source),
         filters=cdc_filters(source),
         patterns=tuple(source.table_patterns),
         topic_of=catalogue.changes_of,
+        tombstones=source.tombstones,
+        transactions=catalogue.beside_changes("transaction", key="id", purpose="where transactions begin and end")
+        if source.transaction_metadata
+        else None,
+        messages=catalogue.beside_changes("message", key="prefix", purpose="what pg_logical_emit_message wrote")
+        if source.messages
+        else None,
         streaming=source.streaming,
         spill_folder=options.data_dir / "cdc",
     )
@@ -118,7 +144,7 @@ def run(config: ConfigFile = None, as_json: AsJson = False) -> None:
         stop.request()
 
     try:
-        create([*source.config.topics.values(), source.config.offsets])
+        create(source.config.all_topics)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         source.run(stop)
@@ -165,6 +191,42 @@ def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
         print_rows([{"what": name, "value": value} for name, value in row.items()], as_json=False)
     if found.slot is None or found.slot.lost:
         raise typer.Exit(Exit.FAILED)
+
+
+@app.command(name="signal")
+def send(
+    kind: Annotated[SignalKind, typer.Argument(metavar="TYPE", help="What to do.")],
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help='A captured table, "schema.table", or an expression of some.')
+    ] = None,
+    where: Annotated[str, typer.Option("--where", help="SQL that rows have to meet to be read.")] = "",
+    message: Annotated[str, typer.Option("--message", help='What `log` writes; "{}" stands for the LSN.')] = "{}",
+    config: ConfigFile = None,
+) -> None:
+    """Ask a source, through Kafka, to read tables while it streams; or to stop, pause or resume that, or to log.
+
+    A source that does not run follows the signal when it starts again.
+
+    Exit codes: 0 Kafka has the signal, 1 it has not, 2 wrong options.
+    """
+    options = load_options(config)
+    tables = tuple(table or ())
+    if kind == SignalKind.EXECUTE and not tables:
+        fail("no table is named: add --table", Exit.USAGE)
+    data = SignalData(
+        data_collections=tables,
+        additional_conditions=tuple(Condition(name, where) for name in tables) if where else (),
+        message=message,
+    )
+    catalogue, connection = options.catalogue(), _kafka(options).connection()
+    asked = Signal(type=kind.value, id=str(uuid4()), data=data)
+    try:
+        sent = send_signal(connection, catalogue.cdc_signals.name, catalogue.cdc_prefix, asked)
+    except CdcError as error:
+        fail(str(error))
+    if not sent:
+        fail("kafka.bootstrap: the brokers have not taken the signal within 10 s")
+    out.print(f"sent {asked.type} {asked.id}", highlight=False)
 
 
 def _config(options: Options) -> CdcConfig:

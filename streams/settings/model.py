@@ -86,6 +86,11 @@ class Source(Section):
     snapshot: Literal["initial", "always", "initial_only", "no_data", "when_needed"] = Field(
         default="initial", description="when the tables are read: Debezium's snapshot.mode"
     )
+    signal_table: str = Field(
+        default="",
+        pattern=r"^(\S+\.\S+)?$",
+        description="table whose new rows are signals: Debezium's signalling table",
+    )
     snapshot_connections: int = Field(default=1, ge=1, le=32, description="connections that read one table at a time")
     snapshot_chunk_rows: int = Field(
         default=20_000, ge=1, le=1_000_000, description="rows that are read again after a crash in a snapshot"
@@ -123,6 +128,15 @@ class Source(Section):
     skipped_operations: list[Literal["c", "u", "d", "t"]] = Field(
         default=["t"], description="of which no events are made: create, update, delete, truncate"
     )
+    tombstones: bool = Field(default=True, description="send a tombstone after each delete")
+    transaction_metadata: bool = Field(
+        default=False, description="tell of each transaction, and in each event its place in it"
+    )
+    messages: bool = Field(
+        default=False, description="make events of pg_logical_emit_message (PostgreSQL 14 and newer)"
+    )
+    include_message_prefixes: list[str] = Field(default=[], description="expressions of their prefixes; empty: all")
+    exclude_message_prefixes: list[str] = Field(default=[], description="expressions of prefixes that are left out")
     streaming: bool = Field(
         default=True,
         description="take large transactions while they run (PostgreSQL 14 and newer); false: when they are committed",
@@ -282,4 +296,5 @@ class Options(Section):
             partitions=self.kafka.partitions,
             cdc_prefix=self.source.topic_prefix,
             tables=self.source.named_tables,
+            keyless_changes="t" not in self.source.skipped_operations,
         )
