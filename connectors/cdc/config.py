@@ -51,6 +51,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         transactions: the topic that tells of transactions; None for none. Then every event tells its place in its
             transaction.
         messages: the topic of logical messages; None when they are left out.
+        schema_changes: the topic that tells how tables look from some change on; None for none.
         version: in `source.version` of each event.
     """
 
@@ -77,6 +78,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     tombstones: bool = True
     transactions: Topic | None = None
     messages: Topic | None = None
+    schema_changes: Topic | None = None
     version: str = field(default_factory=project_version)
 
     @property

@@ -25,6 +25,7 @@ from connectors.cdc.pgoutput import (
 )
 from connectors.cdc.publisher import Report
 from connectors.cdc.replication import DATA_HEADER, start_lsn
+from connectors.cdc.schema_changes import schema_change
 from connectors.cdc.session import Session
 from connectors.cdc.tables import Table, table_of
 from connectors.cdc.type_catalog import read_types
@@ -133,14 +134,29 @@ class TransactionReader:
         elif isinstance(message, Commit):
             self._commit(lsn, message)
         elif isinstance(message, Relation):
-            self._tables[message.oid] = self._table(message)
-            self._sources.pop(message.oid, None)
-            self._shortcuts.clear()
+            self._relation(message)
             self._signal_table.described(message)
         elif isinstance(message, Truncate):
             self._truncate(lsn, message)
         elif isinstance(message, LogicalMessage):
             self._message(lsn, message)
+
+    def _relation(self, relation: Relation) -> None:
+        before = self._tables.get(relation.oid)
+        after = self._tables[relation.oid] = self._table(relation)
+        self._sources.pop(relation.oid, None)
+        self._shortcuts.clear()
+        topic = self._config.schema_changes
+        if after is None or topic is None or self._transaction is None:
+            return
+        lsn = self._begin.final_lsn  # descriptions come without one
+        source = source_template(self._database, after, self._moment()) % (lsn, lsn)
+        record = schema_change(self._database.db, before, after, source, self._now_ns)
+        if record is not None:
+            self._add(topic.name, record)
+
+    def _moment(self) -> Moment:
+        return Moment(time_us=self._begin.time_us, tx_id=self._begin.xid, last_commit=self._last_commit)
 
     def _change(self, lsn: int, change: RowChange) -> None:
         if self._transaction is None:
@@ -167,8 +183,7 @@ class TransactionReader:
 
     def _describe(self, oid: int, table: Table) -> bytes:
         """Return the block `source` of a table's changes in this transaction, and take the shortcut for the others."""
-        moment = Moment(time_us=self._begin.time_us, tx_id=self._begin.xid, last_commit=self._last_commit)
-        source = self._sources[oid] = source_template(self._database, table, moment)
+        source = self._sources[oid] = source_template(self._database, table, self._moment())
         if self._metadata is not None:
             return source  # each event has a place of its own
         for kind, shortcut in FastPath(table, source).shortcuts.items():

@@ -111,6 +111,9 @@ def cdc_config(options: Options) -> CdcConfig:
         transactions=catalogue.beside_changes("transaction", key="id", purpose="where transactions begin and end")
         if source.transaction_metadata
         else None,
+        schema_changes=catalogue.beside_changes("schema-changes", key="database", purpose="how tables look from now on")
+        if source.schema_changes
+        else None,
         messages=catalogue.beside_changes("message", key="prefix", purpose="what pg_logical_emit_message wrote")
         if source.messages
         else None,

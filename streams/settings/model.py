@@ -132,6 +132,7 @@ class Source(Section):
     transaction_metadata: bool = Field(
         default=False, description="tell of each transaction, and in each event its place in it"
     )
+    schema_changes: bool = Field(default=False, description="tell of tables whose columns or key have changed")
     messages: bool = Field(
         default=False, description="make events of pg_logical_emit_message (PostgreSQL 14 and newer)"
     )
