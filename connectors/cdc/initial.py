@@ -7,10 +7,12 @@ import structlog
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, SnapshotMarker, read, source_template
 from connectors.cdc.errors import Disconnected, Stopped
+from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.publisher import SERVE_SECONDS
 from connectors.cdc.replication import CreatedSlot
+from connectors.cdc.resume import published
 from connectors.cdc.session import Session
 from connectors.cdc.slot import drop_slot, read_slot
 from connectors.cdc.snapshot import Run, Snapshot
@@ -44,7 +46,10 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
     if start.slot == "replace":
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
-    ensure_publication(session.control, config.publication, session.found.publication, session.found.tables)
+    ensure_publication(session.control, config.publication, session.found.publication, published(session))
+    for table in session.found.tables:
+        if (topic := config.topics.get(str(table))) is not None:
+            session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))
     try:
         log.info("slot_requested", slot=config.slot, waits_for="the end of all transactions that are writing now")
         created = session.replication.create_slot(config.slot, session.stop)
@@ -122,8 +127,12 @@ def _send(session: Session, run: Run, source: bytes) -> None:
     publisher, table = session.publisher, run.table
     report = publisher.report(run.chunk.transaction.acknowledged)
     now = time.time_ns()
+    learns = session.known.wants(table)
     for line in run.lines:
-        publisher.send(table.topic, read(table, table.encode(parse_row(line)), source, now), report)
+        values = parse_row(line)
+        if learns and len(line) >= LARGE_MESSAGE:
+            session.known.learn(table, values)
+        publisher.send(table.topic, read(table, table.encode(values), source, now), report)
 
 
 def _note(session: Session, snapshot: Snapshot) -> None:

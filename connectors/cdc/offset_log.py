@@ -1,6 +1,6 @@
 """Offsets on their way into Kafka: when to write one, and which one the brokers have."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from connectors.cdc.envelope import Record
@@ -32,7 +32,7 @@ class OffsetLog:
         self._commit_lsn: int | None = None
         self._changed = False
         self.snapshot = SnapshotState()
-        self.signals: int | None = None
+        self.signals: Mapping[int, int] = {}
         self.acknowledged = 0
 
     def resume(self, lsn: int) -> None:
@@ -44,10 +44,10 @@ class OffsetLog:
         self._changed |= snapshot != self.snapshot
         self.snapshot = snapshot
 
-    def keep_signals(self, offset: int) -> None:
-        """Have the next offset say which signals have been followed."""
-        self._changed = True
-        self.signals = offset
+    def keep_signals(self, positions: Mapping[int, int]) -> None:
+        """Have the next offset say which signals have been followed: in each partition those before an offset."""
+        self._changed |= positions != self.signals
+        self.signals = dict(positions)
 
     def write(self, lsn: int, commit_lsn: int | None) -> None:
         """Queue an offset, unless the last one said the same, or was later."""

@@ -2,6 +2,7 @@
 """How far the source has got, kept in a compacted topic with the slot's name as key."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -31,7 +32,7 @@ class CdcOffset(Struct, frozen=True, kw_only=True):
         system_id: of the server that the LSN belongs to.
         tables: those that were captured; none are named by older versions.
         snapshot: what is still to be read, None for nothing.
-        signals: offset of the next signal in the topic of signals, None when there was none.
+        signals: offset of the next signal in each partition of their topic; empty when none were looked for.
     """
 
     lsn: int
@@ -41,7 +42,7 @@ class CdcOffset(Struct, frozen=True, kw_only=True):
     system_id: str = ""
     tables: tuple[str, ...] = ()
     snapshot: SnapshotState | None = None
-    signals: int | None = None
+    signals: Mapping[int, int] = {}
 
 
 _encoder = msgspec.json.Encoder()

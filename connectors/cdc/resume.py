@@ -2,7 +2,10 @@
 
 import structlog
 
+from connectors.cdc.catalog import TableInfo, read_tables
+from connectors.cdc.config import split_name
 from connectors.cdc.connect import translated
+from connectors.cdc.errors import Misconfigured
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.session import Session
 from connectors.cdc.start import Resume
@@ -10,6 +13,25 @@ from connectors.cdc.start import Resume
 log = structlog.get_logger(__name__)
 
 _NEXT_XID = b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8"
+
+
+def published(session: Session) -> list[TableInfo]:
+    """Return the tables that the stream needs: the captured ones, and that of the signals.
+
+    Raises:
+        Misconfigured: there is no such table.
+        Fatal, Disconnected: the catalogue cannot be read.
+    """
+    name, tables = session.config.signal_table, session.found.tables
+    if not name or name in session.config.topics:
+        return tables
+    found = read_tables(session.control, [split_name(name)])
+    if not found:
+        raise Misconfigured(
+            f"source.signal_table: there is no table {name}; "
+            f"CREATE TABLE {name} (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))"
+        )
+    return [*tables, *found]
 
 
 def resume(session: Session, start: Resume) -> None:
@@ -23,7 +45,7 @@ def resume(session: Session, start: Resume) -> None:
         Disconnected: the connection is lost.
     """
     added = ensure_publication(
-        session.control, session.config.publication, session.found.publication, session.found.tables
+        session.control, session.config.publication, session.found.publication, published(session)
     )
     state = start.state
     if start.new and session.config.snapshot != "no_data":

@@ -6,10 +6,12 @@ from psycopg import Connection
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
 from connectors.cdc.envelope import Database
+from connectors.cdc.known_values import KnownValues
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.preflight import Found
 from connectors.cdc.publisher import Publisher
 from connectors.cdc.replication import ReplicationConnection
+from connectors.cdc.signal_table import SignalTable
 from connectors.cdc.stop import Stop
 from connectors.cdc.window import Window
 
@@ -26,7 +28,9 @@ class Session(Struct, frozen=True, kw_only=True):
         offsets: for the offsets.
         counters: kept up to date.
         stop: looked at while waiting.
+        signal_table: what the stream brings of it.
         window: the rows of a table that is read while the stream goes on.
+        known: the large values of rows, as far as they were seen.
     """
 
     config: CdcConfig
@@ -37,7 +41,9 @@ class Session(Struct, frozen=True, kw_only=True):
     offsets: OffsetLog
     counters: Counters
     stop: Stop
+    signal_table: SignalTable = field(default_factory=SignalTable)
     window: Window = field(default_factory=Window)
+    known: KnownValues = field(default_factory=KnownValues)
 
     @property
     def database(self) -> Database:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 
 import structlog
 from psycopg import Connection
@@ -16,6 +16,7 @@ from connectors.cdc.counters import Counters
 from connectors.cdc.errors import Disconnected, SlotBusy, Stopped
 from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.initial import read_tables_only, take_snapshot
+from connectors.cdc.known_values import LIMIT_BYTES, KnownValues
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import CdcOffset, OffsetReader
@@ -24,6 +25,9 @@ from connectors.cdc.publisher import Publisher
 from connectors.cdc.replication import ReplicationConnection, plugin_options
 from connectors.cdc.resume import resume
 from connectors.cdc.session import Session
+from connectors.cdc.signal_table import SignalTable
+from connectors.cdc.signal_topic import SignalTopic
+from connectors.cdc.signalling import Signalling
 from connectors.cdc.slot import take_lock
 from connectors.cdc.start import Finished, ReadOnly, Resume, decide
 from connectors.cdc.stop import Stop
@@ -123,6 +127,8 @@ class Source:
                 offsets=_offset_log(config, publisher, found, offset),
                 counters=self.counters,
                 stop=stop,
+                known=KnownValues(LIMIT_BYTES if config.encoding.unavailable == "fill" else 0),
+                signal_table=SignalTable(config.signal_table),
             )
             if isinstance(start, ReadOnly):
                 read_tables_only(session, start)
@@ -132,7 +138,13 @@ class Source:
             else:
                 start = Resume(take_snapshot(session, start), None)
             self._first = False
-            _stream(session, start)
+            _stream(session, start, stack.enter_context(self._signals(offset)))
+
+    def _signals(self, offset: CdcOffset | None) -> AbstractContextManager[SignalTopic | None]:
+        config = self.config
+        if config.signals is None:
+            return nullcontext()
+        return SignalTopic(self._kafka, config.signals.name, config.name, offset.signals if offset is not None else {})
 
     def _find_tables(self, control: Connection) -> None:
         """Capture the tables that match, also those that came since the last attempt."""
@@ -159,11 +171,11 @@ class Source:
 
 def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: CdcOffset | None) -> OffsetLog:
     log = OffsetLog(publisher, config.offsets.name, config.slot, found.server.system_id, list(config.topics))
-    log.signals = offset.signals if offset is not None else None
+    log.signals = offset.signals if offset is not None else {}
     return log
 
 
-def _stream(session: Session, start: Resume) -> None:
+def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> None:
     config = session.config
     options = plugin_options(session.found.server.version, config.publication, streaming=config.streaming)
     session.replication.start(config.slot, start.lsn, options, session.stop)
@@ -173,7 +185,7 @@ def _stream(session: Session, start: Resume) -> None:
     reader = TransactionReader(session, acknowledgements)
     with (
         closing(IncrementalSnapshot(session, acknowledgements)) as snapshot,
-        closing(Stream(session, reader, acknowledgements, snapshot)) as stream,
+        closing(Stream(session, reader, acknowledgements, snapshot, Signalling(session, snapshot, signals))) as stream,
     ):
         try:
             stream.run()

@@ -13,6 +13,7 @@ from connectors.cdc.errors import Disconnected, MalformedMessage
 from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.replication import DATA, KEEPALIVE, KIND, keepalive, start_lsn
 from connectors.cdc.session import Session
+from connectors.cdc.signalling import Signalling
 from connectors.cdc.streamed import CONTROL, StreamedTransactions
 from connectors.cdc.transactions import TransactionReader
 
@@ -32,6 +33,7 @@ class Stream:
         reader: for what it sends.
         acknowledgements: of the reader.
         snapshot: of tables that are read meanwhile.
+        signalling: what is asked of us meanwhile.
         clock: monotonic seconds.
     """
 
@@ -41,6 +43,7 @@ class Stream:
         reader: TransactionReader,
         acknowledgements: Acknowledgements,
         snapshot: IncrementalSnapshot | None = None,
+        signalling: Signalling | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = session.config
@@ -54,6 +57,7 @@ class Stream:
         self._reader = reader
         self._acknowledgements = acknowledgements
         self._snapshot = snapshot
+        self._signalling = signalling
         self._clock = clock
         self._received = acknowledgements.confirmed
         self._reported = 0
@@ -82,6 +86,8 @@ class Stream:
             else:
                 self._publisher.serve(self._patience() if self._publisher.room else FULL_SECONDS)
                 self._heard = self._clock()  # who does not read cannot say that the server is silent
+            if self._signalling is not None:
+                self._signalling.step()
             if snapshot is not None:
                 snapshot.step()
             self._keep_up()
