@@ -164,6 +164,17 @@ class Table:
             return None
         return self.key_template % tuple([encoded[place] for place in self.key])
 
+    def key_of_values(self, values: Sequence[Value]) -> bytes | None:
+        """Return the key of a row of which only the key is looked at; None when it has none, or one that is no key."""
+        if len(values) != len(self.encoders):
+            return None
+        try:
+            key = [(self.encoders[place], values[place]) for place in self.key]
+            encoded = [NULL if value is None else encode(value) for encode, value in key if value is not UNCHANGED]
+        except (ValueError, KeyError):
+            return None
+        return self.key_template % tuple(encoded) if encoded and len(encoded) == len(key) else None
+
     def _unreadable(self, values: Sequence[Value]) -> UnreadableValue:
         for column, encode, value in zip(self.columns, self.encoders, values, strict=True):
             try:

@@ -9,6 +9,7 @@ from connectors.cdc.catalog import read_indexes
 from connectors.cdc.envelope import Moment, Record, processed_at, records, source_template
 from connectors.cdc.errors import MalformedMessage
 from connectors.cdc.fast_path import ROUTE, FastPath, Shortcut
+from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
 from connectors.cdc.other_events import TransactionMetadata, logical_message, truncated
 from connectors.cdc.outgoing import OutgoingRecords
 from connectors.cdc.pgoutput import (
@@ -63,6 +64,7 @@ class TransactionReader:
         self._publisher = session.publisher
         self._window = session.window
         self._signal_table = session.signal_table
+        self._known = session.known
         self._counters = session.counters
         self._skipped = frozenset(session.config.filters.skipped_operations)
         self._acknowledgements = acknowledgements
@@ -95,7 +97,11 @@ class TransactionReader:
         shortcuts = {} if self._window.is_open else self._shortcuts
         for message in messages:
             found = shortcuts.get(message[ROUTE])
-            if found is None or not self._take(message, *found):
+            if (
+                found is None
+                or (len(message) >= LARGE_MESSAGE and self._known.wants(found[1]))
+                or not self._take(message, *found)
+            ):
                 self._handle(start_lsn(message), decode(message, DATA_HEADER))
         self._outgoing.send()
 
@@ -106,6 +112,8 @@ class TransactionReader:
         assert self._transaction is not None  # else there would be no shortcut
         assert self._report is not None
         key, value = made
+        if self._known:
+            self._known.forget(table.topic, key)
         self._outgoing.add_plain(table.topic, key, value, self._transaction, self._report)
         kind = message[DATA_HEADER]
         if kind == _DELETE and key is not None:
@@ -146,6 +154,9 @@ class TransactionReader:
         after = self._tables[relation.oid] = self._table(relation)
         self._sources.pop(relation.oid, None)
         self._shortcuts.clear()
+        if after is not None and self._known:
+            shape = read_shape(self._control, relation.oid, self._config.publication)
+            self._known.described(after.topic, shape)
         topic = self._config.schema_changes
         if after is None or topic is None or self._transaction is None:
             return
@@ -171,6 +182,7 @@ class TransactionReader:
             return
         if self._window.is_open:
             self._window.changed(table, change)
+        change = self._known.seen(table, change)
         if _OPERATIONS[type(change)] in self._skipped:
             return
         source = self._sources.get(change.relation)
@@ -207,6 +219,7 @@ class TransactionReader:
             if table is None:
                 continue
             self._window.truncated(table)
+            self._known.forget_table(table.topic)
             if "t" in self._skipped or self._transaction is None:
                 self._counters.truncates_skipped += 1
                 continue

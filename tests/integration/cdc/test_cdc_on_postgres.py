@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from msgspec import structs
 
 from connectors.cdc import UNAVAILABLE, CdcConfig, Source, Stop
+from connectors.cdc.encoding import Encoding
 from connectors.cdc.snapshot import rewritten
 from deploy.local.postgres import PostgresServer
 from schemas.changes import Change
@@ -143,7 +144,7 @@ def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_valu
         sql(f"CREATE TABLE {table} (id int PRIMARY KEY, a text, large text, list int[])")
         sql(f"ALTER TABLE {table} ALTER large SET STORAGE EXTERNAL, ALTER list SET STORAGE EXTERNAL")
     sql("ALTER TABLE full_identity REPLICA IDENTITY FULL")
-    config = configure("public.plain", "public.full_identity")
+    config = configure("public.plain", "public.full_identity", encoding=Encoding(unavailable="placeholder"))
     source, _ = streaming(config)
     for table in ("plain", "full_identity"):
         sql(f"INSERT INTO {table} SELECT 1, 'a', repeat('x', 9000), array_agg(g) FROM generate_series(1, 3000) g")
@@ -162,6 +163,67 @@ def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_valu
     assert updated.before == {"id": 1, "a": "a", **whole}
     assert updated.after == {"id": 1, "a": "b", **whole}
     assert {"id": 2, "a": "b", **whole} in [half.after for half in halves]
+
+
+def test_a_large_value_that_an_update_leaves_alone_is_filled_in_where_it_is_known(
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY, n int, large text)")
+    sql("ALTER TABLE t ALTER large SET STORAGE EXTERNAL")
+    sql("INSERT INTO t VALUES (1, 0, repeat('x', 9000))")
+    config = configure("public.t")
+    source, stop = streaming(config)
+    sql("UPDATE t SET n = 1")  # known from the snapshot
+    sql("INSERT INTO t VALUES (2, 0, repeat('y', 9000))")
+    sql("UPDATE t SET n = 2, id = 3 WHERE id = 2")  # known from the stream, under another key
+    sql("UPDATE t SET n = 3 WHERE id = 3")
+    eventually(caught_up(sql, source))
+    seen = [(change.op, change.after) for change in changes(config, "public.t") if change.after]
+    x, y = "x" * 9000, "y" * 9000
+    assert seen == [
+        ("r", {"id": 1, "n": 0, "large": x}),
+        ("u", {"id": 1, "n": 1, "large": x}),
+        ("c", {"id": 2, "n": 0, "large": y}),
+        ("c", {"id": 3, "n": 2, "large": y}),
+        ("u", {"id": 3, "n": 3, "large": y}),
+    ]
+    stop.request()
+    eventually(lambda: source.counters.phase == "stopped")
+    source, _ = streaming(config)
+    sql("UPDATE t SET n = 4 WHERE id = 3")  # after a restart nothing is known
+    eventually(caught_up(sql, source))
+    assert changes(config, "public.t")[-1].after == {"id": 3, "n": 4, "large": UNAVAILABLE}
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        "ALTER TABLE t ALTER large TYPE text USING reverse(large)",
+        "ALTER PUBLICATION {publication} DROP TABLE t; UPDATE t SET large = reverse(large);"
+        "ALTER PUBLICATION {publication} ADD TABLE t",
+    ],
+    ids=["rewritten", "not published for a while"],
+)
+def test_a_large_value_that_changed_without_a_change_in_the_stream_is_never_filled_in(
+    rewrite: str, sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY, n int, large text)")
+    # Nothing that compression would make small again.
+    sql("INSERT INTO t SELECT 1, 0, string_agg(md5(g::text), '') FROM generate_series(1, 300) g")
+    [(value,)] = sql("SELECT large FROM t")
+    config = configure("public.t")
+    source, _ = streaming(config)
+    statement = rewrite.format(publication=config.publication)
+    for part in statement.split(";"):  # before the stream knows the table
+        sql(part)
+    sql("UPDATE t SET n = 1")
+    sql("UPDATE t SET large = reverse(large)")
+    for part in statement.split(";"):  # and while it knows it
+        sql(part)
+    sql("UPDATE t SET n = 2")
+    eventually(caught_up(sql, source))
+    seen = [change.after["large"] for change in changes(config, "public.t") if change.after]
+    assert seen == [value, UNAVAILABLE, value, UNAVAILABLE]
 
 
 def test_names_may_be_quoted_and_upper_case(
