@@ -7,12 +7,13 @@ forgotten unless the catalogue proves that nothing happened. See docs/decisions/
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import overload
 
 from psycopg import Connection
 
 from connectors.cdc.connect import translated
+from connectors.cdc.copy_text import parse_row
 from connectors.cdc.pgoutput import UNCHANGED, Delete, Insert, Tuple, Update, Value
 from connectors.cdc.tables import Table
 
@@ -56,6 +57,13 @@ class KnownValues:
         """Note a whole row, as of now."""
         if self.wants(table) and (key := table.key_of_values(values)) is not None:
             self._keep(table, key, values)
+
+    def learn_lines(self, table: Table, lines: Sequence[bytes]) -> None:
+        """Note rows as COPY prints them."""
+        if self.wants(table):
+            for line in lines:
+                if len(line) >= LARGE_MESSAGE:
+                    self.learn(table, parse_row(line))
 
     @overload
     def seen(self, table: Table, change: Insert) -> Insert: ...

@@ -33,10 +33,11 @@ def test_an_update_gets_the_value_of_the_insert_and_so_does_the_next_one() -> No
     assert filled(known, b"3") is UNCHANGED
 
 
-def test_a_row_of_the_snapshot_is_known() -> None:
+def test_large_rows_of_the_snapshot_are_known() -> None:
     known = KnownValues()
-    known.learn(TABLE, [b"1", b"0", LARGE])
-    assert filled(known, b"1") == LARGE
+    known.learn_lines(TABLE, [b"1\t0\t%b\n" % (b"\\t" * 2000), b"2\t0\tsmall\n"])
+    assert filled(known, b"1") == b"\t" * 2000
+    assert filled(known, b"2") is UNCHANGED
 
 
 def test_the_latest_value_counts_null_too() -> None:
