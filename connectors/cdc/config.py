@@ -9,6 +9,7 @@ from msgspec import Struct, field, structs
 
 from connectors.cdc.encoding import DEFAULT, Encoding
 from connectors.cdc.filters import Filters
+from connectors.cdc.outbox_options import Outbox
 from schemas.topics import Topic
 
 SnapshotMode = Literal["initial", "always", "initial_only", "no_data", "when_needed"]
@@ -52,6 +53,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
             transaction.
         messages: the topic of logical messages; None when they are left out.
         schema_changes: the topic that tells how tables look from some change on; None for none.
+        outbox: the table whose inserts are messages of their own; None for none.
         version: in `source.version` of each event.
     """
 
@@ -79,12 +81,18 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     transactions: Topic | None = None
     messages: Topic | None = None
     schema_changes: Topic | None = None
+    outbox: Outbox | None = None
     version: str = field(default_factory=project_version)
 
     @property
     def tables(self) -> list[tuple[str, str]]:
         """The captured tables as (schema, name), in order."""
         return [split_name(table) for table in self.topics]
+
+    @property
+    def tables_to_read(self) -> list[str]:
+        """The captured tables that a snapshot reads: what lies in an outbox is no news."""
+        return [table for table in self.topics if self.outbox is None or table != self.outbox.table]
 
     @property
     def all_topics(self) -> list[Topic]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from connectors.cdc.acknowledgement import Transaction
 from connectors.cdc.envelope import Record
-from connectors.cdc.publisher import Outgoing, Publisher, Report
+from connectors.cdc.publisher import ANY_PARTITION, Outgoing, Publisher, Report
 
 
 class OutgoingRecords:
@@ -20,19 +20,27 @@ class OutgoingRecords:
         self._tombstones = tombstones
         self._by_topic: defaultdict[str, list[Outgoing]] = defaultdict(list)
 
-    def add(self, topic: str, record: Record, transaction: Transaction, report: Report) -> None:
+    def add(
+        self,
+        topic: str,
+        record: Record,
+        transaction: Transaction,
+        report: Report,
+        *,
+        partition: int = ANY_PARTITION,
+    ) -> None:
         """Add a record, which is one more that the transaction waits for."""
         key, value, headers = record
         if value is None and not self._tombstones:
             return
         transaction.sent()
-        if headers is None:
+        if headers is None and partition == ANY_PARTITION:
             self._by_topic[topic].append({"key": key, "value": value, "callback": report})
             return
         before = self._by_topic.pop(topic, None)
         if before is not None:
             self._publisher.send_all(topic, before)
-        self._publisher.send(topic, record, report)
+        self._publisher.send(topic, record, report, partition)
 
     def add_plain(
         self, topic: str, key: bytes | None, value: bytes | None, transaction: Transaction, report: Report

@@ -20,6 +20,7 @@ QUEUE_RECORDS = 200_000
 QUEUE_KILOBYTES = 128 * 1024
 LINGER_MS = 5
 SERVE_SECONDS = 0.05
+ANY_PARTITION = -1
 
 # Called with each delivery report.
 Report = Callable[[KafkaError | None, Message], None]
@@ -49,7 +50,7 @@ class Publisher:
                 "error_cb": self._on_error,
             }
         )
-        self._overflow: deque[tuple[str, Record, Report]] = deque()
+        self._overflow: deque[tuple[str, Record, Report, int]] = deque()
         self._failure: CdcError | None = None
         self._last_error = ""
 
@@ -72,10 +73,10 @@ class Publisher:
 
         return on_delivery
 
-    def send(self, topic: str, record: Record, report: Report) -> None:
-        """Queue a record; records of one topic and key keep their order."""
-        if self._overflow or not self._produce(topic, record, report):
-            self._overflow.append((topic, record, report))
+    def send(self, topic: str, record: Record, report: Report, partition: int = ANY_PARTITION) -> None:
+        """Queue a record; records of one topic and key keep their order. The key decides the partition by default."""
+        if self._overflow or not self._produce(topic, record, report, partition):
+            self._overflow.append((topic, record, report, partition))
 
     def send_all(self, topic: str, records: list[Outgoing]) -> None:
         """Queue records without headers in their order; half as expensive as `send` for each.
@@ -101,7 +102,9 @@ class Publisher:
                     waiting.append(record)
                 else:
                     self._failure = self._failure or _refusal(topic, error)
-        self._overflow.extend((topic, Record(one["key"], one["value"]), one["callback"]) for one in waiting)
+        self._overflow.extend(
+            (topic, Record(one["key"], one["value"]), one["callback"], ANY_PARTITION) for one in waiting
+        )
 
     def serve(self, timeout: float) -> None:
         """Handle delivery reports, waiting up to `timeout` seconds for one.
@@ -145,13 +148,13 @@ class Publisher:
         self._producer.purge()
         self._producer.flush(1)
 
-    def _produce(self, topic: str, record: Record, report: Report) -> bool:
+    def _produce(self, topic: str, record: Record, report: Report, partition: int) -> bool:
         key, value, headers = record
         try:
             if headers is None:
-                self._producer.produce(topic, value, key, on_delivery=report)
+                self._producer.produce(topic, value, key, partition, on_delivery=report)
             else:
-                self._producer.produce(topic, value, key, headers=headers, on_delivery=report)
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
         except BufferError:
             return False
         except KafkaException as exception:

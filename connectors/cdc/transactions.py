@@ -11,6 +11,8 @@ from connectors.cdc.errors import MalformedMessage
 from connectors.cdc.fast_path import ROUTE, FastPath, Shortcut
 from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
 from connectors.cdc.other_events import TransactionMetadata, logical_message, truncated
+from connectors.cdc.outbox import refuse_update, routed
+from connectors.cdc.outbox_options import Outbox
 from connectors.cdc.outgoing import OutgoingRecords
 from connectors.cdc.pgoutput import (
     Begin,
@@ -185,6 +187,9 @@ class TransactionReader:
         change = self._known.seen(table, change)
         if _OPERATIONS[type(change)] in self._skipped:
             return
+        if self._config.outbox is not None and str(table) == self._config.outbox.table:
+            self._route(self._config.outbox, table, change)
+            return
         source = self._sources.get(change.relation)
         if source is None:
             source = self._describe(change.relation, table)
@@ -192,6 +197,16 @@ class TransactionReader:
         for record in found:
             self._send(table, record, lsn)
         self._count(change, len(found))
+
+    def _route(self, outbox: Outbox, table: Table, change: RowChange) -> None:
+        if isinstance(change, Insert):
+            topic, partition, record = routed(outbox, table, table.encode(change.new))
+            assert self._transaction is not None
+            assert self._report is not None
+            self._outgoing.add(topic, record, self._transaction, self._report, partition=partition)
+            self._counters.created += 1
+        elif isinstance(change, Update):
+            refuse_update(outbox)
 
     def _describe(self, oid: int, table: Table) -> bytes:
         """Return the block `source` of a table's changes in this transaction, and take the shortcut for the others."""

@@ -16,6 +16,7 @@ from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import CdcError
 from connectors.cdc.filters import Filters, check_patterns
 from connectors.cdc.lsn import format_lsn
+from connectors.cdc.outbox_options import Outbox, parse_field
 from connectors.cdc.signal_topic import send_signal
 from connectors.cdc.signals import Condition, Signal, SignalData
 from connectors.cdc.status import Status, read_status
@@ -70,6 +71,28 @@ def cdc_filters(source: SourceOptions) -> Filters:
     return filters
 
 
+def cdc_outbox(source: SourceOptions, prefix: str) -> Outbox | None:
+    """Return what the options say about an outbox; `prefix` is that of all topics.
+
+    Raises:
+        Misconfigured: a field cannot be read.
+    """
+    if not source.outbox_table:
+        return None
+    return Outbox(
+        table=source.outbox_table,
+        id=source.outbox_id,
+        key=source.outbox_key,
+        payload=source.outbox_payload,
+        route_by=source.outbox_route_by,
+        topic=prefix + source.outbox_topic,
+        fields=tuple(map(parse_field, source.outbox_fields)),
+        expand_json=source.outbox_expand_json,
+        tombstone_on_empty=source.outbox_tombstone_on_empty,
+        invalid_operation=source.outbox_invalid_operation,
+    )
+
+
 def cdc_encoding(source: SourceOptions) -> Encoding:
     """Return what the options say about how values are written."""
     return Encoding(
@@ -108,6 +131,7 @@ def cdc_config(options: Options) -> CdcConfig:
         patterns=tuple(source.table_patterns),
         topic_of=catalogue.changes_of,
         tombstones=source.tombstones,
+        outbox=cdc_outbox(source, catalogue.prefix),
         transactions=catalogue.beside_changes("transaction", key="id", purpose="where transactions begin and end")
         if source.transaction_metadata
         else None,

@@ -128,6 +128,22 @@ class Source(Section):
     skipped_operations: list[Literal["c", "u", "d", "t"]] = Field(
         default=["t"], description="of which no events are made: create, update, delete, truncate"
     )
+    outbox_table: str = Field(default="", description='"schema.table" whose inserts are messages; empty: none')
+    outbox_id: str = Field(default="id", description="its column of the message's id, sent as header `id`")
+    outbox_key: str = Field(default="aggregateid", description="its column of the record's key")
+    outbox_payload: str = Field(default="payload", description="its column of the record's value")
+    outbox_route_by: str = Field(default="aggregatetype", description="its column that decides the topic")
+    outbox_topic: str = Field(
+        default="outbox.event.${routedByValue}", description="the topic, with ${routedByValue} for that column's value"
+    )
+    outbox_fields: list[str] = Field(
+        default=[], description='"column:placement[:name]"; placement is header, envelope or partition'
+    )
+    outbox_expand_json: bool = Field(default=False, description="a payload that is JSON is sent as JSON, not as text")
+    outbox_tombstone_on_empty: bool = Field(default=False, description="an empty payload is sent as a tombstone")
+    outbox_invalid_operation: Literal["warn", "error", "fatal"] = Field(
+        default="warn", description="what an update of its rows does: it is logged, or it ends the source"
+    )
     tombstones: bool = Field(default=True, description="send a tombstone after each delete")
     transaction_metadata: bool = Field(
         default=False, description="tell of each transaction, and in each event its place in it"

@@ -1,0 +1,54 @@
+"""Messages that a program leaves in an outbox table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+from msgspec import structs
+
+from connectors.cdc import CdcConfig, Source, Stop
+from connectors.cdc.outbox_options import Outbox, parse_field
+from schemas.topics import Topic
+
+pytestmark = pytest.mark.integration
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+Configure = Callable[..., CdcConfig]
+Start = Callable[[CdcConfig], tuple[Source, Stop]]
+Messages = Callable[[CdcConfig, str], list[Message]]
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+def test_messages_of_an_outbox_are_routed_and_other_tables_are_captured_as_ever(
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    messages: Messages,
+    eventually: Eventually,
+) -> None:
+    sql("CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload jsonb)")
+    sql("CREATE TABLE orders (id int PRIMARY KEY)")
+    add = "INSERT INTO outbox VALUES (gen_random_uuid(), 'order', %s, 'created', %s)"
+    sql(add, "1", '{"from": "before the source began"}')
+    plain = configure("public.outbox", "public.orders")
+    topic = f"{plain.slot}.outbox.${{routedByValue}}"
+    outbox = Outbox(
+        table="public.outbox", topic=topic, expand_json=True, fields=(parse_field("type:header:eventType"),)
+    )
+    config = structs.replace(plain, outbox=outbox)
+    source, _ = streaming(config)
+    sql(add, "7", '{"total": 12.5}')
+    sql("UPDATE outbox SET type = 'changed'")
+    sql("DELETE FROM outbox")
+    sql("INSERT INTO orders VALUES (1)")
+    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
+    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    routed = Topic(name=f"{plain.slot}.outbox.order", key="", value="", owner="", purpose="", partitions=4)
+    [message] = messages(structs.replace(config, topics={"any": routed}), "any")
+    assert (message.key(), message.value()) == (b'"7"', b'{"total":12.5}')
+    headers = dict(message.headers() or [])
+    assert headers["eventType"] == b"created"
+    assert len(headers["id"] or b"") == len("cc944665-fe05-4b90-85f9-7fa8fc2b5c6f")
+    assert messages(config, "public.outbox") == []
+    assert len(messages(config, "public.orders")) == 1
