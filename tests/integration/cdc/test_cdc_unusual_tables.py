@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.cdc import CdcConfig, Source, Stop
 from deploy.local.postgres import PostgresServer
@@ -119,7 +119,7 @@ def test_a_database_and_clients_that_are_not_utf8_arrive_as_utf8(
     changes: Changes,
     eventually: Eventually,
 ) -> None:
-    def sql(statement: str) -> list[tuple[Any, ...]]:
+    def sql(statement: str, *_: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(make_conninfo(latin1, client_encoding="LATIN1"), autocommit=True) as connection:
             cursor = connection.execute(statement.encode("latin-1"))
             return cursor.fetchall() if cursor.description else []
@@ -131,7 +131,7 @@ def test_a_database_and_clients_that_are_not_utf8_arrive_as_utf8(
     eventually(lambda: source.counters.phase == "streaming")
     sql("INSERT INTO \"größe\" VALUES (2, 'Übel')")
     eventually(lambda: source.counters.created == 1)
-    eventually(caught_up(lambda statement, *_: sql(statement), source))
+    eventually(caught_up(sql, source))
     rows = [change.after for change in changes(config, "public.größe")]
     assert rows == [{"id": 1, "straße": "Ärger"}, {"id": 2, "straße": "Übel"}]
     stop.request()
@@ -171,7 +171,7 @@ def test_two_databases_of_one_server_are_captured_side_by_side(
     for place, config in enumerate(configs):
         [change] = changes(config, "public.t")
         assert change.after == {"id": 1, "a": f"of {place}"}
-        assert change.source.db == psycopg.conninfo.conninfo_to_dict(config.dsn)["dbname"]
+        assert change.source.db == conninfo_to_dict(config.dsn)["dbname"]
     for source, stop in started:
         stop.request()
         eventually(lambda source=source: source.counters.phase == "stopped")
