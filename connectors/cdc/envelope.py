@@ -91,11 +91,6 @@ def source_template(database: Database, table: Named, moment: Moment) -> bytes:
     )
 
 
-def read(table: Table, encoded: Sequence[bytes], source: bytes, now_ns: int) -> Record:
-    """Return the record of one row of a snapshot, already encoded."""
-    return Record(table.key_of(encoded), _value(table, NULL, table.row(encoded), source, b"r", now_ns))
-
-
 def records(table: Table, change: Insert | Update | Delete, source: bytes, now_ns: int) -> list[Record]:
     """Return the records of one change: one; with the tombstone two for a delete; three for a change of the key.
 

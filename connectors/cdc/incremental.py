@@ -17,13 +17,13 @@ from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of
 from connectors.cdc.config import split_name
 from connectors.cdc.connect import connect, translated
 from connectors.cdc.copy_text import parse_row
-from connectors.cdc.envelope import Moment, read, source_template
+from connectors.cdc.envelope import Moment, source_template
 from connectors.cdc.errors import Fatal
 from connectors.cdc.pgoutput import Tuple
 from connectors.cdc.session import Session
 from connectors.cdc.snapshot_progress import SnapshotProgress
+from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.snapshot_state import Key, SnapshotState, TableToRead
-from connectors.cdc.tables import Table
 from connectors.cdc.window import Floor, Visibility
 from connectors.cdc.wire import Wire
 
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 STEP_ROWS = 1_000  # between two looks at the stream
 STEP_BYTES = 1 << 20
 CHUNK_BYTES = 16 << 20  # of a chunk that waits in memory for its place
+ROWS_SECONDS = 0.005  # the wait for rows; the stream waits as long
 TOUCHED_KEYS = 200_000  # the stream waits when a slow query lets it bring more than that
 RETRY_SECONDS = 0.5
 FLOOR_SECONDS = 2.0
@@ -51,19 +52,19 @@ class Chunk:
     Attributes:
         run: the run of the table that it belongs to.
         info: the table when it was read.
-        table: how its rows become records.
+        topic: of the table.
+        writer: makes its records.
         transaction: its records on their way.
         rows: how many were read.
         after: key of its last row; None when it has none.
         is_last: nothing of the table is left behind it.
-        source: the block `source` of its rows.
     """
 
-    def __init__(self, run: int, info: TableInfo, table: Table, source: bytes) -> None:
+    def __init__(self, run: int, info: TableInfo, topic: str, writer: SnapshotRows) -> None:
         self.run = run
         self.info = info
-        self.table = table
-        self.source = source
+        self.topic = topic
+        self.writer = writer
         self.places = key_places(info)
         self.transaction = Transaction(is_marker=True)
         self.rows = 0
@@ -203,8 +204,8 @@ class IncrementalSnapshot:
             return
         table = captured_table(session.config, info)
         moment = Moment(time_us=time_us, tx_id=visibility.xmax, last_commit=None, snapshot="incremental")
-        source = source_template(session.database, table, moment) % (self._floor.lsn, self._floor.lsn)
-        self._chunk = Chunk(entry.run, info, table, source)
+        rows = SnapshotRows(table, source_template(session.database, table, moment), self._floor.lsn)
+        self._chunk = Chunk(entry.run, info, table.topic, rows)
         if chunk_key(info):
             self._start_copy(limit=self._chunk_rows)
             self._phase = self._read
@@ -283,12 +284,11 @@ class IncrementalSnapshot:
         self._publish(chunk, [row for row in rows if not self._window.is_gone(row)])
 
     def _publish(self, chunk: Chunk, rows: list[Tuple]) -> None:
-        publisher, table, source = self._session.publisher, chunk.table, chunk.source
+        publisher = self._session.publisher
         report = publisher.report(chunk.transaction.acknowledged)
         chunk.transaction.sent(len(rows))
-        for row in rows:
-            publisher.send(table.topic, read(table, table.encode(row), source, time.time_ns()), report)
-        self._progress.read(str(table), len(rows))
+        publisher.send_all(chunk.topic, chunk.writer.of_values(rows, time.time_ns(), report))
+        self._progress.read(str(chunk.info), len(rows))
 
     def _sent_all(self, chunk: Chunk) -> None:
         chunk.transaction.committed(self._acknowledgements.position)
@@ -324,9 +324,8 @@ class IncrementalSnapshot:
         self._copying = self._copying or wire.started(doing=f"reading {self._reading().table}")
         if not self._copying:
             return []
-        lines = wire.read(messages=STEP_ROWS, size=STEP_BYTES, timeout=0)
-        self._moved = bool(lines)
-        return lines
+        self._moved = True
+        return wire.read(messages=STEP_ROWS, size=STEP_BYTES, timeout=ROWS_SECONDS)
 
     def _write_watermark(self) -> None:
         with translated("writing a watermark"):

@@ -4,10 +4,9 @@ import time
 
 import structlog
 
-from connectors.cdc.copy_text import parse_row
-from connectors.cdc.envelope import Moment, SnapshotMarker, read, source_template
+from connectors.cdc.envelope import Moment, SnapshotMarker, source_template
 from connectors.cdc.errors import Disconnected, Stopped
-from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
+from connectors.cdc.known_values import read_shape
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.publisher import SERVE_SECONDS
@@ -15,8 +14,9 @@ from connectors.cdc.replication import CreatedSlot
 from connectors.cdc.resume import published
 from connectors.cdc.session import Session
 from connectors.cdc.slot import drop_slot, read_slot
-from connectors.cdc.snapshot import Run, Snapshot
+from connectors.cdc.snapshot import Snapshot
 from connectors.cdc.snapshot_progress import SnapshotProgress
+from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.snapshot_state import SnapshotState
 from connectors.cdc.start import ReadOnly, TakeSnapshot
 from connectors.cdc.tables import Table
@@ -88,22 +88,24 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
     counters.phase = "snapshot"
     counters.snapshot_rows = counters.snapshot_estimated_rows = 0
     progress = SnapshotProgress(counters)
-    sources: dict[tuple[Table, SnapshotMarker], bytes] = {}
+    writers: dict[tuple[Table, SnapshotMarker], SnapshotRows] = {}
     written_at = time.monotonic()
     with Snapshot(session.config, exported, state, session.stop) as snapshot:
         progress.expect(snapshot.tables, already=sum(entry.rows for entry in state.tables))
         for run in snapshot.runs():
-            source = sources.get((run.table, run.marker))
-            if source is None:
+            writer = writers.get((run.table, run.marker))
+            if writer is None:
                 moment = Moment(
                     time_us=snapshot.moment.time_us,
                     tx_id=snapshot.moment.tx_id,
                     last_commit=None,
                     snapshot=run.marker,
                 )
-                source = source_template(session.database, run.table, moment) % (lsn, lsn)
-                sources[run.table, run.marker] = source
-            _send(session, run, source)
+                writer = SnapshotRows(run.table, source_template(session.database, run.table, moment), lsn)
+                writers[run.table, run.marker] = writer
+            report = publisher.report(run.chunk.transaction.acknowledged)
+            publisher.send_all(run.table.topic, writer.of_lines(run.lines, time.time_ns(), report))
+            session.known.learn_lines(run.table, run.lines)
             progress.read(str(run.table), len(run.lines))
             publisher.serve(0)
             while not publisher.room:
@@ -121,18 +123,6 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
     progress.end()
     counters.snapshots += 1
     log.info("snapshot_completed", rows=counters.snapshot_rows)
-
-
-def _send(session: Session, run: Run, source: bytes) -> None:
-    publisher, table = session.publisher, run.table
-    report = publisher.report(run.chunk.transaction.acknowledged)
-    now = time.time_ns()
-    learns = session.known.wants(table)
-    for line in run.lines:
-        values = parse_row(line)
-        if learns and len(line) >= LARGE_MESSAGE:
-            session.known.learn(table, values)
-        publisher.send(table.topic, read(table, table.encode(values), source, now), report)
 
 
 def _note(session: Session, snapshot: Snapshot) -> None:

@@ -226,11 +226,12 @@ def with_markers(batches: Iterable[Batch]) -> Iterator[Run]:
         if held is not None and held.table is not batch.table:
             yield Run(*held, "first" if marker == "first" else "last_in_data_collection")
             held, marker = None, "first_in_data_collection"
-        if held is not None:
+        *lines, last = batch.lines
+        if held is not None and marker == "true" and held.chunk is batch.chunk:
+            lines = held.lines + lines  # fewer and longer runs cost less
+        elif held is not None:
             yield Run(*held, marker)
             marker = "true"
-            held = None
-        *lines, last = batch.lines
         if lines and marker != "true":
             yield Run(batch.table, batch.chunk, lines[:1], marker)
             marker, lines = "true", lines[1:]

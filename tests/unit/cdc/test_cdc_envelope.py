@@ -12,8 +12,6 @@ from connectors.cdc.envelope import (
     Database,
     Moment,
     Record,
-    SnapshotMarker,
-    read,
     records,
     source_template,
 )
@@ -69,16 +67,6 @@ def test_names_with_percent_signs_and_quotes_survive_in_the_source() -> None:
     table = Table("100%", 'a"%d', "topic", COLUMNS, key=[0])
     block = msgspec.json.decode(source(table))
     assert (block["schema"], block["table"], block["lsn"]) == ("100%", 'a"%d', LSN)
-
-
-@pytest.mark.parametrize("marker", ["first", "true", "last", "last_in_data_collection"])
-def test_a_row_of_the_snapshot_is_a_read(marker: SnapshotMarker) -> None:
-    moment = Moment(time_us=5_000, tx_id=1, last_commit=None, snapshot=marker)
-    record = read(TABLE, TABLE.encode([b"1", b"x", None]), source(moment=moment), NOW_NS)
-    change = change_of(record)
-    assert record.key == b'{"id":1}'
-    assert (change.op, change.source.snapshot, change.source.ts_ms) == ("r", marker, 5)
-    assert (change.before, change.after) == (None, {"id": 1, "a": "x", "b": None})
 
 
 def test_an_update_without_an_old_row_has_no_before() -> None:
