@@ -37,21 +37,19 @@ class OutgoingRecords:
         if headers is None and partition == ANY_PARTITION:
             self._by_topic[topic].append({"key": key, "value": value, "callback": report})
             return
-        before = self._by_topic.pop(topic, None)
-        if before is not None:
-            self._publisher.send_all(topic, before)
+        self._send(topic, self._by_topic[topic])
         self._publisher.send(topic, record, report, partition)
 
-    def add_plain(
-        self, topic: str, key: bytes | None, value: bytes | None, transaction: Transaction, report: Report
-    ) -> None:
-        """Add a record without headers; cheaper than `add`."""
-        if value is not None or self._tombstones:
-            transaction.sent()
-            self._by_topic[topic].append({"key": key, "value": value, "callback": report})
+    def of(self, topic: str) -> list[Outgoing]:
+        """Return the list of a topic's records, for whoever adds to it himself and tells the transaction of it."""
+        return self._by_topic[topic]
 
     def send(self) -> None:
         """Hand all of them to the publisher."""
         for topic, records in self._by_topic.items():
+            self._send(topic, records)
+
+    def _send(self, topic: str, records: list[Outgoing]) -> None:
+        if records:
             self._publisher.send_all(topic, records)
-        self._by_topic.clear()
+            records.clear()

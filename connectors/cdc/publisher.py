@@ -83,7 +83,7 @@ class Publisher:
 
         Args:
             topic: of all of them.
-            records: each with its `key`, its `value` and its report as `callback`. The list is the publisher's now.
+            records: each with its `key`, its `value` and its report as `callback`.
         """
         waiting = records
         if not self._overflow:

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a timestamp without time zone has none
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_EPOCH_TEXT = "1970-01-01 "
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = 86_400_000_000
 
@@ -62,12 +63,20 @@ def time_microseconds(text: bytes) -> int:
     Raises:
         ValueError: it is no time.
     """
+    if len(text) in (8, 15) and text[2:3] == b":":
+        try:
+            return (datetime.fromisoformat(_EPOCH_TEXT + text.decode()) - _EPOCH) // _MICROSECOND
+        except (ValueError, TypeError):
+            pass  # 24:00:00, or wrong
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("no time of day")
     hours, minutes, seconds, fraction = match.groups()
     whole = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
     return whole * 1_000_000 + (int(fraction.ljust(6, b"0")) if fraction else 0)
+
+
+_WHOLE_SECONDS = [b"%bT%bZ", *(b"%bT%b." + b"0" * digits + b"Z" for digits in range(1, 7))]
 
 
 def instant(text: bytes, digits: int) -> bytes:
@@ -78,6 +87,8 @@ def instant(text: bytes, digits: int) -> bytes:
     Raises:
         ValueError: it is no timestamp in UTC.
     """
+    if text[19:] == b"+00" and text[10:11] == b" ":  # a whole second of the years 1 to 9999, as most are
+        return _WHOLE_SECONDS[digits] % (text[:10], text[11:19])
     if text in TIMESTAMP_INFINITY_US:
         return text
     if not text.endswith((b"+00", b"+00 BC")):

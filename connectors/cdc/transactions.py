@@ -8,7 +8,7 @@ from connectors.cdc.acknowledgement import Acknowledgements, Transaction
 from connectors.cdc.catalog import read_indexes
 from connectors.cdc.envelope import Moment, Record, processed_at, records, source_template
 from connectors.cdc.errors import MalformedMessage
-from connectors.cdc.fast_path import ROUTE, FastPath, Shortcut
+from connectors.cdc.fast_path import ROUTE, Shortcut, shortcuts_of
 from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
 from connectors.cdc.other_events import TransactionMetadata, logical_message, truncated
 from connectors.cdc.outbox import refuse_update, routed
@@ -35,9 +35,7 @@ from connectors.cdc.type_catalog import read_types
 
 RowChange = Insert | Update | Delete
 _ROW_CHANGES = (Insert, Update, Delete)  # of a tuple isinstance is faster than of a union
-_INSERT, _UPDATE, _DELETE = b"IUD"
 _OPERATIONS: dict[type[RowChange], str] = {Insert: "c", Update: "u", Delete: "d"}
-_KINDS = {b"I": "c", b"U": "u", b"D": "d"}
 
 
 class _Nowhere(NamedTuple):
@@ -77,7 +75,7 @@ class TransactionReader:
         self._transaction: Transaction | None = None
         self._report: Report | None = None
         self._sources: dict[int, bytes] = {}
-        self._shortcuts: dict[bytes, tuple[Shortcut, Table]] = {}
+        self._shortcuts: dict[bytes, Shortcut] = {}
         # The run of messages: when they are processed, and their records by topic.
         self._now_ns = 0
         self._now = b""
@@ -99,34 +97,37 @@ class TransactionReader:
         shortcuts = {} if self._window.is_open else self._shortcuts
         for message in messages:
             found = shortcuts.get(message[ROUTE])
-            if (
-                found is None
-                or (len(message) >= LARGE_MESSAGE and self._known.wants(found[1]))
-                or not self._take(message, *found)
-            ):
+            made = None
+            if found is not None and not (len(message) >= LARGE_MESSAGE and self._known.wants(found.table)):
+                made = found.make(message, self._now)
+            if made is None or found is None:
                 self._handle(start_lsn(message), decode(message, DATA_HEADER))
+                continue
+            found.append(made)
+            found.count += 1
+            if found.op == "d" and made["key"] is not None:
+                self._add(found.table.topic, Record(made["key"], None))
+            if self._known:
+                self._known.forget(found.table.topic, made["key"])
+        self._settle()
         self._outgoing.send()
 
-    def _take(self, message: bytes, shortcut: Shortcut, table: Table) -> bool:
-        made = shortcut(message, self._now)
-        if made is None:
-            return False
-        assert self._transaction is not None  # else there would be no shortcut
-        assert self._report is not None
-        key, value = made
-        if self._known:
-            self._known.forget(table.topic, key)
-        self._outgoing.add_plain(table.topic, key, value, self._transaction, self._report)
-        kind = message[DATA_HEADER]
-        if kind == _DELETE and key is not None:
-            self._outgoing.add_plain(table.topic, key, None, self._transaction, self._report)
-        if kind == _INSERT:
-            self._counters.created += 1
-        elif kind == _UPDATE:
-            self._counters.updated += 1
-        else:
-            self._counters.deleted += 1
-        return True
+    def _settle(self) -> None:
+        """Tell of the records that were made on the short way."""
+        for shortcut in self._shortcuts.values():
+            if shortcut.count and self._transaction is not None:
+                self._transaction.sent(shortcut.count)
+                if shortcut.op == "c":
+                    self._counters.created += shortcut.count
+                elif shortcut.op == "u":
+                    self._counters.updated += shortcut.count
+                else:
+                    self._counters.deleted += shortcut.count
+                shortcut.count = 0
+
+    def _forget_shortcuts(self) -> None:
+        self._settle()
+        self._shortcuts.clear()
 
     def _handle(self, lsn: int, message: Message) -> None:
         if isinstance(message, _ROW_CHANGES):
@@ -137,7 +138,7 @@ class TransactionReader:
             self._transaction = self._acknowledgements.begin()
             self._report = self._publisher.report(self._transaction.acknowledged)
             self._sources.clear()
-            self._shortcuts.clear()
+            self._forget_shortcuts()
             if self._metadata is not None and self._config.transactions is not None:
                 begins = self._metadata.begin(message.xid, lsn, message.time_us // 1000)
                 self._add(self._config.transactions.name, begins)
@@ -155,7 +156,7 @@ class TransactionReader:
         before = self._tables.get(relation.oid)
         after = self._tables[relation.oid] = self._table(relation)
         self._sources.pop(relation.oid, None)
-        self._shortcuts.clear()
+        self._forget_shortcuts()
         if after is not None and self._known:
             shape = read_shape(self._control, relation.oid, self._config.publication)
             self._known.described(after.topic, shape)
@@ -213,9 +214,10 @@ class TransactionReader:
         source = self._sources[oid] = source_template(self._database, table, self._moment())
         if self._metadata is not None:
             return source  # each event has a place of its own
-        for kind, shortcut in FastPath(table, source).shortcuts.items():
-            if _KINDS[kind] not in self._skipped:
-                self._shortcuts[kind + oid.to_bytes(4)] = shortcut, table
+        assert self._report is not None
+        for shortcut in shortcuts_of(table, source, self._report, self._outgoing.of(table.topic)):
+            if shortcut.op not in self._skipped:
+                self._shortcuts[shortcut.kind + oid.to_bytes(4)] = shortcut
         return source
 
     def _send(self, table: Table, record: Record, lsn: int) -> None:
@@ -275,9 +277,9 @@ class TransactionReader:
             raise MalformedMessage("a commit outside of a transaction")
         if self._metadata is not None and self._config.transactions is not None:
             self._add(self._config.transactions.name, self._metadata.end(lsn, commit.time_us // 1000))
+        self._forget_shortcuts()
         self._acknowledgements.commit(self._transaction, commit.end_lsn)
         self._transaction = None
-        self._shortcuts.clear()
         self._last_commit = commit.end_lsn
         self._counters.transactions += 1
         self._counters.committed_at_us = commit.time_us

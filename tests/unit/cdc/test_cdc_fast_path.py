@@ -3,13 +3,14 @@
 import struct
 from contextlib import suppress
 
+from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cdc import types
 from connectors.cdc.envelope import Database, Moment, processed_at, records, source_template
 from connectors.cdc.errors import CdcError
-from connectors.cdc.fast_path import ROUTE, FastPath
+from connectors.cdc.fast_path import ROUTE, shortcuts_of
 from connectors.cdc.pgoutput import UNCHANGED, Delete, Insert, Tuple, Unchanged, Update, decode
 from connectors.cdc.replication import DATA_HEADER, start_lsn
 from connectors.cdc.tables import Column, Table
@@ -42,9 +43,16 @@ def message_of(body: bytes, lsn: int = 9) -> bytes:
     return b"w" + struct.pack(">QQQ", lsn, lsn, 0) + body
 
 
+def report(error: KafkaError | None, message: Message) -> None:
+    pass
+
+
 def short(table: Table, message: bytes) -> tuple[bytes | None, bytes] | None:
-    shortcut = FastPath(table, source_of(table)).shortcuts.get(message[DATA_HEADER : DATA_HEADER + 1])
-    return shortcut(message, processed_at(NOW_NS)) if shortcut else None
+    for shortcut in shortcuts_of(table, source_of(table), report, []):
+        if shortcut.kind == message[DATA_HEADER : DATA_HEADER + 1]:
+            made = shortcut.make(message, processed_at(NOW_NS))
+            return None if made is None else (made["key"], made["value"])
+    return None
 
 
 def long(table: Table, message: bytes) -> tuple[bytes | None, bytes | None]:

@@ -1,15 +1,16 @@
 """The schemas of `DEBEZIUM` were written by Debezium 3.4.3 with `schemas.enable=true`."""
 
 import struct
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from connectors.cdc.encoding import Encoding, UnknownTypes
 from connectors.cdc.envelope import Database, Moment, processed_at, records, source_template
-from connectors.cdc.fast_path import FastPath
+from connectors.cdc.fast_path import shortcuts_of
 from connectors.cdc.pgoutput import Delete, Insert, Relation, RelationColumn
+from connectors.cdc.publisher import Report
 from connectors.cdc.replication import DATA_HEADER
 from connectors.cdc.schema_blocks import placed
 from connectors.cdc.tables import Column, Indexes, Table, table_of
@@ -139,9 +140,12 @@ def test_the_short_way_of_a_change_brings_the_same_schema() -> None:
     header = struct.pack(">cQQq", b"w", 3, 3, 0)
     assert len(header) == DATA_HEADER
     message = header + b"I" + (1).to_bytes(4) + b"N" + len(row).to_bytes(2) + body
-    short = FastPath(TABLE, source).shortcuts[b"I"](message, processed_at(4))
+    report = cast("Report", None)  # nothing is sent
+    of_inserts, *_ = shortcuts_of(TABLE, source, report, [])
+    short = of_inserts.make(message, processed_at(4))
     [long] = records(TABLE, Insert(1, [*row]), source % (3, 3), 4)
-    assert short == (long.key, long.value)
+    assert short is not None
+    assert (short["key"], short["value"]) == (long.key, long.value)
 
 
 def test_without_schemas_there_are_none() -> None:
