@@ -4,6 +4,7 @@ Needs a JDK of 17 or newer and `mvn`.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ HERE = Path(__file__).parent
 VERSION = "3.4.3.Final"
 JAVA = 17
 STOP_SECONDS = 30.0
+TAIL_BYTES = 4_096
 
 
 class PeerEvent(Struct, frozen=True):
@@ -147,6 +149,15 @@ class Debezium:
         """How many events it has counted, tombstones left out."""
         samples = self.samples()
         return samples[-1].done if samples else 0
+
+    def has_written(self, text: str) -> bool:
+        """Whether a text is near the end of what it has written."""
+        assert self._records is not None
+        if not self._records.exists():
+            return False
+        with self._records.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return text.encode() in file.read()
 
     def events(self) -> list[PeerEvent]:
         """Return the records that it has written, in its order; the last line may still be on its way."""
