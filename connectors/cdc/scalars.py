@@ -1,6 +1,5 @@
 """Values of one piece to JSON: texts, numbers, booleans, bytes, bits. Each takes what Postgres printed."""
 
-import re
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64, unhexlify
 from collections.abc import Callable
@@ -12,15 +11,12 @@ Encode = Callable[[bytes], bytes]
 _SPECIAL_FLOATS = {b"NaN": b'"NaN"', b"Infinity": b'"Infinity"', b"-Infinity": b'"-Infinity"'}
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
 _BITS = {b"1": b"true", b"0": b"false"}
-_NEEDS_CARE = re.compile(rb"[^ !#-\[\]-~]").search  # not ASCII, or escaped in JSON
 
 _json = msgspec.json.Encoder()
 
 
 def text_json(value: bytes) -> bytes:
     """Return a text as JSON."""
-    if _NEEDS_CARE(value) is None:
-        return b'"%b"' % value
     # Not UTF-8 only when the database is SQL_ASCII, which stores whatever bytes it is given; JSON cannot hold those.
     return _json.encode(value.decode("utf-8", "replace"))
 

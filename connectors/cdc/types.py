@@ -106,6 +106,15 @@ def _array_of(element: Codec, delimiter: bytes) -> Codec:
 
 
 def _array(value: bytes, delimiter: bytes, encode: Encode) -> bytes:
+    if (
+        b'"' not in value
+        and value.startswith(b"{")
+        and value.endswith(b"}")
+        and value.rfind(b"{") == 0
+        and len(value) > 2
+    ):
+        elements = value[1:-1].split(delimiter)  # of one dimension, with nothing quoted
+        return b"[%b]" % b",".join([NULL if element == b"NULL" else encode(element) for element in elements])
     return _list(parse_array(value, delimiter), encode)
 
 
@@ -173,8 +182,9 @@ def _timestamp(typmod: int, encoding: Encoding) -> Codec:
 
 
 def _timestamptz(typmod: int, _: Encoding) -> Codec:
-    instant = partial(times.instant, digits=6 if typmod < 0 else typmod)
-    return _quoted(instant, "io.debezium.time.ZonedTimestamp")
+    if typmod in (-1, 6):
+        return Codec(_instant, logical("string", "io.debezium.time.ZonedTimestamp"))
+    return _quoted(partial(times.instant, digits=typmod), "io.debezium.time.ZonedTimestamp")
 
 
 def _time(typmod: int, encoding: Encoding) -> Codec:
@@ -216,6 +226,15 @@ def _number(convert: Callable[[bytes], int], kind: str, name: str) -> Codec:
         return b"%d" % convert(value)
 
     return Codec(encode, logical(kind, name))
+
+
+def _instant(value: bytes) -> bytes:
+    # What nearly all are like, in a third of the time.
+    if len(value) == 22 and value.endswith(b"+00") and value[10:11] == b" ":
+        return b'"%b.000000Z"' % value[:19].replace(b" ", b"T", 1)
+    if len(value) == 29 and value.endswith(b"+00") and value[10:11] == b" " and value[19:20] == b".":
+        return b'"%bZ"' % value[:26].replace(b" ", b"T", 1)
+    return b'"%b"' % times.instant(value, 6)
 
 
 def _timestamp_ms(value: bytes) -> int:

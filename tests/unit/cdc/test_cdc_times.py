@@ -1,12 +1,12 @@
 """Expected values were written by Debezium 3.4.3's stream, except infinite dates, which overflow there."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cdc.times import days, instant, microseconds, time_microseconds
+from connectors.cdc.times import days, instant, microseconds, time_microseconds, time_of_zone
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 
@@ -93,6 +93,34 @@ def test_timestamps_and_instants_agree_with_the_clock_of_python(moment: datetime
     assert microseconds(text) == (moment - EPOCH) // timedelta(microseconds=1)
     iso = moment.replace(tzinfo=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     assert instant(text + b"+00", 6) == iso.encode()
+
+
+@given(st.times())
+def test_times_of_day_agree_with_those_of_python(moment: time) -> None:
+    expected = timedelta(
+        hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond
+    )
+    assert time_microseconds(moment.isoformat().encode()) == expected // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"12:34:56.789+02", b"10:34:56.789Z"),
+        (b"00:30:00+02", b"22:30:00Z"),
+        (b"24:00:00+00", b"00:00:00Z"),
+        (b"00:00:00-05:30", b"05:30:00Z"),
+        (b"12:34:56.123456+02:30:15", b"10:04:41.123456Z"),  # Debezium cannot read this one
+    ],
+)
+def test_a_time_with_time_zone_is_a_time_in_utc(text: bytes, expected: bytes) -> None:
+    assert time_of_zone(text) == expected
+
+
+@pytest.mark.parametrize("text", [b"", b"12:34:56", b"12:34:56+2", b"x+02"])
+def test_a_time_without_its_zone_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match="no time"):
+        time_of_zone(text)
 
 
 @given(st.integers(-4712 * 366, 290_000 * 365))

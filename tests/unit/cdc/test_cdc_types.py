@@ -1,13 +1,14 @@
 """The examples' values were compared with those of Debezium 3.4.3; so were the placeholders."""
 
 import base64
+from datetime import datetime
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cdc import types
+from connectors.cdc import times, types
 from connectors.cdc.encoding import Encoding, UnknownTypes
 from connectors.cdc.pg_types import BUILT_IN, PgType, without_domain
 from connectors.cdc.type_examples import OPTIONS, Example, type_of
@@ -57,6 +58,12 @@ def test_every_text_arrives_as_it_is(text: str) -> None:
 
 def test_bytes_that_are_no_text_arrive_as_replacement_characters() -> None:
     assert codec("text").encode(b"caf\xe9").decode() == '"caf\ufffd"'
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1)), st.integers(0, 6))  # noqa: DTZ001 - Postgres's has its own zone
+def test_the_usual_timestamps_are_written_like_all_others(moment: datetime, digits: int) -> None:
+    printed = moment.isoformat(" ", timespec="microseconds")[: 19 + (digits and digits + 1)].encode() + b"+00"
+    assert codec("timestamptz").encode(printed) == b'"%b"' % times.instant(printed, 6)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("text", b'"(1,2)"'), ("bytes", b'"KDEsMik="')])
