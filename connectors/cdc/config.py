@@ -33,6 +33,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         name: Debezium's `topic.prefix`, in `source.name` of each event.
         slot: logical replication slot, created by the first snapshot. One source a slot.
         publication: created when missing, for the captured tables.
+        failover: keep the slot on standbys too (PostgreSQL 17 and later).
         snapshot: "initial": once, when there is no offset yet. "always": at every start. "initial_only": once, and then
             nothing is streamed. "no_data": never. "when_needed": once, and when the position is lost.
         snapshot_connections: that read a table at the same time, in the snapshot before the stream.
@@ -63,6 +64,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     name: str
     slot: str = "travelos"
     publication: str = "travelos"
+    failover: bool = False
     snapshot: SnapshotMode = "initial"
     snapshot_connections: int = 1
     chunk_rows: int = 20_000

@@ -27,6 +27,8 @@ class Counters(Struct):
         disconnects: connections that were lost or not made.
         received_lsn: end of what has arrived from the server.
         confirmed_lsn: what the server may forget.
+        slot_retained_bytes: WAL that the server keeps for the slot.
+        slot_safe_bytes: how much more may be written before the slot is lost; None without a limit.
         committed_at_us: when the last transaction was committed, in microseconds since 1970.
     """
 
@@ -46,6 +48,8 @@ class Counters(Struct):
     disconnects: int = 0
     received_lsn: int = 0
     confirmed_lsn: int = 0
+    slot_retained_bytes: int = 0
+    slot_safe_bytes: int | None = None
     committed_at_us: int = 0
 
     @property

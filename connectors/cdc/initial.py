@@ -52,7 +52,7 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
             session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))
     try:
         log.info("slot_requested", slot=config.slot, waits_for="the end of all transactions that are writing now")
-        created = session.replication.create_slot(config.slot, session.stop)
+        created = session.replication.create_slot(config.slot, session.stop, failover=config.failover)
         session.offsets.write(created.consistent_point, None)
         if not start.state.done:
             _send_tables(session, created.snapshot, start.state, _lsn_of_rows(session, created))

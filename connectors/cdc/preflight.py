@@ -15,9 +15,11 @@ from connectors.cdc.connect import connect
 from connectors.cdc.errors import CdcError, Misconfigured
 from connectors.cdc.publication import Publication, read_publication, table_list
 from connectors.cdc.slot import SlotState, read_slot
+from connectors.cdc.slot_watch import REMEDY
 from connectors.cdc.tables import key_columns
 
 OLDEST_SERVER = 130_000
+FAILOVER_SINCE = 170_000
 
 
 class Finding(Struct, frozen=True):
@@ -110,6 +112,13 @@ def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:
             "source.slot",
             f"all {server.slots_allowed} replication slots of the server are in use",
             f"drop one, or ALTER SYSTEM SET max_replication_slots = {server.slots_allowed + 1} and restart",
+        )
+    if config.failover and server.version < FAILOVER_SINCE:
+        yield Finding(
+            "error",
+            "source.failover",
+            "slots are kept on standbys from PostgreSQL 17 on",
+            "set source.failover = false",
         )
     if server.encoding == "SQL_ASCII":
         yield Finding(
@@ -270,13 +279,11 @@ def _slot(config: CdcConfig, found: Found) -> Iterator[Finding]:
             f"{config.slot} is a slot of plugin {slot.plugin} for database {slot.database}",
             "choose another name",
         )
-    elif slot.wal_status == "unreserved":
-        yield Finding(
-            "warning",
-            "source.slot",
-            f"{config.slot} is about to be lost: its WAL may be removed at the next checkpoint",
-            "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()",
-        )
+    elif slot.soon_lost:
+        left = "its WAL may be removed at the next checkpoint"
+        if slot.wal_status != "unreserved":
+            left = f"only {(slot.safe_wal_size or 0) >> 20} MB more WAL may be written before"
+        yield Finding("warning", "source.slot", f"{config.slot} is about to be lost: {left}", REMEDY)
 
 
 def _grant(table: TableInfo) -> str:

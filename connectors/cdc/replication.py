@@ -54,19 +54,19 @@ class ReplicationConnection:
     def __init__(self, dsn: str, *, name: str) -> None:
         self._wire = Wire(connect(dsn, name=name, replication=True))
 
-    def create_slot(self, slot: str, stop: Stop, *, temporary: bool = False) -> CreatedSlot:
+    def create_slot(self, slot: str, stop: Stop, *, failover: bool = False) -> CreatedSlot:
         """Create a slot. This waits for all transactions that are writing now, however long they take.
 
-        The snapshot can be imported by other sessions until the next command on this connection. A temporary slot ends
-        with the connection.
+        The snapshot can be imported by other sessions until the next command on this connection. A failover slot is
+        kept on standbys too (PostgreSQL 17 and later).
 
         Raises:
             Stopped: a stop was asked for meanwhile.
             Fatal: the server refuses.
             Disconnected: the connection is lost.
         """
-        kind = "TEMPORARY LOGICAL" if temporary else "LOGICAL"
-        command = f'CREATE_REPLICATION_SLOT "{slot}" {kind} pgoutput EXPORT_SNAPSHOT'
+        options = "(SNAPSHOT 'export', FAILOVER true)" if failover else "EXPORT_SNAPSHOT"
+        command = f'CREATE_REPLICATION_SLOT "{slot}" LOGICAL pgoutput {options}'
         result = self._wire.execute(command.encode(), doing=f"creating source.slot {slot}", stop=stop)
         values = {result.fname(place): result.get_value(0, place) for place in range(result.nfields)}
         point, snapshot = values.get(b"consistent_point"), values.get(b"snapshot_name")
@@ -74,13 +74,14 @@ class ReplicationConnection:
             raise MalformedMessage("CREATE_REPLICATION_SLOT returned no consistent point or no snapshot")
         return CreatedSlot(slot, parse_lsn(point.decode()), snapshot.decode())
 
-    def drop_slot(self, slot: str, stop: Stop) -> None:
-        """Drop a slot, a temporary one of this connection too.
+    def keep_on_standbys(self, slot: str, stop: Stop) -> None:
+        """Make a slot that nobody streams from a failover slot.
 
         Raises:
-            Fatal, Disconnected: see `create_slot`.
+            Stopped, Fatal, Disconnected: see `create_slot`.
         """
-        self._wire.execute(f'DROP_REPLICATION_SLOT "{slot}"'.encode(), doing=f"dropping slot {slot}", stop=stop)
+        command = f'ALTER_REPLICATION_SLOT "{slot}" (FAILOVER true)'
+        self._wire.execute(command.encode(), doing=f"changing source.slot {slot}", stop=stop)
 
     def start(self, slot: str, lsn: int, options: str, stop: Stop) -> None:
         """Start to stream the transactions that end after `lsn`.

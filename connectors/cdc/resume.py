@@ -44,6 +44,10 @@ def resume(session: Session, start: Resume) -> None:
         Fatal: a right is missing.
         Disconnected: the connection is lost.
     """
+    config, slot = session.config, session.found.slot
+    if config.failover and slot is not None and not slot.failover:
+        session.replication.keep_on_standbys(config.slot, session.stop)
+        log.info("slot_is_kept_on_standbys", slot=config.slot)
     added = ensure_publication(
         session.control, session.config.publication, session.found.publication, published(session)
     )

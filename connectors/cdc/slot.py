@@ -9,9 +9,11 @@ _SLOT = b"""
 SELECT plugin::text, database::text, active_pid, pg_wal_lsn_diff(restart_lsn, '0/0')::int8,
        pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::int8, wal_status, safe_wal_size,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8
-FROM pg_replication_slots WHERE slot_name = %s
+       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8,
+       coalesce((to_jsonb(s) ->> 'failover')::bool, false), to_jsonb(s) ->> 'invalidation_reason'
+FROM pg_replication_slots s WHERE slot_name = %s
 """
+LEAST_PART = 0.25  # of the WAL that may be kept: with less left a slot is soon lost
 
 
 class SlotState(Struct, frozen=True, kw_only=True):
@@ -27,6 +29,8 @@ class SlotState(Struct, frozen=True, kw_only=True):
         safe_wal_size: how much more WAL can be written before it is lost; None without a limit.
         retained_bytes: WAL kept for it.
         lag_bytes: WAL written since what we have confirmed.
+        failover: whether it is kept on standbys too (PostgreSQL 17 and later).
+        invalidation_reason: why it was lost, as servers since 17 say it.
     """
 
     plugin: str | None = "pgoutput"
@@ -38,11 +42,27 @@ class SlotState(Struct, frozen=True, kw_only=True):
     safe_wal_size: int | None = None
     retained_bytes: int | None = None
     lag_bytes: int | None = None
+    failover: bool = False
+    invalidation_reason: str | None = None
 
     @property
     def lost(self) -> bool:
         """Whether WAL that it still needed is gone."""
-        return self.wal_status == "lost" or self.restart_lsn is None
+        return self.wal_status == "lost" or self.restart_lsn is None or self.invalidation_reason is not None
+
+    @property
+    def lost_because(self) -> str:
+        """Why it was lost, as far as the server says."""
+        return self.invalidation_reason or "wal_removed"
+
+    @property
+    def soon_lost(self) -> bool:
+        """Whether little more WAL can be written before it is lost."""
+        if self.wal_status == "unreserved":
+            return True
+        if self.safe_wal_size is None or self.lost:
+            return False
+        return self.safe_wal_size < LEAST_PART * (self.safe_wal_size + (self.retained_bytes or 0))
 
 
 def read_slot(connection: Connection, name: str) -> SlotState | None:

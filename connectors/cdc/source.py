@@ -13,7 +13,7 @@ from connectors.cdc.catalog import read_names
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
-from connectors.cdc.errors import Disconnected, SlotBusy, Stopped
+from connectors.cdc.errors import Disconnected, SlotBusy, SlotLost, SlotMissing, Stopped
 from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.initial import read_tables_only, take_snapshot
 from connectors.cdc.known_values import LIMIT_BYTES, KnownValues
@@ -29,6 +29,7 @@ from connectors.cdc.signal_table import SignalTable
 from connectors.cdc.signal_topic import SignalTopic
 from connectors.cdc.signalling import Signalling
 from connectors.cdc.slot import take_lock
+from connectors.cdc.slot_watch import SlotWatch
 from connectors.cdc.start import Finished, ReadOnly, Resume, decide
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream
@@ -83,6 +84,12 @@ class Source:
                 try:
                     self._attempt(stop)
                     return
+                except (SlotLost, SlotMissing) as error:
+                    if self.counters.phase != "streaming":
+                        raise
+                    # Lost while it was streamed from: the next look decides, and `when_needed` reads the tables again.
+                    log.error("slot_lost", reason=str(error))
+                    self.counters.phase = "waiting"
                 except Disconnected as error:
                     now = time.monotonic()
                     if now - began > STEADY_SECONDS:
@@ -183,10 +190,12 @@ def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> Non
     log.info("stream_started", lsn=format_lsn(start.lsn), slot=session.config.slot)
     acknowledgements = Acknowledgements(start.lsn, start.last_commit)
     reader = TransactionReader(session, acknowledgements)
-    with (
-        closing(IncrementalSnapshot(session, acknowledgements)) as snapshot,
-        closing(Stream(session, reader, acknowledgements, snapshot, Signalling(session, snapshot, signals))) as stream,
-    ):
+    watch = SlotWatch(session.control, config.slot, session.counters)
+    with ExitStack() as stack:
+        snapshot = stack.enter_context(closing(IncrementalSnapshot(session, acknowledgements)))
+        signalling = Signalling(session, snapshot, signals)
+        stream = Stream(session, reader, acknowledgements, snapshot, signalling, watch)
+        stack.enter_context(closing(stream))
         try:
             stream.run()
         except Disconnected:

@@ -14,6 +14,7 @@ from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.replication import DATA, KEEPALIVE, KIND, keepalive, start_lsn
 from connectors.cdc.session import Session
 from connectors.cdc.signalling import Signalling
+from connectors.cdc.slot_watch import SlotWatch
 from connectors.cdc.streamed import CONTROL, StreamedTransactions
 from connectors.cdc.transactions import TransactionReader
 
@@ -34,6 +35,7 @@ class Stream:
         acknowledgements: of the reader.
         snapshot: of tables that are read meanwhile.
         signalling: what is asked of us meanwhile.
+        slot_watch: looks at the slot with each heartbeat.
         clock: monotonic seconds.
     """
 
@@ -44,6 +46,7 @@ class Stream:
         acknowledgements: Acknowledgements,
         snapshot: IncrementalSnapshot | None = None,
         signalling: Signalling | None = None,
+        slot_watch: SlotWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = session.config
@@ -58,6 +61,7 @@ class Stream:
         self._acknowledgements = acknowledgements
         self._snapshot = snapshot
         self._signalling = signalling
+        self._slot_watch = slot_watch
         self._clock = clock
         self._received = acknowledgements.confirmed
         self._reported = 0
@@ -176,6 +180,8 @@ class Stream:
             self._heartbeat = now
             with translated("writing a heartbeat"):
                 self._control.execute(HEARTBEAT)
+            if self._slot_watch is not None:
+                self._slot_watch.look(now)
         if now - self._heard > SILENCE_SECONDS:
             raise Disconnected(f"source.dsn: the server has been silent for {SILENCE_SECONDS:.0f} s")
 

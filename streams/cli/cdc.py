@@ -121,6 +121,7 @@ def cdc_config(options: Options) -> CdcConfig:
         name=catalogue.cdc_prefix,
         slot=source.slot,
         publication=source.publication,
+        failover=source.failover,
         snapshot=source.snapshot,
         signal_table=source.signal_table,
         signals=catalogue.cdc_signals,

@@ -83,6 +83,9 @@ class Source(Section):
     publication: str = Field(
         default="travelos", min_length=1, max_length=63, description="publication, created when missing"
     )
+    failover: bool = Field(
+        default=False, description="keep the slot on standbys too, from PostgreSQL 17: Debezium's slot.failover"
+    )
     snapshot: Literal["initial", "always", "initial_only", "no_data", "when_needed"] = Field(
         default="initial", description="when the tables are read: Debezium's snapshot.mode"
     )

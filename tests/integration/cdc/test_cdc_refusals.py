@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from connectors.cdc import CdcConfig, Finding, Source, Stop, check
 from connectors.cdc.errors import (
@@ -189,6 +190,52 @@ def test_a_lost_position_is_never_passed_over_and_a_snapshot_mends_it_when_allow
     assert again.counters.snapshots == 1
     rows = sorted(row["id"] for row in rebuilt(config, "public.t"))
     assert rows == [number for (number,) in sql("SELECT id FROM t ORDER BY id")]
+
+
+def test_a_slot_that_is_lost_while_it_is_streamed_from_is_said_and_replaced_when_allowed(
+    dsn: str, sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+) -> None:
+    """An open transaction keeps the server from letting go of old WAL, whatever we confirm."""
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sql("INSERT INTO t VALUES (1)")
+    config = configure("public.t", snapshot="when_needed")
+    source, _ = streaming(config)
+    with capture_logs() as logs:
+        with psycopg.connect(dsn) as open_transaction:
+            open_transaction.execute("SELECT pg_current_xact_id()")
+            sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+            sql("SELECT pg_reload_conf()")
+            for _ in range(4):
+                sql("INSERT INTO t SELECT coalesce(max(id), 0) + 1 FROM t")
+                sql("SELECT pg_switch_wal()")
+            eventually(lambda: any(entry["event"] == "slot_soon_lost" for entry in logs))
+            sql("CHECKPOINT")
+        sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        sql("SELECT pg_reload_conf()")
+        eventually(lambda: source.counters.snapshots == 2)
+    assert any("lost" in str(entry.get("reason", "")) for entry in logs)
+    eventually(lambda: len(rebuilt(config, "public.t")) == len(sql("SELECT 1 FROM t")))
+
+
+def test_a_failover_slot_is_made_where_the_server_knows_it_and_refused_elsewhere(
+    sql: Sql, configure: Configure, streaming: Start, eventually: Eventually
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    config = configure("public.t")
+    source, stop = streaming(config)
+    stop.request()
+    eventually(lambda: source.counters.phase == "stopped")
+    eventually(lambda: sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", config.slot) == [])
+    config = structs.replace(config, failover=True)
+    [(version,)] = sql("SELECT current_setting('server_version_num')::int")
+    if version < 170_000:
+        with pytest.raises(Misconfigured, match=r"source\.failover: .*PostgreSQL 17"):
+            Source(config, Connection(bootstrap="127.0.0.1:1")).run(Stop())
+        return
+    streaming(config)
+    streaming(structs.replace(config, slot=f"{config.slot}_new"))
+    failover = "SELECT failover FROM pg_replication_slots WHERE database = current_database()"
+    assert sql(failover) == [(True,), (True,)]
 
 
 def test_a_slot_of_somebody_else_is_left_alone(sql: Sql, kafka: Connection, configure: Configure) -> None:
