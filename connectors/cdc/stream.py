@@ -143,8 +143,11 @@ class Stream:
         run: list[bytes] = []
         for message in messages:
             if message[0] == DATA:
-                if not streamed.inside and message[KIND] not in CONTROL:
-                    run.append(message)
+                if message[KIND] not in CONTROL:
+                    if streamed.inside:
+                        streamed.keep(message)
+                    else:
+                        run.append(message)
                 elif (transaction := streamed.take(message)) is not None:
                     self._handle_all(run)
                     run = []

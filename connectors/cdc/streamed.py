@@ -16,7 +16,7 @@ from typing import IO
 
 from connectors.cdc.errors import Disconnected, MalformedMessage
 from connectors.cdc.pgoutput import POSTGRES_EPOCH_US, StreamAbort, StreamCommit, StreamStart, StreamStop, decode
-from connectors.cdc.replication import DATA_HEADER, KIND, RUN_BYTES, RUN_MESSAGES
+from connectors.cdc.replication import DATA_HEADER, RUN_BYTES, RUN_MESSAGES
 
 BUFFER_BYTES = 1 << 18  # of one transaction in memory
 READ_BYTES = 1 << 20
@@ -28,7 +28,7 @@ _ORIGIN = ord("O")  # has no transaction's number, and says nothing that is used
 
 _BODY = DATA_HEADER + 5  # behind the kind and the number of the (sub-)transaction
 _XID = slice(DATA_HEADER + 1, _BODY)
-_FRAME = Layout(">II")  # length of the message, number of its (sub-)transaction
+_LENGTH = Layout(">I")  # before each message in the file
 _BEGIN = Layout(">cQqI")
 _COMMIT = Layout(">cBQQq")
 
@@ -54,8 +54,22 @@ class StreamedTransactions:
         self._open: _Kept | None = None  # whose part is coming
         self.inside = False
 
+    def keep(self, message: bytes) -> None:
+        """Keep a message that is inside of a part and whose kind is none of CONTROL.
+
+        Raises:
+            MalformedMessage: it is none.
+            Disconnected: it cannot be kept, because the disk is full for one.
+        """
+        if self._open is None or len(message) < _BODY:
+            raise MalformedMessage("a message of a streamed transaction is cut off")
+        try:
+            self._open.write(message)
+        except OSError as error:
+            raise _no_room(error) from error
+
     def take(self, message: bytes) -> Iterator[Run] | None:
-        """Take a message that is inside of a part or whose kind is one of CONTROL.
+        """Take a message whose kind is one of CONTROL.
 
         Returns:
             With a commit, the messages of the transaction in runs; they are read as they are asked for, and have to be
@@ -66,9 +80,6 @@ class StreamedTransactions:
             Disconnected: it cannot be kept, because the disk is full for one.
         """
         try:
-            if message[KIND] not in CONTROL:
-                self._keep(message)
-                return None
             control = decode(message, DATA_HEADER)
             if isinstance(control, StreamCommit):
                 return self._committed(message, control)
@@ -83,10 +94,7 @@ class StreamedTransactions:
                     f"a streamed transaction goes on with {type(control).__name__} at the wrong time"
                 )
         except OSError as error:
-            raise Disconnected(
-                f"data_dir: a large transaction cannot be kept ({error.strerror}); make room, or set "
-                "source.streaming = false, which leaves that to the server"
-            ) from error
+            raise _no_room(error) from error
         return None
 
     def close(self) -> None:
@@ -104,17 +112,11 @@ class StreamedTransactions:
             kept = self._kept[control.xid] = _Kept(self._folder)
         self._open, self.inside = kept, True
 
-    def _keep(self, message: bytes) -> None:
-        if self._open is None or len(message) < _BODY:
-            raise MalformedMessage("a message of a streamed transaction is cut off")
-        if message[DATA_HEADER] != _ORIGIN:
-            self._open.write(message)
-
     def _abort(self, control: StreamAbort) -> None:
         # With nothing kept, the transaction was rolled back before anything of it was sent.
         if control.subxid != control.xid:
             if (kept := self._kept.get(control.xid)) is not None:
-                kept.aborted.add(control.subxid)
+                kept.aborted.add(control.subxid.to_bytes(4))
         elif (kept := self._kept.pop(control.xid, None)) is not None:
             kept.close()
 
@@ -122,6 +124,7 @@ class StreamedTransactions:
         kept = self._kept.get(commit.xid)
         if kept is None or self._open is not None:
             raise MalformedMessage(f"transaction {commit.xid} is committed without a beginning")
+        kept.write_out()
         header, time_us = message[:DATA_HEADER], commit.time_us - POSTGRES_EPOCH_US
         begin = header + _BEGIN.pack(b"B", commit.lsn, time_us, commit.xid)
         end = header + _COMMIT.pack(b"C", 0, commit.lsn, commit.end_lsn, time_us)
@@ -142,37 +145,55 @@ class StreamedTransactions:
 
 
 class _Kept:
-    """The messages of one transaction, without what version 1 does not have, and what of it was rolled back."""
+    """The messages of one transaction, and what of it was rolled back."""
 
     def __init__(self, folder: Path | None) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = TemporaryFile(buffering=BUFFER_BYTES, dir=folder)  # noqa: SIM115 - see close
-        self.aborted: set[int] = set()
+        self._file: IO[bytes] = TemporaryFile(dir=folder)  # noqa: SIM115 - see close
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.aborted: set[bytes] = set()
 
     def write(self, message: bytes) -> None:
-        xid = int.from_bytes(message[_XID])
-        body = message[: DATA_HEADER + 1] + message[_BODY:]
-        self._file.write(_FRAME.pack(len(body), xid) + body)
+        self._parts += (_LENGTH.pack(len(message)), message)
+        self._size += len(message)
+        if self._size >= BUFFER_BYTES:
+            self.write_out()
 
     def messages(self) -> Iterator[bytes]:
-        """Yield those that count, in their order."""
+        """Yield those that were written out and count, in their order and without what version 1 does not have."""
         file, aborted = self._file, self.aborted
         file.seek(0)
         held = b""
         while chunk := file.read(READ_BYTES):
             held += chunk
             at, size = 0, len(held)
-            while size - at >= _FRAME.size:
-                length, xid = _FRAME.unpack_from(held, at)
-                end = at + _FRAME.size + length
+            while size - at >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(held, at)
+                begin = at + _LENGTH.size
+                end = begin + length
                 if end > size:
                     break
-                message = held[at + _FRAME.size : end]
-                if xid not in aborted or message[DATA_HEADER] in _DESCRIBING:
-                    yield message
+                message = held[begin:end]
+                kind = message[DATA_HEADER]
+                if kind != _ORIGIN and (message[_XID] not in aborted or kind in _DESCRIBING):
+                    yield message[: DATA_HEADER + 1] + message[_BODY:]
                 at = end
             held = held[at:]
 
     def close(self) -> None:
+        self._parts.clear()
         self._file.close()
+
+    def write_out(self) -> None:
+        self._file.write(b"".join(self._parts))
+        self._parts.clear()
+        self._size = 0
+
+
+def _no_room(error: OSError) -> Disconnected:
+    return Disconnected(
+        f"data_dir: a large transaction cannot be kept ({error.strerror}); make room, or set "
+        "source.streaming = false, which leaves that to the server"
+    )
