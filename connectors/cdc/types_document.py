@@ -30,12 +30,55 @@ What `travelos cdc` writes for each type, in the snapshot and in the stream alik
 A domain is written as the type that it narrows. Types that a database has of its own are looked up in its catalogue
 when a table is described, never for a row.
 
+## With schemas
+`schemas = true` sends key and value as `{"schema": ..., "payload": ...}`, as Kafka Connect's JSON converter does, with
+Debezium's names: `<topic>.Key`, `<topic>.Value`, `<topic>.Envelope`, and those below. The text of a schema is made once
+for each description of a table. Columns of the key are required, and NOT NULL columns of tables with
+`REPLICA IDENTITY FULL`. Other NOT NULL columns are optional, other than in Debezium, because the old row of a delete has
+null there; Debezium makes up values instead. Defaults of columns are not in the schema: the converter would put them in
+the place of null.
+
+## Where Debezium 3.4.3 writes something else
+Every example below was given to Debezium too, on PostgreSQL 15 and 18, except those of PostGIS, which follow its source.
+
 """
+
+# What, as Debezium writes it, as we do.
+_DIFFERENCES = (
+    ("`name`", "null in the stream", "text"),
+    (
+        "infinite `date`",
+        "not the same in snapshot and stream",
+        "the numbers that Postgres keeps; `times=isostring`: text",
+    ),
+    ("`date`, `timestamp`, `timestamptz` before 1582", "shifted by days in the snapshot", "as Postgres means them"),
+    ("`timetz` with seconds in its offset", "the connector stops", "in UTC"),
+    ("domains over enums", "the connector stops", "as the enum"),
+    ("`numeric(5,-2)`", "scale 2046", "scale -2"),
+    ("`money` with `decimals=string`", "`1.5` in the snapshot, `1.50` in the stream", "`1.50`"),
+    ("arrays of `interval`, `money`, `point`, `xml`, `varbit`, domains", "left out", "arrays"),
+    ("arrays of several dimensions", "null for each inner array, or the names of Java's objects", "nested arrays"),
+    ("arrays of `bit`, of `numeric` with NaN, of enums with null", "null", "arrays"),
+    ("`time[]`, `timetz[]`", "lose microseconds, or all below a second", "whole"),
+    (
+        "`line`, `box`, `path`, ... with `unknown_types=bytes`",
+        "as Java prints them: `(1.0,2.0)`",
+        "as Postgres: `(1,2)`",
+    ),
+    ("items of arrays of enums and `tsvector` in schemas", "required", "optional: an array may hold null"),
+    (
+        "unchanged large values of types that have no placeholder there",
+        "null",
+        "the constant, in the form of the schema",
+    ),
+)
 
 
 def types_page() -> str:
     """Return the text of docs/cdc-types.md."""
-    lines = [INTRODUCTION + "## Values"]
+    lines = [INTRODUCTION + "| | Debezium | here |", "|---|---|---|"]
+    lines += [f"| {' | '.join(difference)} |" for difference in _DIFFERENCES]
+    lines += ["", "## Values"]
     for declared, examples in groupby(EXAMPLES, key=lambda example: example.type):
         lines += ["", f"### `{declared}`", "", *_schemas(declared), "| in SQL | JSON | otherwise |", "|---|---|---|"]
         lines += [_row(example) for example in examples]
