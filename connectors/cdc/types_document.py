@@ -49,7 +49,7 @@ _DIFFERENCES = (
     (
         "infinite `date`",
         "not the same in snapshot and stream",
-        "the numbers that Postgres keeps; `times=isostring`: text",
+        "the numbers that Postgres keeps, or its text",
     ),
     ("`date`, `timestamp`, `timestamptz` before 1582", "shifted by days in the snapshot", "as Postgres means them"),
     ("`timetz` with seconds in its offset", "the connector stops", "in UTC"),
