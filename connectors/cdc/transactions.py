@@ -95,6 +95,7 @@ class TransactionReader:
         self._now = processed_at(self._now_ns)
         # A window looks at the values of each change.
         shortcuts = {} if self._window.is_open else self._shortcuts
+        knows = bool(self._known)
         for message in messages:
             found = shortcuts.get(message[ROUTE])
             made = None
@@ -102,12 +103,13 @@ class TransactionReader:
                 made = found.make(message, self._now)
             if made is None or found is None:
                 self._handle(start_lsn(message), decode(message, DATA_HEADER))
+                knows = bool(self._known)  # only here something is learned
                 continue
             found.append(made)
             found.count += 1
             if found.op == "d" and made["key"] is not None:
                 self._add(found.table.topic, Record(made["key"], None))
-            if self._known:
+            if knows:
                 self._known.forget(found.table.topic, made["key"])
         self._settle()
         self._outgoing.send()
