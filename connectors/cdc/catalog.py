@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from psycopg import Connection
 
 from connectors.cdc.connect import translated
+from connectors.cdc.filters import Filters
 from connectors.cdc.pg_types import PgType
-from connectors.cdc.tables import Column, Indexes
+from connectors.cdc.tables import NO_FILTERS, Column, Indexes, key_columns
 from connectors.cdc.type_catalog import read_types
 
 # Columns in the order of the stream; generated ones are not in it. A key's columns in the order of its index.
@@ -66,6 +67,7 @@ class TableInfo(Struct, frozen=True, kw_only=True):
         estimated_rows: as of the last ANALYZE; 0 when there was none.
         columns: those that are replicated, in order.
         indexes: the columns of its keys.
+        key_is_concealed: whether values of its key may not be seen as they are.
     """
 
     oid: int
@@ -81,6 +83,7 @@ class TableInfo(Struct, frozen=True, kw_only=True):
     estimated_rows: int
     columns: tuple[Column, ...]
     indexes: Indexes
+    key_is_concealed: bool = False
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -102,10 +105,16 @@ class ServerInfo(NamedTuple):
     slots_allowed: int
     sender_timeout_ms: int
     current_lsn: int
+    senders_used: int = 0
+    senders_allowed: int = 1
 
 
-def read_tables(connection: Connection, names: Sequence[tuple[str, str]]) -> list[TableInfo]:
+def read_tables(
+    connection: Connection, names: Sequence[tuple[str, str]], filters: Filters = NO_FILTERS
+) -> list[TableInfo]:
     """Return those of the tables (schema, name) that exist, in the order of the names.
+
+    With the filters they know whether their keys may be seen.
 
     Raises:
         Fatal, Disconnected: the catalogue cannot be read.
@@ -114,9 +123,15 @@ def read_tables(connection: Connection, names: Sequence[tuple[str, str]]) -> lis
     with translated("reading the catalogue"):
         rows = connection.execute(_TABLES, wanted).fetchall()
     types = read_types(connection, (oid for row in rows for oid in row[_TYPES_OF_COLUMNS]))
-    found = [_table(row, types) for row in rows]
+    found = [_with_filters(_table(row, types), filters) for row in rows]
     order = {name: place for place, name in enumerate(names)}
     return sorted(found, key=lambda table: order[table.schema, table.name])
+
+
+def _with_filters(info: TableInfo, filters: Filters) -> TableInfo:
+    key = key_columns(info.identity, info.indexes)
+    concealed = any(filters.conceals(str(info), column) for column in key)
+    return structs.replace(info, key_is_concealed=concealed)
 
 
 def read_names(connection: Connection) -> list[tuple[str, str]]:
@@ -191,7 +206,9 @@ SELECT current_setting('server_version_num')::int, s.system_identifier::text, cu
        (SELECT count(*)::int FROM pg_replication_slots), current_setting('max_replication_slots')::int,
        (SELECT setting::int FROM pg_settings WHERE name = 'wal_sender_timeout'),
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
-                       '0/0')::int8
+                       '0/0')::int8,
+       (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender'),
+       current_setting('max_wal_senders')::int
 FROM pg_roles r, pg_control_system() s
 WHERE r.rolname = current_user
 """

@@ -16,7 +16,12 @@ from connectors.cdc.tables import Table, key_columns
 
 
 def chunk_key(info: TableInfo) -> tuple[str, ...]:
-    """Return the columns by which a table is read in chunks: those that every change of a row names; may be none."""
+    """Return the columns by which a table is read in chunks: those that every change of a row names; may be none.
+
+    None too when values of the key may not be seen: how far a table has been read is kept in the topic of offsets.
+    """
+    if info.key_is_concealed:
+        return ()
     key = key_columns(info.identity, info.indexes)
     return key if {column.name for column in info.columns}.issuperset(key) else ()
 

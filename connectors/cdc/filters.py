@@ -100,6 +100,11 @@ class Filters(Struct, frozen=True, kw_only=True):
         """Return the columns of the key where it is not the table's own."""
         return _first(table, self.key_columns)
 
+    def conceals(self, table: str, column: str) -> bool:
+        """Whether a column's values may not be seen as they are."""
+        name = f"{table}.{column}"
+        return _matches(name, (*self.mask_columns, *self.hash_columns, *self.truncate_columns))
+
     def conceal(self, table: str, column: str, codec: Codec) -> Codec:
         """Return how a column's values become JSON with only as much of them as may be seen.
 

@@ -163,7 +163,7 @@ class IncrementalSnapshot:
             self._floor_wanted_until = self._clock() + FLOOR_SECONDS
         entry = self._ahead.tables[0]
         connection, wire = self._open()
-        found = read_tables(connection, [split_name(entry.table)])
+        found = read_tables(connection, [split_name(entry.table)], self._session.config.filters)
         if not found or entry.table not in self._session.config.topics:
             log.warning("snapshot_of_a_table_ended", table=entry.table, reason="it is gone, or not captured any more")
             self.change(lambda state: state.finished(entry.run))
@@ -187,7 +187,7 @@ class IncrementalSnapshot:
         session = self._session
         with translated(f"reading {entry.table}"):
             row = connection.execute(_SNAPSHOT).fetchone()
-        found = read_tables(connection, [split_name(entry.table)])
+        found = read_tables(connection, [split_name(entry.table)], self._session.config.filters)
         if row is None or not found:
             self._again()
             return

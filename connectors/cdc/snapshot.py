@@ -137,7 +137,7 @@ class Snapshot:
             ).fetchone()
         assert row is not None
         names = [split_name(entry.table) for entry in self._entries]
-        tables = read_tables(self._connection, names)
+        tables = read_tables(self._connection, names, self._config.filters)
         if len(tables) != len(set(names)):
             raise Misconfigured("source.tables: a table has been dropped since the last look; take it out")
         for table in tables:

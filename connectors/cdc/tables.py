@@ -14,7 +14,7 @@ from connectors.cdc.pgoutput import UNCHANGED, Relation, Value
 from connectors.cdc.schema_blocks import envelope_schema, key_schema, placed, wrapped
 from connectors.cdc.types import NULL, PLAIN_TEXT, Codec, codec_of
 
-_NO_FILTERS = Filters()
+NO_FILTERS = Filters()
 _LEFT_OUT = b"%.0b"  # in the place of a column that rows do not hold: its value is cut down to nothing
 
 
@@ -90,7 +90,7 @@ class Table:
         key: Sequence[int],
         identity: Sequence[int] = (),
         encoding: Encoding = DEFAULT,
-        filters: Filters = _NO_FILTERS,
+        filters: Filters = NO_FILTERS,
     ) -> None:
         self.schema = schema
         self.name = name
@@ -196,7 +196,7 @@ def table_of(
     topic: str,
     *,
     encoding: Encoding = DEFAULT,
-    filters: Filters = _NO_FILTERS,
+    filters: Filters = NO_FILTERS,
     types: Mapping[int, PgType] = BUILT_IN,
 ) -> Table:
     """Return a table as a Relation message describes it; `types` are those of its columns by OID.
