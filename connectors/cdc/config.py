@@ -102,6 +102,12 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         others = (self.offsets, self.signals, self.transactions, self.messages)
         return [*self.topics.values(), *(topic for topic in others if topic is not None)]
 
+    @property
+    def unpublished(self) -> tuple[str, ...]:
+        """Operations (c, u, d, t) that the server need not send. New rows of the signal table are always needed."""
+        skipped = self.filters.skipped_operations
+        return tuple(operation for operation in skipped if operation != "c" or not self.signal_table)
+
     def __repr__(self) -> str:
         return f"CdcConfig(slot={self.slot!r}, publication={self.publication!r}, tables={list(self.topics)})"
 

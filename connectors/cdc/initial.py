@@ -46,7 +46,8 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
     if start.slot == "replace":
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
-    ensure_publication(session.control, config.publication, session.found.publication, published(session))
+    publication = session.found.publication
+    ensure_publication(session.control, config.publication, publication, published(session), config.unpublished)
     for table in session.found.tables:
         if (topic := config.topics.get(str(table))) is not None:
             session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))

@@ -13,13 +13,14 @@ from connectors.cdc.catalog import ServerInfo, TableInfo, read_names, read_serve
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.errors import CdcError, Misconfigured
-from connectors.cdc.publication import Publication, read_publication, table_list
+from connectors.cdc.publication import Publication, published_operations, read_publication, table_list
 from connectors.cdc.slot import SlotState, read_slot
 from connectors.cdc.slot_watch import REMEDY
 from connectors.cdc.tables import key_columns
 
 OLDEST_SERVER = 130_000
 FAILOVER_SINCE = 170_000
+LONGEST_TOPIC = 249
 
 
 class Finding(Struct, frozen=True):
@@ -127,6 +128,13 @@ def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:
             "the database's encoding is SQL_ASCII, so texts may be no text",
             "bytes that are not UTF-8 arrive as U+FFFD",
         )
+    if server.senders_used >= server.senders_allowed:  # ours may be among them, and about to end
+        yield Finding(
+            "warning",
+            "source.dsn",
+            f"all {server.senders_allowed} WAL senders of the server are in use",
+            f"ALTER SYSTEM SET max_wal_senders = {server.senders_allowed + 1} and restart",
+        )
     if not config.topics:
         yield Finding("error", "source.tables", "names no table", 'set source.tables = ["public.mine"]')
 
@@ -148,6 +156,13 @@ def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]
                 "error", "source.tables", f"{table} and {topics[topic.name]} share topic {topic.name}", "leave one out"
             )
         topics[topic.name] = table
+        if len(topic.name) > LONGEST_TOPIC:
+            yield Finding(
+                "error",
+                "source.tables",
+                f"the name of topic {topic.name} has {len(topic.name)} characters, Kafka takes {LONGEST_TOPIC}",
+                "choose a shorter kafka.topic_prefix or source.topic_prefix",
+            )
     if "t" not in config.filters.skipped_operations:
         compacted = [topic.name for topic in config.topics.values() if "compact" in topic.cleanup]
         if compacted:
@@ -236,13 +251,22 @@ def _publication(config: CdcConfig, found: Found) -> Iterator[Finding]:
             f"{config.publication} lacks tables and belongs to {publication.owner}",
             f"{_statement(identifier, lacking, publication)} as {publication.owner}",
         )
-    if not publication.complete:
+    skipped = config.unpublished
+    if not set("cud").difference(skipped) <= publication.operations:
         yield Finding(
             "error",
             option,
             f"{config.publication} leaves out inserts, updates or deletes",
-            f"ALTER PUBLICATION {identifier} SET (publish = 'insert, update, delete, truncate')",
+            f"ALTER PUBLICATION {identifier} SET (publish = '{', '.join(published_operations(skipped))}')",
         )
+    for name in publication.limited:
+        if name in config.topics:
+            yield Finding(
+                "warning",
+                option,
+                f"{config.publication} leaves out rows or columns of {name}: a snapshot holds more than the stream",
+                f"leave them out with source.exclude_columns, or ALTER PUBLICATION {identifier} SET TABLE ...",
+            )
     if not publication.via_root and any(table.kind == "p" for table in found.tables):
         yield Finding(
             "error",

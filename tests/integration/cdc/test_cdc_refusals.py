@@ -1,12 +1,19 @@
 """What the source refuses, in which words, and that the words mend it."""
 
 import re
+import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from msgspec import structs
+from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from connectors.cdc import CdcConfig, Finding, Source, Stop, check
@@ -20,6 +27,7 @@ from connectors.cdc.errors import (
     SlotMissing,
     SlotUnknown,
 )
+from connectors.cdc.filters import Filters
 from connectors.kafka.connection import Connection
 from deploy.local.postgres import PostgresServer
 
@@ -31,6 +39,7 @@ Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Eventually = Callable[[Callable[[], bool]], None]
 
+OPENSSL = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=elsewhere"]
 PASSWORD = "never-printed-7f3a"
 
 
@@ -89,6 +98,74 @@ def test_a_plain_role_is_told_every_right_it_lacks_and_the_remedies_mend_it(
     assert check(config) == []
     streaming(config)
     assert rebuilt(config, "private.t") == [{"id": 1}]
+
+
+def test_a_publication_with_a_row_filter_or_a_column_list_is_noticed(sql: Sql, configure: Configure) -> None:
+    for name in ("whole", "fewer_rows", "fewer_columns"):
+        sql(f"CREATE TABLE {name} (id int PRIMARY KEY, a text, b int GENERATED ALWAYS AS (id) STORED)")
+    sql("CREATE PUBLICATION travelos FOR TABLE whole, fewer_rows WHERE (id > 1), fewer_columns (id)")
+    found = check(configure("public.whole", "public.fewer_rows", "public.fewer_columns"))
+    assert levels(found) == {"warning"}
+    assert sorted(re.findall(r"columns of public\.(\w+)", " ".join(map(str, found)))) == ["fewer_columns", "fewer_rows"]
+
+
+def test_what_is_skipped_is_not_even_sent(sql: Sql, configure: Configure, streaming: Start) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    streaming(configure("public.t", filters=Filters(skipped_operations=("d", "t"))))
+    operations = "SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication"
+    assert sql(operations) == [(True, True, False, True)]
+
+
+@pytest.fixture
+def behind_tls(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A stand-in that does TLS as a server does and then hangs up, because the tests' server is built without it.
+
+    Yields its port, and its certificate, which is for another host.
+    """
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    subprocess.run(
+        [*OPENSSL, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # closed: the test is over
+            with connection, suppress(OSError):
+                connection.recv(8)  # SSLRequest
+                connection.sendall(b"S")
+                context.wrap_socket(connection, server_side=True).close()
+
+    thread = threading.Thread(target=serve, name="tls")
+    thread.start()
+    yield listener.getsockname()[1], certificate
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def test_tls_that_cannot_be_had_is_said_in_one_line_with_what_mends_it(
+    dsn: str, configure: Configure, behind_tls: tuple[int, Path]
+) -> None:
+    port, certificate = behind_tls
+
+    def problem(**options: str) -> str:
+        [finding] = check(configure("public.t", dsn=make_conninfo(dsn, **options)))
+        assert "\n" not in str(finding)
+        return str(finding)
+
+    assert "enable TLS on the server" in problem(sslmode="require")
+    there = {"port": str(port), "host": "localhost"}
+    assert "give the authority with sslrootcert=" in problem(**there, sslmode="verify-ca", sslrootcert="/nowhere.crt")
+    assert "does not match host name" in problem(**there, sslmode="verify-full", sslrootcert=str(certificate))
+    assert "set sslmode=verify-ca" in problem(**there, sslmode="verify-full", sslrootcert=str(certificate))
 
 
 def test_check_creates_nothing(sql: Sql, configure: Configure) -> None:

@@ -7,8 +7,9 @@ from msgspec import structs
 from connectors.cdc.catalog import ServerInfo, TableInfo
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import Misconfigured
+from connectors.cdc.filters import Filters
 from connectors.cdc.preflight import Finding, Found, check, findings, require
-from connectors.cdc.publication import Publication
+from connectors.cdc.publication import Publication, published_operations
 from connectors.cdc.slot import SlotState
 from connectors.cdc.tables import Column, Indexes
 from deploy.local.process import free_port
@@ -46,6 +47,7 @@ TABLE = TableInfo(
     indexes=Indexes(columns=("id", "n"), primary_key=("id",)),
 )
 CONFIG = CdcConfig(dsn="", topics=CATALOGUE.changes, offsets=CATALOGUE.cdc_offsets, name="cdc.travel")
+LONG_TOPIC = {"public.users": structs.replace(CONFIG.topics["public.users"], name="x" * 250)}
 NO_KEY = Indexes(columns=("id", "n"))
 
 
@@ -74,6 +76,17 @@ def test_a_server_that_is_ready_has_no_findings() -> None:
     assert looked(publication=published, slot=SlotState(database="travel", restart_lsn=1)) == []
 
 
+def test_operations_that_are_skipped_need_not_be_published() -> None:
+    publication = Publication(operations=frozenset("cu"), tables=frozenset({("public", "users")}))
+    config = structs.replace(CONFIG, filters=Filters(skipped_operations=("d", "t")))
+    assert looked(publication=publication, config=config) == []
+    assert published_operations(config.unpublished) == ["insert", "update", "truncate"]
+    quiet = structs.replace(CONFIG, filters=Filters(skipped_operations=("c",)))
+    assert published_operations(quiet.unpublished) == ["update", "delete", "truncate"]
+    signalled = structs.replace(quiet, signal_table="public.signals")
+    assert published_operations(signalled.unpublished) == ["insert", "update", "delete", "truncate"]
+
+
 @pytest.mark.parametrize(
     ("found", "level", "text"),
     [
@@ -99,9 +112,25 @@ def test_a_server_that_is_ready_has_no_findings() -> None:
             r'lacks tables and belongs to boss; ALTER PUBLICATION "travelos" ADD TABLE ONLY "public"\."users" as boss',
         ),
         (
-            looked(publication=Publication(complete=False, tables=frozenset({("public", "users")}))),
+            looked(publication=Publication(operations=frozenset("cdt"), tables=frozenset({("public", "users")}))),
             "error",
             r"leaves out inserts, updates or deletes; ALTER PUBLICATION \"travelos\" SET \(publish",
+        ),
+        (
+            looked(publication=Publication(limited=("public.users",), tables=frozenset({("public", "users")}))),
+            "warning",
+            r"leaves out rows or columns of public\.users: a snapshot holds more than the stream",
+        ),
+        (looked(senders_used=10, senders_allowed=10), "warning", r"all 10 WAL senders.*max_wal_senders = 11"),
+        (
+            looked(config=structs.replace(CONFIG, failover=True), version=160_000),
+            "error",
+            r"source\.failover: .*PostgreSQL 17",
+        ),
+        (
+            looked(config=structs.replace(CONFIG, topics=LONG_TOPIC)),
+            "error",
+            r"topic x+ has 250 characters, Kafka takes 249; choose a shorter kafka\.topic_prefix",
         ),
         (
             looked(publication=Publication(tables=frozenset({("public", "users"), ("public", "x")}))),
