@@ -31,8 +31,7 @@ class EventPass:
         """See a batch through: when this returns, its outputs are in Kafka and its state in the changelog."""
         ingest = self._ingest
         partition = records[0].partition
-        async with ingest.transactions.lock(partition):
-            transaction = ingest.transactions.begin(partition)
+        async with ingest.transactions.turn(partition) as transaction:
             seen = transaction.view(ingest.tables.seen)
             checked = await ingest.unframing(
                 records, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
@@ -49,8 +48,7 @@ class EventPass:
                 rules=ingest.gps,
             )
             outputs = [*self._writes(joined), *self._waiting(joined, checked.admitted), *self._letters(checked)]
-            await ingest.publish(outputs)
-            await transaction.commit()
+            transaction.commit_after(lambda: ingest.publish(outputs))
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
 

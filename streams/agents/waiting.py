@@ -5,6 +5,7 @@ which came first. The index of places that enrichment uses cannot: every worker 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 import structlog
@@ -37,8 +38,7 @@ class WaitingRoom:
         """Take in waiting events; those whose place has arrived meanwhile go back at once."""
         ingest = self._ingest
         partition = records[0].partition
-        async with ingest.transactions.lock(partition):
-            transaction = ingest.transactions.begin(partition)
+        async with ingest.transactions.turn(partition) as transaction:
             waiting, arrived = transaction.view(ingest.tables.waiting), transaction.view(ingest.tables.arrived)
             outputs: list[Outgoing] = []
             for record in records:
@@ -52,15 +52,13 @@ class WaitingRoom:
                     waiting.update(_key(one), record, lambda _, one=one: one)
                 else:
                     outputs.append(self._back(one, place))
-            await ingest.publish(outputs)
-            await transaction.commit()
+            transaction.commit_after(lambda: ingest.publish(outputs))
 
     async def arrive(self, records: Sequence[Record]) -> None:
         """Take in places; events that waited for them go back."""
         ingest = self._ingest
         partition = records[0].partition
-        async with ingest.transactions.lock(partition):
-            transaction = ingest.transactions.begin(partition)
+        async with ingest.transactions.turn(partition) as transaction:
             waiting, arrived = transaction.view(ingest.tables.waiting), transaction.view(ingest.tables.arrived)
             outputs: list[Outgoing] = []
             for record in records:
@@ -77,15 +75,13 @@ class WaitingRoom:
                 for key, one in list(waiting.starting_with(f"{place_id}\0")):
                     outputs.append(self._back(one, place))
                     waiting.delete(key, record)
-            await ingest.publish(outputs)
-            await transaction.commit()
+            transaction.commit_after(lambda: ingest.publish(outputs))
 
     async def give_up(self, partitions: Iterable[int], now_ms: int) -> None:
         """Send back, without a place, what has waited for longer than `enrich.place_wait_seconds`."""
         ingest = self._ingest
         for partition in partitions:
-            async with ingest.transactions.lock(partition):
-                transaction = ingest.transactions.begin(partition)
+            async with ingest.transactions.turn(partition) as transaction:
                 waiting = transaction.view(ingest.tables.waiting)
                 late = [
                     (key, one)
@@ -95,8 +91,8 @@ class WaitingRoom:
                 for key, one in late:
                     log.warning("place_never_came", place_id=one.place_id, event_id=one.event.event_id)
                     waiting.delete(key)
-                await ingest.publish([self._back(one, None) for _, one in late])
-                await transaction.commit()
+                outputs = [self._back(one, None) for _, one in late]
+                transaction.commit_after(partial(ingest.publish, outputs))
 
     def _back(self, one: WaitingEvent, place: Place | None) -> Outgoing:
         value = msgspec.json.encode(ResumedEvent(event=one.event, place=place, urgent=one.urgent))
@@ -118,8 +114,7 @@ class ResumedPass:
         """See a batch through."""
         ingest = self._ingest
         partition = records[0].partition
-        async with ingest.transactions.lock(partition):
-            transaction = ingest.transactions.begin(partition)
+        async with ingest.transactions.turn(partition) as transaction:
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             accepted: list[Accepted] = []
             lanes: list[Priority] = []
@@ -151,8 +146,7 @@ class ResumedPass:
             )
             for one in embed(joined.enriched, ingest.embedders):
                 outputs.extend(ingest.outgoing(route(one), lanes[one.enriched.index]))
-            await ingest.publish(outputs)
-            await transaction.commit()
+            transaction.commit_after(lambda: ingest.publish(outputs))
 
 
 def _key(one: WaitingEvent) -> str:

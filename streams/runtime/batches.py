@@ -203,13 +203,18 @@ class BatchWork:
         """Call the function with a batch of these records and make durable what came of it."""
         agent, partition = self._agent, self._run.tp.partition
         if agent.keeps_state:
-            # Agents of several topics share the tables of a partition. Each takes this one lock and no other.
-            async with agent.transactions.lock(partition):
-                await self._process(records, agent.transactions.begin(partition))
+            # Agents of several topics share the tables of a partition.
+            async with agent.transactions.turn(partition) as transaction:
+                outgoing = await self._outgoing(records, transaction)
+                if outgoing is not None:
+                    transaction.commit_after(lambda: self._publish(outgoing))
         else:
-            await self._process(records, agent.transactions.begin(partition))
+            outgoing = await self._outgoing(records, agent.transactions.begin(partition))
+            if outgoing is not None:
+                await self._publish(outgoing)
 
-    async def _process(self, records: Sequence[Record], transaction: Transaction) -> None:
+    async def _outgoing(self, records: Sequence[Record], transaction: Transaction) -> list[Outgoing] | None:
+        """Call the function; return what goes out, or None when the run's next owner does that."""
         agent = self._agent
         values, invalid = decode_records(records, agent.decode, tombstones=agent.tombstones)
         if invalid:
@@ -219,15 +224,17 @@ class BatchWork:
         if records:
             await agent.function(batch)
         if self._run.stale:
-            return  # its next owner does it
-        letters = [
+            return None
+        return [
             *self._letters,
             *(self._letter(one, "decode") for one in invalid),
             *(self._letter(one, "process") for one in batch.rejected),
+            *batch.outputs,
         ]
-        await publish_with_letters(agent.publisher, agent.dead_letters, [*letters, *batch.outputs])
+
+    async def _publish(self, outgoing: Sequence[Outgoing]) -> None:
+        await publish_with_letters(self._agent.publisher, self._agent.dead_letters, outgoing)
         self._letters.clear()
-        await transaction.commit()
 
     def _letter(self, one: Invalid, stage: str) -> Outgoing:
         agent = self._agent

@@ -18,6 +18,7 @@ import structlog
 
 from streams.runtime.entries import Changes, Entry, deleted_entry, encode, envelope, supersedes
 from streams.runtime.publisher import TryAgain
+from streams.runtime.staged import Staged
 from streams.runtime.state_memory import StateMemory
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,7 @@ class PartitionStore:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.path = path
+        self.staged = Staged()  # reads see it
         self._on_damage = on_damage
         self._clock = clock
         self._ttl_ms = None if ttl_seconds is None else ttl_seconds * 1_000
@@ -124,12 +126,14 @@ class PartitionStore:
         self._purged_to = _DELETED_AT
         self._purge_at_ms = 0
         self._flush_at_ms = clock() + FLUSH_MS
-        self._has_deleted = bool(self.between(_DELETED, RESERVED + b"deleted\1", limit=1))
+        self._has_deleted = bool(self._rows(_DELETED, RESERVED + b"deleted\1", limit=1))
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry of a key, which has no value when the key was deleted lately."""
         if key >= RESERVED:
             raise ValueError(f"the key {key[:64]!r} begins with the bytes {RESERVED!r}, which state tables reserve")
+        if self.staged and (staged := self.staged.get(key)) is not None:
+            return staged
         try:
             entry = self._db.get(key)
             if entry is None and self._has_deleted:
@@ -151,10 +155,16 @@ class PartitionStore:
                     found[index] = entry
         except Exception as error:
             raise self._failed(error) from error
+        if self.staged:
+            return [self.staged.get(key) or entry for key, entry in zip(keys, found, strict=True)]
         return found
 
-    def between(self, first: bytes, end: bytes = RESERVED, *, limit: int | None = None) -> list[tuple[bytes, bytes]]:
+    def between(self, first: bytes, end: bytes = RESERVED) -> list[tuple[bytes, bytes]]:
         """Return the keys from `first` to before `end` and their entries, in the order of keys."""
+        rows = self._rows(first, end)
+        return self.staged.over(rows, first, end) if self.staged else rows
+
+    def _rows(self, first: bytes, end: bytes, *, limit: int | None = None) -> list[tuple[bytes, bytes]]:
         options = rocksdict.ReadOptions()
         options.set_iterate_upper_bound(end)
         found: list[tuple[bytes, bytes]] = []
@@ -248,7 +258,7 @@ class PartitionStore:
     def _purge(self, batch: rocksdict.WriteBatch, now: int) -> None:
         """Forget some of the keys whose delete is long ago. Going on from the last one skips what was removed."""
         end = _DELETED_AT + max(0, now - self._deleted_ms).to_bytes(8, "big")
-        due = [key for key, _ in self.between(self._purged_to, end, limit=PURGED_AT_ONCE)]
+        due = [key for key, _ in self._rows(self._purged_to, end, limit=PURGED_AT_ONCE)]
         entries = cast("list[bytes | None]", self._db.get(cast(Any, [_DELETED + key[_KEY:] for key in due])))
         for index, entry in zip(due, entries, strict=True):
             batch.delete(index)

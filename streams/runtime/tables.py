@@ -9,6 +9,7 @@ Kafka transactions, whatever is killed when.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
 
 import faust
@@ -233,6 +234,14 @@ class TableView(Generic[V]):
                 entry.written_ms = self._now_ms if self._expires else 0
                 changes.puts.append((key, encode(entry)))
         return changes
+
+    def stage(self, changes: Changes) -> Callable[[], None]:
+        """Have views that are made from now on see changes that are not durable yet, until what is returned is called.
+
+        Called once they were written, or when they never will be.
+        """
+        staged = self._store.staged
+        return partial(staged.drop, staged.add(changes))
 
     def write(self, changes: Changes, *, reached: int) -> None:
         """Apply changes that are in the changelog up to the offset `reached`."""

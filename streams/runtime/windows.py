@@ -218,6 +218,10 @@ class WindowView(Generic[V]):
                 self._view.put(_MARK, Kept(mark=mark), record)
         return self._view.changes()
 
+    def stage(self, changes: Changes) -> Callable[[], None]:
+        """Have views that are made from now on see changes that are not durable yet; see `TableView.stage`."""
+        return self._view.stage(changes)
+
     def write(self, changes: Changes, *, reached: int) -> None:
         """Apply changes that are in the changelog up to the offset `reached`."""
         self._view.write(changes, reached=reached)

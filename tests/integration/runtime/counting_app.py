@@ -33,8 +33,7 @@ plain: Any = app.topic(f"{PREFIX}plain", key_serializer="raw", value_serializer=
 async def count(records: Sequence[Record]) -> None:
     """Count records by key, and tell each count."""
     partition = records[0].partition
-    async with app.transactions.lock(partition):
-        transaction = app.transactions.begin(partition)
+    async with app.transactions.turn(partition) as transaction:
         view = transaction.view(counts)
         told: list[Outgoing] = []
         for record in records:
@@ -44,8 +43,7 @@ async def count(records: Sequence[Record]) -> None:
             if view.position(key, record.topic) < record.offset:  # else a replay, which is counted already
                 view.put(key, (view.get(key) or 0) + 1, record)
             told.append(Outgoing(f"{PREFIX}counted", record.key, str(view.get(key)).encode()))
-        await app.publisher.publish(told)
-        await transaction.commit()
+        transaction.commit_after(lambda: app.publisher.publish(told))
 
 
 async def set_aside(record: Record, error: Exception) -> None:

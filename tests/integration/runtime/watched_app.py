@@ -46,14 +46,14 @@ async def work(records: Sequence[Record]) -> None:
                 raise TryAgain("the store is away")
             case _:
                 pass
-    async with app.transactions.lock(partition):
-        transaction = app.transactions.begin(partition)
+    async with app.transactions.turn(partition) as transaction:
         view = transaction.view(counts)
         for record in records:
             key = (record.key or b"").decode()
             view.put(key, (view.get(key) or 0) + 1, record)
-        await app.publisher.publish([Outgoing(f"{PREFIX}out", record.key, record.value) for record in records])
-        await transaction.commit()
+        transaction.commit_after(
+            lambda: app.publisher.publish([Outgoing(f"{PREFIX}out", record.key, record.value) for record in records])
+        )
 
 
 async def set_aside(record: Record, error: Exception) -> None:

@@ -5,6 +5,7 @@ Kafka and the models are stand-ins: what they are given is what these tests are 
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -44,7 +45,7 @@ class Kafka:
     def __init__(self) -> None:
         self.calls: list[list[Outgoing]] = []
         self.fails: Callable[[Sequence[Outgoing]], Exception | None] = lambda _: None
-        self._offset = 0
+        self._offsets: Counter[tuple[str, int]] = Counter()
 
     @property
     def records(self) -> list[Outgoing]:
@@ -57,8 +58,9 @@ class Kafka:
             raise error
         if records:
             self.calls.append(list(records))
-        self._offset += len(records)
-        return {(record.topic, record.partition or 0): self._offset for record in records}
+        written = [(record.topic, record.partition or 0) for record in records]
+        self._offsets.update(written)
+        return {home: self._offsets[home] - 1 for home in written}
 
 
 class Texts:

@@ -1,7 +1,8 @@
 """Agents that take batches: decoding, what leaves when, and what a failed attempt leaves behind. No brokers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,11 +70,15 @@ class StandInTransaction:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._changes: dict[str, int] = {}
+        self.publish: Callable[[], Awaitable[object]] | None = None
 
     def view(self, table: object) -> dict[str, int]:
         return self._changes
 
-    async def commit(self) -> None:
+    def commit_after(self, publish: Callable[[], Awaitable[object]]) -> None:
+        self.publish = publish
+
+    def commit(self) -> None:
         self._world.steps.append("commit")
         self._world.state.update(self._changes)
 
@@ -86,8 +91,7 @@ class World:
         self.state: dict[str, int] = {}
         self.published: list[Outgoing] = []
         self.failures = 0
-        self.locks: dict[int, asyncio.Lock] = {}
-        self.locked: list[bool] = []
+        self.turns = 0
 
     async def publish(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
         if self.failures:
@@ -97,11 +101,18 @@ class World:
         self.published.extend(records)
         return {}
 
-    def lock(self, partition: int) -> asyncio.Lock:
-        return self.locks.setdefault(partition, asyncio.Lock())
+    @asynccontextmanager
+    async def turn(self, partition: int) -> AsyncGenerator[StandInTransaction]:
+        assert partition == 0
+        self.turns += 1
+        transaction = StandInTransaction(self)
+        yield transaction
+        if transaction.publish is not None:
+            await transaction.publish()
+            transaction.commit()
 
     def begin(self, partition: int) -> StandInTransaction:
-        self.locked.append(self.lock(partition).locked())
+        assert partition == 0
         return StandInTransaction(self)
 
     def letters(self) -> list[tuple[int, dict[str, str]]]:
@@ -329,17 +340,16 @@ async def test_a_batch_whose_partition_was_taken_away_meanwhile_leaves_nothing_b
 # -- state
 
 
-async def test_an_agent_with_state_has_the_partition_for_itself_and_one_without_waits_for_nobody() -> None:
+async def test_an_agent_with_state_takes_its_turn_and_one_without_waits_for_nobody() -> None:
     world = World()
 
     async def function(batch: Batch[Order]) -> None:
         pass
 
     await world.run([order(1)], function)
-    async with world.lock(0):
-        await world.run([order(1)], function, keeps_state=False)
-    assert world.locked == [True, True]
-    assert not world.lock(0).locked()
+    assert (world.turns, world.steps.count("commit")) == (1, 1)
+    await world.run([order(1)], function, keeps_state=False)
+    assert (world.turns, world.steps.count("commit")) == (1, 1)
 
 
 async def test_a_table_in_an_agent_without_state_stops_the_worker_and_names_the_option() -> None:

@@ -258,3 +258,39 @@ async def test_writing_an_entry_again_renews_its_time(
 
 def test_a_table_asks_for_its_changelog_in_runs(state_app: StreamApp, table: StateTable[int]) -> None:
     assert state_app.run_changelogs == {"numbers-log"}
+
+
+async def test_a_turn_reads_what_the_turns_before_it_did_and_what_is_not_durable_goes_when_they_fail(
+    table: StateTable[int], transactions: Transactions, changelog: Any, source: Any
+) -> None:
+    async with transactions.turn(0) as transaction:
+        view = transaction.view(table)
+        for key in ("a", "b", "c"):
+            view.put(key, 1, source("in", 1))
+        transaction.commit_after(lambda: changelog.publish([]))
+
+    def seen() -> tuple[list[tuple[str, int]], list[int | None]]:
+        view = table.view(0)
+        view.prefetch(["a", "b"])
+        return list(view.starting_with("")), [view.get(key) for key in ("a", "b", "c", "d")]
+
+    before = seen()
+    on_the_way: list[object] = []
+
+    async def fail() -> None:
+        on_the_way.append(seen())
+        raise PublishFailed("away")
+
+    async def change() -> None:
+        async with transactions.turn(0) as transaction:
+            view = transaction.view(table)
+            view.put("a", 2, source("in", 2))
+            view.delete("b", source("in", 3))
+            view.put("d", 4, source("in", 4))
+            transaction.commit_after(fail)
+
+    with pytest.raises(PublishFailed):
+        await change()
+    assert on_the_way == [([("a", 2), ("c", 1), ("d", 4)], [2, None, 1, 4])]
+    assert seen() == before == ([("a", 1), ("b", 1), ("c", 1)], [1, 1, 1, None])
+    assert table.view(0).position("a", "in") == 1
