@@ -20,8 +20,11 @@ def chunk_key(info: TableInfo) -> tuple[str, ...]:
 
     None too when values of the key may not be seen: how far a table has been read is kept in the topic of offsets.
     """
-    if info.key_is_concealed:
-        return ()
+    return () if info.key_is_concealed else row_key(info)
+
+
+def row_key(info: TableInfo) -> tuple[str, ...]:
+    """Return the columns that every change of a row names, and that tell it from all others; may be none."""
     key = key_columns(info.identity, info.indexes)
     return key if {column.name for column in info.columns}.issuperset(key) else ()
 
@@ -56,10 +59,10 @@ def lock_query(info: TableInfo) -> bytes:
     return b"LOCK TABLE %b IN ACCESS SHARE MODE" % _table(info)
 
 
-def key_places(info: TableInfo) -> list[int]:
-    """Return the places of the chunk's key among the columns."""
+def places_of(key: Sequence[str], info: TableInfo) -> list[int]:
+    """Return the places of a key's columns among those of the table."""
     names = [column.name for column in info.columns]
-    return [names.index(name) for name in chunk_key(info)]
+    return [names.index(name) for name in key]
 
 
 def key_of(values: Tuple, places: Sequence[int]) -> Key:

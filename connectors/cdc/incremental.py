@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements, Transaction
 from connectors.cdc.catalog import TableInfo, read_tables
-from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, key_places, lock_query
+from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, lock_query, places_of, row_key
 from connectors.cdc.config import split_name
 from connectors.cdc.connect import connect, translated
 from connectors.cdc.copy_text import parse_row
@@ -65,7 +65,8 @@ class Chunk:
         self.info = info
         self.topic = topic
         self.writer = writer
-        self.places = key_places(info)
+        self.places = places_of(chunk_key(info), info)
+        self.row_places = places_of(row_key(info), info)
         self.transaction = Transaction(is_marker=True)
         self.rows = 0
         self.bytes = 0
@@ -193,7 +194,7 @@ class IncrementalSnapshot:
             return
         info = found[0]
         visibility, time_us = Visibility(row[0], row[1], frozenset(row[2])), row[3]
-        self._window.open(entry.table, chunk_key(info))
+        self._window.open(entry.table, row_key(info))
         if visibility.xmin < entry.from_xid or not self._window.read(visibility):
             log.info("snapshot_waits_for_transactions", table=entry.table, oldest=visibility.xmin)
             self._again(RETRY_SECONDS)
@@ -281,7 +282,7 @@ class IncrementalSnapshot:
             return
         rows = [parse_row(line) for line in lines]
         chunk.rows += len(rows)
-        self._publish(chunk, [row for row in rows if not self._window.is_gone(row)])
+        self._publish(chunk, [row for row in rows if not self._window.is_gone(row, chunk.row_places)])
 
     def _publish(self, chunk: Chunk, rows: list[Tuple]) -> None:
         publisher = self._session.publisher

@@ -113,8 +113,13 @@ class Window:
         keys = [key for key, _ in zip(self.rows, range(count), strict=False)]
         return [self.rows.pop(key) for key in keys]
 
-    def is_gone(self, row: Tuple) -> bool:
-        """Whether a row without key was changed since the chunk was read; true as often as that happened."""
+    def is_gone(self, row: Tuple, places: Sequence[int]) -> bool:
+        """Whether a row of a chunk that was not added was changed since it was read.
+
+        A row without key, as `places` then says, is gone as often as one like it was changed.
+        """
+        if places:
+            return tuple([row[place] for place in places]) in (self._touched or ())
         key = tuple(row)
         if self._gone[key] == 0:  # pyright: ignore[reportArgumentType]
             return False

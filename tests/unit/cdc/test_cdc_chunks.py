@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from connectors.cdc.catalog import TableInfo
-from connectors.cdc.chunks import boundary_query, chunk_key, chunk_query, key_of, key_places, lock_query
+from connectors.cdc.chunks import boundary_query, chunk_key, chunk_query, key_of, lock_query, places_of, row_key
 from connectors.cdc.counters import Counters
 from connectors.cdc.snapshot_progress import SnapshotProgress, eta_seconds
 from connectors.cdc.snapshot_state import SnapshotState
@@ -50,7 +50,7 @@ def test_the_end_of_a_chunk_is_the_key_of_its_last_row() -> None:
 def test_the_key_of_a_chunk_is_what_every_change_of_a_row_names() -> None:
     assert chunk_key(info("a", identity="i")) == ("b",)
     assert chunk_key(info("generated")) == ()
-    assert key_of([b"1", b"2", None], key_places(info("b", "a"))) == (b"2", b"1")
+    assert key_of([b"1", b"2", None], places_of(row_key(info("b", "a")), info("b", "a"))) == (b"2", b"1")
 
 
 def test_only_the_table_itself_is_locked() -> None:

@@ -191,11 +191,17 @@ def test_rows_without_key_go_as_often_as_what_the_chunk_sees_was_changed() -> No
     window = opened()
     window.began(4)  # the chunk sees it: the old row is not among its rows
     window.changed(T, Delete(1, [b"1", b"x"], True))
-    assert not window.is_gone([b"1", b"x"])
+    assert not window.is_gone([b"1", b"x"], [])
     window.began(5)
     window.changed(T, Delete(1, [b"1", b"x"], True))
     window.changed(T, Insert(1, [b"1", b"x"]))
-    assert [window.is_gone([b"1", b"x"]) for _ in range(2)] == [True, False]
+    assert [window.is_gone([b"1", b"x"], []) for _ in range(2)] == [True, False]
+
+
+def test_rows_that_are_sent_as_they_are_read_go_when_the_stream_has_brought_their_key() -> None:
+    window = opened("id")
+    window.changed(T, Update(1, None, False, [b"1", b"y"]))
+    assert [window.is_gone([key, b"x"], [0]) for key in (b"1", b"1", b"2")] == [True, True, False]
 
 
 def test_ids_of_transactions_wrap_around() -> None:
