@@ -195,6 +195,7 @@ def main() -> int:
     parser.add_argument(
         "--memory-minutes", type=float, default=10, help="how long memory is watched, after a warm-up of five"
     )
+    parser.add_argument("--keep", action="store_true", help="write the result file also of a part")
     parser.add_argument("--profile", action="store_true", help="only show where the time goes, of pass and latency")
     options = parser.parse_args()
     rows = options.only.split(",")
@@ -220,7 +221,9 @@ def main() -> int:
         "quix_streams": version(),
         "peers": "shared/peers" if GIVEN_PEERS.exists() else "bench/peers",
     }
-    return finish("runtime", bench.figures, setup=bench.setup, rounds=bench.rounds, keep=set(rows) == set(ROWS))
+    whole = set(rows) == set(ROWS)
+    name = "runtime" if whole else f"runtime.{'+'.join(rows)}"
+    return finish(name, bench.figures, setup=bench.setup, rounds=bench.rounds, keep=whole or options.keep)
 
 
 def _mix(bench: Bench) -> Mix:
