@@ -86,13 +86,19 @@ def finish(
         "machine": machine(),
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "-m", f"bench.{name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", _module(name), *sys.argv[1:]]),
     }
     if keep:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     Console().print(_table(name, figures))
     return 0 if passed else 1
+
+
+def _module(name: str) -> str:
+    """Return the module that runs: that of the benchmark, unless its result is one of a part."""
+    spec = sys.modules["__main__"].__spec__
+    return f"bench.{name}" if spec is None else spec.name.removesuffix(".__main__")
 
 
 def _table(name: str, figures: Sequence[Figure]) -> Table:
