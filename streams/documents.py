@@ -8,12 +8,14 @@ import typer
 
 from connectors.cdc.types_document import types_page
 from schemas.document import events_page
+from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
 from streams.routing.document import routing_page
 from streams.runtime.metrics_document import metrics_page
 from streams.settings.document import configuration_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "cdc-metrics.md": cdc_metrics_page,
     "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,

@@ -1,8 +1,10 @@
 """What the source has done so far, for whoever watches it."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
+
+from connectors.cdc.lag import Lag
 
 Phase = Literal["connecting", "snapshot", "streaming", "waiting", "stopped"]
 
@@ -29,7 +31,12 @@ class Counters(Struct):
         confirmed_lsn: what the server may forget.
         slot_retained_bytes: WAL that the server keeps for the slot.
         slot_safe_bytes: how much more may be written before the slot is lost; None without a limit.
+        lag_bytes: WAL that was written since what is confirmed.
+        queued: records that Kafka has not acknowledged.
         committed_at_us: when the last transaction was committed, in microseconds since 1970.
+        turned_at: when the loop of the stream turned last, in monotonic seconds.
+        events: how many there were, by table and op.
+        lag: from commits until they were handled.
     """
 
     phase: Phase = "connecting"
@@ -50,7 +57,39 @@ class Counters(Struct):
     confirmed_lsn: int = 0
     slot_retained_bytes: int = 0
     slot_safe_bytes: int | None = None
+    lag_bytes: int = 0
+    queued: int = 0
     committed_at_us: int = 0
+    turned_at: float = 0.0
+    events: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    lag: Lag = field(default_factory=Lag)
+
+    @property
+    def connected(self) -> bool:
+        """Whether changes or rows are being read."""
+        return self.phase in ("streaming", "snapshot")
+
+    def count(self, table: str, op: str, events: int = 1) -> None:
+        """Count events of a table, tombstones left out. Rows of a snapshot have their own counter as well."""
+        self.events[table, op] = self.events.get((table, op), 0) + events
+        if op == "c":
+            self.created += events
+        elif op == "u":
+            self.updated += events
+        elif op == "d":
+            self.deleted += events
+
+    def told(self) -> dict[str, Any]:
+        """Return what there is to print: the counts, events by table and op, and the lag in milliseconds."""
+        values = structs.asdict(self)
+        del values["turned_at"]
+        tables: dict[str, dict[str, int]] = {}
+        for (table, op), count in self.events.copy().items():
+            tables.setdefault(table, {})[op] = count
+        values["events"] = tables
+        lags = self.lag.quantiles(0.5, 0.95, 0.99)
+        values["lag"] = {name: round(lag, 1) for name, lag in zip(("p50_ms", "p95_ms", "p99_ms"), lags, strict=False)}
+        return values
 
     @property
     def streamed_rows(self) -> int:

@@ -43,6 +43,7 @@ class SlotWatch:
             raise SlotLost(f"source.slot {self._name} is lost: {slot.lost_because}; raise max_slot_wal_keep_size")
         self._counters.slot_retained_bytes = slot.retained_bytes or 0
         self._counters.slot_safe_bytes = slot.safe_wal_size
+        self._counters.lag_bytes = slot.lag_bytes or 0
         if slot.soon_lost and self._complaint.due(now):
             log.warning(
                 "slot_soon_lost",

@@ -34,6 +34,7 @@ class SnapshotProgress:
         """Note that rows were sent."""
         counters = self._counters
         counters.snapshot_rows += rows
+        counters.count(table, "r", rows)
         now = self._clock()
         if now - self._said < SAY_EVERY_SECONDS:
             return

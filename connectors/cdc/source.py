@@ -186,6 +186,7 @@ def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> Non
     config = session.config
     options = plugin_options(session.found.server.version, config.publication, streaming=config.streaming)
     session.replication.start(config.slot, start.lsn, options, session.stop)
+    session.counters.turned_at = time.monotonic()
     session.counters.phase = "streaming"
     log.info("stream_started", lsn=format_lsn(start.lsn), slot=session.config.slot)
     acknowledgements = Acknowledgements(start.lsn, start.last_commit)

@@ -173,7 +173,8 @@ class Stream:
 
     def _keep_up(self) -> None:
         """Do what is due: an offset to Kafka, a status to the server, a heartbeat to its WAL."""
-        now = self._clock()
+        now = self._counters.turned_at = self._clock()
+        self._counters.queued = self._publisher.queued
         if self._asked or now - self._offset >= self._config.offset_seconds:
             self._write_offset()
         confirmed = self._offsets.acknowledged

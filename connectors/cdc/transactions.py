@@ -119,12 +119,7 @@ class TransactionReader:
         for shortcut in self._shortcuts.values():
             if shortcut.count and self._transaction is not None:
                 self._transaction.sent(shortcut.count)
-                if shortcut.op == "c":
-                    self._counters.created += shortcut.count
-                elif shortcut.op == "u":
-                    self._counters.updated += shortcut.count
-                else:
-                    self._counters.deleted += shortcut.count
+                self._counters.count(str(shortcut.table), shortcut.op, shortcut.count)
                 shortcut.count = 0
 
     def _forget_shortcuts(self) -> None:
@@ -199,7 +194,7 @@ class TransactionReader:
         found = records(table, change, source % (lsn, lsn), self._now_ns)
         for record in found:
             self._send(table, record, lsn)
-        self._count(change, len(found))
+        self._count(table, change, len(found))
 
     def _route(self, outbox: Outbox, table: Table, change: RowChange) -> None:
         if isinstance(change, Insert):
@@ -263,16 +258,15 @@ class TransactionReader:
         self._outgoing.add(topic.name, record, transaction, self._publisher.report(transaction.acknowledged))
         self._counters.messages += 1
 
-    def _count(self, change: RowChange, made: int) -> None:
+    def _count(self, table: Table, change: RowChange, made: int) -> None:
         if isinstance(change, Insert):
-            self._counters.created += 1
+            ops = "c"
         elif isinstance(change, Delete):
-            self._counters.deleted += 1
-        elif made == 1:
-            self._counters.updated += 1
-        else:  # a change of the key
-            self._counters.deleted += 1
-            self._counters.created += 1
+            ops = "d"
+        else:
+            ops = "u" if made == 1 else "dc"  # a change of the key is two events
+        for op in ops:
+            self._counters.count(str(table), op)
 
     def _commit(self, lsn: int, commit: Commit) -> None:
         if self._transaction is None:
@@ -285,6 +279,7 @@ class TransactionReader:
         self._last_commit = commit.end_lsn
         self._counters.transactions += 1
         self._counters.committed_at_us = commit.time_us
+        self._counters.lag.observe((time.time_ns() // 1_000 - commit.time_us) / 1_000)
 
     def _table(self, relation: Relation) -> Table | None:
         topic = self._config.topics.get(f"{relation.schema}.{relation.name}")

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from types import FrameType
 from typing import Annotated, Any
@@ -23,7 +24,9 @@ from connectors.cdc.status import Status, read_status
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from schemas.topics import Topic
+from streams.cdc_pages import CdcPages, read_page
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_json, print_rows
+from streams.runtime.web import PortTaken, listen
 from streams.settings import Options
 from streams.settings.model import Kafka
 from streams.settings.model import Source as SourceOptions
@@ -148,7 +151,16 @@ def cdc_config(options: Options) -> CdcConfig:
 
 
 @app.command()
-def run(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def run(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", help="Serve /metrics, /live, /ready and /status there; by default nowhere.", min=0, max=65_535
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Take a snapshot where one is needed, then stream changes until SIGTERM or Ctrl-C.
 
     A connection that is lost is made again, for ever. At the end it prints what it did.
@@ -175,10 +187,13 @@ def run(config: ConfigFile = None, as_json: AsJson = False) -> None:
         create(source.config.all_topics)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
-        source.run(stop)
+        with _pages(options, port, source):
+            source.run(stop)
+    except PortTaken as error:
+        fail(f"{error}; set worker.host (TRAVELOS_WORKER_HOST) or give another --port")
     except (CdcError, TopicsError, KafkaUnavailable) as error:
         fail(str(error))
-    summary = structs.asdict(source.counters)
+    summary = source.counters.told()
     if as_json:
         print_json(summary)
     else:
@@ -202,8 +217,17 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def status(
+    port: Annotated[
+        int | None, typer.Option("--port", help="Where the running source serves /status, to print that too.", min=1)
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the slot, how far behind it is, how much WAL the server may still write, and the last offset.
+
+    With --port also what the running source says: phase, lag from commit (p50, p95, p99), events by table and op,
+    records on their way to Kafka, progress of a snapshot.
 
     Exit codes: 0 the slot can be streamed from, 1 it is missing or lost, or a server does not answer, 2 wrong options.
     """
@@ -213,6 +237,11 @@ def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
     except CdcError as error:
         fail(str(error))
     row = _status_row(found)
+    if port is not None:
+        try:
+            row |= {f"source_{name}": value for name, value in read_page(options.worker.host, port).items()}
+        except OSError as error:
+            fail(f"the source does not answer on {options.worker.host} port {port}: {error}")
     if as_json:
         print_json(row)
     else:
@@ -255,6 +284,13 @@ def send(
     if not sent:
         fail("kafka.bootstrap: the brokers have not taken the signal within 10 s")
     out.print(f"sent {asked.type} {asked.id}", highlight=False)
+
+
+def _pages(options: Options, port: int | None, source: Source) -> AbstractContextManager[object]:
+    if port is None:
+        return nullcontext()
+    worker = options.worker
+    return CdcPages(listen(worker.host, port), source.counters, worker.patience_seconds)
 
 
 def _config(options: Options) -> CdcConfig:

@@ -1,0 +1,35 @@
+"""docs/cdc-metrics.md, from the list of the metrics."""
+
+from connectors.cdc.metrics import METRICS
+
+INTRODUCTION = """<!-- Written by `python -m streams.documents` from connectors/cdc/metrics.py. -->
+# Metrics and health of the source of changes
+
+`travelos cdc run --port 9402` serves four pages, on the address `worker.host` (the loopback interface by default):
+
+| page | 200 | 503 |
+|---|---|---|
+| `/live` | it works, or waits for a server | its loop has not turned for `worker.patience_seconds`: restart it |
+| `/ready` | it streams or takes a snapshot | it connects, waits or stops |
+| `/metrics` | always | |
+| `/status` | always: everything as JSON, which `travelos cdc status --port 9402` prints | |
+
+What an alert should look at: `cdc_connected` is 0 for minutes; `cdc_slot_safe_bytes` is small, or without a limit
+`cdc_slot_retained_bytes` grows towards the size of the disk; `cdc_behind_source_milliseconds` grows;
+`cdc_queue_records` stays at `cdc_queue_capacity_records`, then Kafka is slow.
+
+Lag compares the clock of Postgres with ours. All values are since the start of the process. Labels are tables and ops,
+never keys or values.
+
+"""
+
+
+def cdc_metrics_page() -> str:
+    """Return the text of docs/cdc-metrics.md."""
+    rows = [
+        f"| `{one.full_name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.debezium} "
+        f"| {one.about} |"
+        for one in METRICS
+    ]
+    heads = ["| metric | kind | labels | in Debezium | meaning |", "|---|---|---|---|---|"]
+    return INTRODUCTION + "\n".join([*heads, *rows]) + "\n"
