@@ -173,6 +173,9 @@ class _HandedOver:
     def finish(self, run: Run) -> None:  # noqa: ARG002
         self._on_finish()
 
+    def reach(self, run: Run, offset: int) -> None:
+        """Do nothing: whoever hands the part over reports its end."""
+
     def hold_up(self, run: Run, reason: str, seconds: float) -> None:  # noqa: ARG002
         self._run.hold_up(reason, seconds)
 

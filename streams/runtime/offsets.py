@@ -16,7 +16,7 @@ class PartitionOffsets:
     """
 
     def __init__(self) -> None:
-        self._open: deque[list[int]] = deque()  # [first, last, finished, timestamp], ascending
+        self._open: deque[list[int]] = deque()  # [first, last, finished, timestamp, done before], ascending
         self._by_first: dict[int, list[int]] = {}
         self._next: int | None = None
         self._last = -1
@@ -36,7 +36,7 @@ class PartitionOffsets:
         """First and last offset of the first unfinished stretch, and its timestamp; None when none is open."""
         if not self._open:
             return None
-        first, last, _, timestamp = self._open[0]
+        first, last, _, timestamp, _ = self._open[0]
         return first, last, timestamp
 
     def start(self, first: int, last: int, timestamp: int = 0) -> None:
@@ -47,7 +47,7 @@ class PartitionOffsets:
         """
         if last < first or first <= self._last:
             raise ValueError(f"records {first}..{last} were delivered out of order")
-        self._open.append(stretch := [first, last, 0, timestamp])
+        self._open.append(stretch := [first, last, 0, timestamp, 0])
         self._by_first[first] = stretch
         self._last = last
 
@@ -61,6 +61,15 @@ class PartitionOffsets:
         else:
             self._next = end
 
+    def advance(self, first: int, offset: int) -> None:
+        """Note that of the stretch that began with `first`, all before `offset` is done."""
+        stretch = self._by_first.get(first)
+        if stretch is None:
+            return
+        stretch[4] = max(stretch[4], offset)
+        if stretch is self._open[0]:
+            self._next = max(stretch[4], self._next or 0)
+
     def finish(self, first: int) -> None:
         """Note that the stretch that began with `first` is done; twice is harmless."""
         stretch = self._by_first.get(first)
@@ -71,3 +80,5 @@ class PartitionOffsets:
             begun, last, *_ = self._open.popleft()
             del self._by_first[begun]
             self._next = last + 1
+        if self._open and self._open[0][4]:
+            self._next = self._open[0][4]

@@ -72,6 +72,10 @@ class Run:
         """Report that the run is done; twice is harmless."""
         self._books.finish(self)
 
+    def reach(self, offset: int) -> None:
+        """Report that all records before `offset` are done, of a run that takes long; they may be committed."""
+        self._books.reach(self, offset)
+
     def hold_up(self, reason: str, seconds: float) -> None:
         """Tell that something outside is away, without which the run cannot go on, and when it is tried again.
 
@@ -106,6 +110,7 @@ class Books(Protocol):
     def is_stale(self, run: Run) -> bool: ...  # noqa: D102
     def begin(self, run: Run) -> bool: ...  # noqa: D102
     def finish(self, run: Run) -> None: ...  # noqa: D102
+    def reach(self, run: Run, offset: int) -> None: ...  # noqa: D102
     def hold_up(self, run: Run, reason: str, seconds: float) -> None: ...  # noqa: D102
     def leaving(self, run: Run) -> asyncio.Event: ...  # noqa: D102
     def leave(self, run: Run) -> None: ...  # noqa: D102
@@ -134,6 +139,13 @@ class _Joined:
     def finish(self, run: Run) -> None:  # noqa: ARG002
         for one in self._runs:
             one.finish()
+
+    def reach(self, run: Run, offset: int) -> None:  # noqa: ARG002
+        for one in self._runs:
+            if one.records[-1].offset < offset:
+                one.finish()
+            elif one.records[0].offset < offset:
+                one.reach(offset)
 
     def hold_up(self, run: Run, reason: str, seconds: float) -> None:  # noqa: ARG002
         self._runs[0].hold_up(reason, seconds)

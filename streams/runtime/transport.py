@@ -264,6 +264,11 @@ class RunConsumer(CommittingConsumer):
         self._progress.set()
         self._room.set()
 
+    def reach(self, run: Run, offset: int) -> None:
+        """See `Run.reach`."""
+        if run in self._working:
+            run.offsets.advance(run.records[0].offset, offset)
+
     def leaving(self, run: Run) -> asyncio.Event:
         """See `Run.leaving`."""
         if not self.is_stale(run):

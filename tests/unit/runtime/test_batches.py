@@ -50,12 +50,16 @@ class StandInRun:
         self.stale = False
         self.leaving = asyncio.Event()
         self.finished = False
+        self.reached: list[int] = []
 
     async def pause(self, seconds: float) -> bool:
         return not self.leaving.is_set()
 
     def finish(self) -> None:
         self.finished = True
+
+    def reach(self, offset: int) -> None:
+        self.reached.append(offset)
 
     def leave(self) -> None:
         pass

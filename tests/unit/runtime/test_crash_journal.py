@@ -32,6 +32,7 @@ class Books:
     def __init__(self) -> None:
         self.leave_event = asyncio.Event()
         self.finished = 0
+        self.reached: list[int] = []
 
     def is_stale(self, run: Run) -> bool:
         return False
@@ -41,6 +42,9 @@ class Books:
 
     def finish(self, run: Run) -> None:
         self.finished += 1
+
+    def reach(self, run: Run, offset: int) -> None:
+        self.reached.append(offset)
 
     def hold_up(self, run: Run, reason: str, seconds: float) -> None:
         pass
