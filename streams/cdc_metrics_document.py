@@ -18,6 +18,12 @@ What an alert should look at: `cdc_connected` is 0 for minutes; `cdc_slot_safe_b
 `cdc_slot_retained_bytes` grows towards the size of the disk; `cdc_behind_source_milliseconds` grows;
 `cdc_queue_records` stays at `cdc_queue_capacity_records`, then Kafka is slow.
 
+With `source.notifications` (Debezium's `notification.enabled.channels=sink`) the topic `<prefix>.notification` tells
+when a snapshot starts, reads a table, has read one, ends or is aborted, in Debezium's form: `id`, `aggregate_type`
+("Initial Snapshot", "Incremental Snapshot"), `type` (STARTED, IN_PROGRESS, TABLE_SCAN_COMPLETED, COMPLETED, ABORTED),
+`additional_data`, `timestamp`. The aggregate "Slot" (WARNING) tells, at most once a minute, that the server will soon
+remove WAL that the slot needs.
+
 Lag compares the clock of Postgres with ours. All values are since the start of the process. Labels are tables and ops,
 never keys or values.
 

@@ -53,6 +53,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         transactions: the topic that tells of transactions; None for none. Then every event tells its place in its
             transaction.
         messages: the topic of logical messages; None when they are left out.
+        notifications: the topic that tells of snapshots and of the slot; None for none.
         schema_changes: the topic that tells how tables look from some change on; None for none.
         outbox: the table whose inserts are messages of their own; None for none.
         version: in `source.version` of each event.
@@ -82,6 +83,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     tombstones: bool = True
     transactions: Topic | None = None
     messages: Topic | None = None
+    notifications: Topic | None = None
     schema_changes: Topic | None = None
     outbox: Outbox | None = None
     version: str = field(default_factory=project_version)
@@ -99,7 +101,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     @property
     def all_topics(self) -> list[Topic]:
         """Every topic that the source needs."""
-        others = (self.offsets, self.signals, self.transactions, self.messages)
+        others = (self.offsets, self.signals, self.transactions, self.messages, self.notifications)
         return [*self.topics.values(), *(topic for topic in others if topic is not None)]
 
     @property

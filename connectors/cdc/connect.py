@@ -7,7 +7,7 @@ import psycopg
 from psycopg import Connection, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from connectors.cdc.errors import CdcError, Disconnected, Fatal, Misconfigured, SlotBusy
+from connectors.cdc.errors import CdcError, ColumnMissing, Disconnected, Fatal, Misconfigured, SlotBusy
 from schemas.reasons import shortened
 
 # Every value is read as text, so what decides how a value is printed is the same for all our sessions, whatever the
@@ -56,6 +56,7 @@ _REFUSALS = {
 # Classes and codes of SQLSTATE that no retry can mend; PostgreSQL documentation, appendix A.
 _PERMANENT = ("0A", "22", "28", "3D", "42", "53400", "55000")
 _IN_USE = "55006"
+_NO_SUCH_COLUMN = "42703"
 
 
 def connect(dsn: str, *, name: str, replication: bool = False, statement_seconds: int = 0) -> Connection:
@@ -134,6 +135,8 @@ def explained(doing: str, sqlstate: str | None, message: str) -> CdcError:
     text = f"{doing}: {' '.join(shortened(message).split())}"
     if sqlstate == _IN_USE:
         return SlotBusy(text)
+    if sqlstate == _NO_SUCH_COLUMN:
+        return ColumnMissing(f"{text} ({sqlstate})")
     if sqlstate is not None and sqlstate.startswith(_PERMANENT):
         return Fatal(f"{text} ({sqlstate})")
     return Disconnected(text)

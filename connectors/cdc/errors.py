@@ -32,6 +32,10 @@ class UnreadableValue(Fatal):
     """The text of a column is not what its type prints; the message names table, column and type."""
 
 
+class ColumnMissing(Fatal):
+    """A query names a column that is not there: it was renamed or dropped since the catalogue was read."""
+
+
 class KeyUnknown(Fatal):
     """The key of a changed row cannot be told."""
 

@@ -18,7 +18,7 @@ from connectors.cdc.config import split_name
 from connectors.cdc.connect import connect, translated
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, source_template
-from connectors.cdc.errors import Fatal
+from connectors.cdc.errors import ColumnMissing, Disconnected, Fatal
 from connectors.cdc.pgoutput import Tuple
 from connectors.cdc.session import Session
 from connectors.cdc.snapshot_progress import SnapshotProgress
@@ -172,6 +172,8 @@ class IncrementalSnapshot:
         if entry.run != self._run:
             self._run, self._chunk_rows = entry.run, self._session.config.chunk_rows
             self._progress.expect(found, already=entry.rows)
+            table = entry.table
+            self._session.notifications.send("Incremental Snapshot", "STARTED", data_collections=table)
             log.info("table_snapshot_started", table=entry.table, condition=entry.condition, signal=entry.signal)
         self._entry = entry
         with translated(f"reading {entry.table}"):
@@ -307,11 +309,16 @@ class IncrementalSnapshot:
                 return
             self._sent.popleft()
             offsets.keep(progress(offsets.snapshot, chunk))
-            if chunk.is_last:
-                log.info("table_snapshot_completed", table=str(chunk.info), tables_left=len(offsets.snapshot.tables))
+            table, notify = str(chunk.info), self._session.notifications.send
+            if not chunk.is_last:
+                notify("Incremental Snapshot", "IN_PROGRESS", current_collection_in_progress=table)
+            else:
+                notify("Incremental Snapshot", "TABLE_SCAN_COMPLETED", scanned_collection=table)
+                log.info("table_snapshot_completed", table=table, tables_left=len(offsets.snapshot.tables))
             if offsets.snapshot.done:
                 self._session.counters.snapshots += 1
                 self._progress.end()
+                notify("Incremental Snapshot", "COMPLETED")
                 log.info("incremental_snapshot_completed")
 
     def _start_copy(self, limit: int | None) -> None:
@@ -336,6 +343,8 @@ class IncrementalSnapshot:
 
     def _refused(self, entry: TableToRead, error: Fatal) -> None:
         """Give up a table whose condition the server cannot read."""
+        if not entry.condition and isinstance(error, ColumnMissing):
+            raise Disconnected(str(error))  # renamed or dropped since it was looked at: the next attempt looks again
         if not entry.condition:
             raise error  # a right was taken from us, or the fault is ours
         log.warning("snapshot_of_a_table_ended", table=entry.table, signal=entry.signal, reason=str(error))

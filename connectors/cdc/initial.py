@@ -5,7 +5,7 @@ import time
 import structlog
 
 from connectors.cdc.envelope import Moment, SnapshotMarker, source_template
-from connectors.cdc.errors import Disconnected, Stopped
+from connectors.cdc.errors import ColumnMissing, Disconnected, Stopped
 from connectors.cdc.known_values import read_shape
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.publication import ensure_publication
@@ -23,6 +23,7 @@ from connectors.cdc.tables import Table
 
 log = structlog.get_logger(__name__)
 
+ABORT_SECONDS = 1.0  # for a notification to be taken before we end
 _CURRENT_LSN = b"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8"
 
 
@@ -39,6 +40,8 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
     """
     config = session.config
     log.info("snapshot_started", reason=start.reason, tables=[entry.table for entry in start.state.tables])
+    tables = ",".join(entry.table for entry in start.state.tables)
+    session.notifications.send("Initial Snapshot", "STARTED", data_collections=tables)
     # Before the slot: then a slot without an offset is never ours, and one with an unfinished offset always is.
     session.offsets.keep(start.state)
     session.offsets.write(0, None)
@@ -58,6 +61,8 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
         if not start.state.done:
             _send_tables(session, created.snapshot, start.state, _lsn_of_rows(session, created))
     except Stopped:
+        session.notifications.send("Initial Snapshot", "ABORTED", data_collections=tables)
+        session.publisher.flush(ABORT_SECONDS)
         if read_slot(session.control, config.slot) is not None:
             log.warning(
                 "snapshot_interrupted",
@@ -65,6 +70,10 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
                 remedy=f"SELECT pg_drop_replication_slot('{config.slot}')",
             )
         raise
+    except ColumnMissing as error:
+        session.notifications.send("Initial Snapshot", "ABORTED", data_collections=tables)
+        # Renamed or dropped after the snapshot began and before the table was locked: the next attempt looks again.
+        raise Disconnected(str(error)) from None
     _flush(session)
     log.info("streaming_begins", lsn=format_lsn(created.consistent_point))
     return created.consistent_point
@@ -78,6 +87,8 @@ def read_tables_only(session: Session, start: ReadOnly) -> None:
     """
     log.info("snapshot_started", reason="initial_only", tables=[entry.table for entry in start.state.tables])
     session.offsets.keep(start.state)
+    tables = ",".join(entry.table for entry in start.state.tables)
+    session.notifications.send("Initial Snapshot", "STARTED", data_collections=tables)
     row = session.control.execute(_CURRENT_LSN).fetchone()
     assert row is not None
     _send_tables(session, None, start.state, row[0])
@@ -96,6 +107,9 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
         for run in snapshot.runs():
             writer = writers.get((run.table, run.marker))
             if writer is None:
+                if all(table is not run.table for table, _ in writers):
+                    now = str(run.table)
+                    session.notifications.send("Initial Snapshot", "IN_PROGRESS", current_collection_in_progress=now)
                 moment = Moment(
                     time_us=snapshot.moment.time_us,
                     tx_id=snapshot.moment.tx_id,
@@ -123,6 +137,7 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
     session.offsets.write(0, None)
     progress.end()
     counters.snapshots += 1
+    session.notifications.send("Initial Snapshot", "COMPLETED", total_rows_scanned=str(counters.snapshot_rows))
     log.info("snapshot_completed", rows=counters.snapshot_rows)
 
 
@@ -134,7 +149,9 @@ def _note(session: Session, snapshot: Snapshot) -> None:
         run = chunk.entry.run
         if chunk.upto is None:
             offsets.keep(offsets.snapshot.finished(run))
-            log.info("table_read", table=chunk.entry.table, tables_left=len(offsets.snapshot.tables))
+            table = chunk.entry.table
+            session.notifications.send("Initial Snapshot", "TABLE_SCAN_COMPLETED", scanned_collection=table)
+            log.info("table_read", table=table, tables_left=len(offsets.snapshot.tables))
         else:
             offsets.keep(offsets.snapshot.progressed(run, chunk.upto, chunk.rows))
 

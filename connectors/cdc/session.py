@@ -7,6 +7,7 @@ from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
 from connectors.cdc.envelope import Database
 from connectors.cdc.known_values import KnownValues
+from connectors.cdc.notifications import Notifications
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.preflight import Found
 from connectors.cdc.publisher import Publisher
@@ -31,6 +32,7 @@ class Session(Struct, frozen=True, kw_only=True):
         signal_table: what the stream brings of it.
         window: the rows of a table that is read while the stream goes on.
         known: the large values of rows, as far as they were seen.
+        notifications: for whoever waits for a snapshot.
     """
 
     config: CdcConfig
@@ -44,6 +46,7 @@ class Session(Struct, frozen=True, kw_only=True):
     signal_table: SignalTable = field(default_factory=SignalTable)
     window: Window = field(default_factory=Window)
     known: KnownValues = field(default_factory=KnownValues)
+    notifications: Notifications = field(default_factory=Notifications)
 
     @property
     def database(self) -> Database:

@@ -6,6 +6,7 @@ from psycopg import Connection
 from connectors.cdc.backoff import Complaint
 from connectors.cdc.counters import Counters
 from connectors.cdc.errors import SlotLost, SlotMissing
+from connectors.cdc.notifications import Notifications
 from connectors.cdc.slot import read_slot
 
 log = structlog.get_logger(__name__)
@@ -20,12 +21,16 @@ class SlotWatch:
         connection: to ask with.
         name: of the slot.
         counters: kept up to date.
+        notifications: told of what is said.
     """
 
-    def __init__(self, connection: Connection, name: str, counters: Counters) -> None:
+    def __init__(
+        self, connection: Connection, name: str, counters: Counters, notifications: Notifications | None = None
+    ) -> None:
         self._connection = connection
         self._name = name
         self._counters = counters
+        self._notifications = notifications or Notifications()
         self._complaint = Complaint()
 
     def look(self, now: float) -> None:
@@ -45,6 +50,8 @@ class SlotWatch:
         self._counters.slot_safe_bytes = slot.safe_wal_size
         self._counters.lag_bytes = slot.lag_bytes or 0
         if slot.soon_lost and self._complaint.due(now):
+            status, safe = slot.wal_status or "", str(slot.safe_wal_size)
+            self._notifications.send("Slot", "WARNING", slot=self._name, wal_status=status, safe_wal_size=safe)
             log.warning(
                 "slot_soon_lost",
                 slot=self._name,

@@ -18,6 +18,7 @@ from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.initial import read_tables_only, take_snapshot
 from connectors.cdc.known_values import LIMIT_BYTES, KnownValues
 from connectors.cdc.lsn import format_lsn
+from connectors.cdc.notifications import Notifications
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import CdcOffset, OffsetReader
 from connectors.cdc.preflight import Finding, Found, findings, look, require
@@ -136,6 +137,7 @@ class Source:
                 stop=stop,
                 known=KnownValues(LIMIT_BYTES if config.encoding.unavailable == "fill" else 0),
                 signal_table=SignalTable(config.signal_table),
+                notifications=_notifications(config, publisher),
             )
             if isinstance(start, ReadOnly):
                 read_tables_only(session, start)
@@ -176,6 +178,11 @@ class Source:
         return found
 
 
+def _notifications(config: CdcConfig, publisher: Publisher) -> Notifications:
+    topic = None if config.notifications is None else config.notifications.name
+    return Notifications(publisher, topic, config.name)
+
+
 def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: CdcOffset | None) -> OffsetLog:
     log = OffsetLog(publisher, config.offsets.name, config.slot, found.server.system_id, list(config.topics))
     log.signals = offset.signals if offset is not None else {}
@@ -191,7 +198,7 @@ def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> Non
     log.info("stream_started", lsn=format_lsn(start.lsn), slot=session.config.slot)
     acknowledgements = Acknowledgements(start.lsn, start.last_commit)
     reader = TransactionReader(session, acknowledgements)
-    watch = SlotWatch(session.control, config.slot, session.counters)
+    watch = SlotWatch(session.control, config.slot, session.counters, session.notifications)
     with ExitStack() as stack:
         snapshot = stack.enter_context(closing(IncrementalSnapshot(session, acknowledgements)))
         signalling = Signalling(session, snapshot, signals)

@@ -145,6 +145,9 @@ def cdc_config(options: Options) -> CdcConfig:
         messages=catalogue.beside_changes("message", key="prefix", purpose="what pg_logical_emit_message wrote")
         if source.messages
         else None,
+        notifications=catalogue.beside_changes("notification", key="id", purpose="what happens to snapshots and slot")
+        if source.notifications
+        else None,
         streaming=source.streaming,
         spill_folder=options.data_dir / "cdc",
     )

@@ -21,7 +21,7 @@ from connectors.cdc.encoding import (
 from connectors.kafka.connection import Connection
 from schemas.topics import MIB, Catalogue
 
-TableName = Annotated[str, StringConstraints(pattern=r"^\S+\.\S+$")]  # or a pattern of such names
+TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]  # or a pattern of such names
 # With one of these it is an expression; "$" and "." are legal in names.
 PATTERN_CHARACTERS = frozenset("*+?()[]{}|^\\")
 Measured = Annotated[str, StringConstraints(pattern=r"^.+=[0-9]+$")]
@@ -150,6 +150,9 @@ class Source(Section):
     tombstones: bool = Field(default=True, description="send a tombstone after each delete")
     transaction_metadata: bool = Field(
         default=False, description="tell of each transaction, and in each event its place in it"
+    )
+    notifications: bool = Field(
+        default=False, description="tell on a topic when snapshots start and end, and when the slot is in danger"
     )
     schema_changes: bool = Field(default=False, description="tell of tables whose columns or key have changed")
     messages: bool = Field(
