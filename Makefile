@@ -7,7 +7,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
 
-.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc chaos lock clean
+.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc chaos chaos-cdc lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
@@ -36,7 +36,7 @@ docs: $(VENV)/dev.installed ## Write the generated pages and schemas
 	$(BIN)/travelos schemas generate
 	$(BIN)/python -m streams.documents
 
-bench: bench-producer bench-demo bench-runtime bench-cdc chaos ## All benchmarks; each prints its bars and exits 1 when one is missed
+bench: bench-producer bench-demo bench-runtime bench-cdc chaos chaos-cdc ## All benchmarks; each prints its bars and exits 1 when one is missed
 
 bench-producer: $(VENV)/dev.installed
 	$(BIN)/python -m bench.producer $(ARGS)
@@ -52,6 +52,9 @@ bench-cdc: $(VENV)/dev.installed ## Some ten minutes; ARGS="--only stream --roun
 
 chaos: $(VENV)/dev.installed ## Some 25 minutes; ARGS="--short" takes five, ARGS="kills --kills 5 --events 20000" a part of it
 	$(BIN)/python -m bench.chaos $(ARGS)
+
+chaos-cdc: $(VENV)/dev.installed ## Some five minutes; ARGS="--seed 5 --statements 20000" for a shorter one
+	$(BIN)/python -m bench.cdc.convergence $(ARGS)
 
 lock: $(VENV)/dev.installed ## Renew the lock files from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

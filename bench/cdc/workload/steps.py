@@ -35,11 +35,23 @@ class Workload:
         seed: decides everything.
         tables: to work on, see `prepare`.
         alter: whether columns come, go and change.
+        truncate: whether tables are emptied at once, of which events tell only when they are asked to.
+        large_rows: of a large transaction.
     """
 
-    def __init__(self, seed: int, tables: Sequence[Table] = TABLES, *, alter: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        tables: Sequence[Table] = TABLES,
+        *,
+        alter: bool = True,
+        truncate: bool = True,
+        large_rows: int = LARGE_ROWS,
+    ) -> None:
         self._draw = Random(seed)
         self._tables = tables
+        self._truncate = truncate
+        self._large_rows = large_rows
         self._alter = alter and CHANGING in tables
         self._extra: dict[str, str] = {}  # columns that were added to CHANGING, with their types
         self._columns = 0
@@ -89,7 +101,7 @@ class Workload:
     def _alone(self) -> Iterator[Step | Settle]:
         """Yield what nothing else may run beside of."""
         kind = self._draw.random()
-        if kind < 0.15:
+        if kind < 0.15 and self._truncate:
             yield Step(0, f"TRUNCATE {self._draw.choice(self._tables).sql}")
         elif kind < 0.4:
             yield from self._large()
@@ -102,9 +114,9 @@ class Workload:
         """Yield one transaction of many rows, more than `logical_decoding_work_mem` holds when that is small."""
         table, session = self._draw.choice(self._tables), 0
         first = self._fresh(session)
-        self._last[session] += LARGE_ROWS
+        self._last[session] += self._large_rows
         key = identifier(table.key)
-        rows = f"generate_series({first}, {first + (LARGE_ROWS - 1) * SESSIONS}, {SESSIONS}) g"
+        rows = f"generate_series({first}, {first + (self._large_rows - 1) * SESSIONS}, {SESSIONS}) g"
         yield Step(session, "BEGIN")
         yield Step(session, f"INSERT INTO {table.sql} ({key}) SELECT g FROM {rows}")
         yield Step(session, "SAVEPOINT s1")
