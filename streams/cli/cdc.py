@@ -125,6 +125,7 @@ def cdc_config(options: Options) -> CdcConfig:
         slot=source.slot,
         publication=source.publication,
         failover=source.failover,
+        heartbeat_seconds=source.heartbeat_seconds,
         snapshot=source.snapshot,
         signal_table=source.signal_table,
         signals=catalogue.cdc_signals,

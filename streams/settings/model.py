@@ -151,6 +151,12 @@ class Source(Section):
     transaction_metadata: bool = Field(
         default=False, description="tell of each transaction, and in each event its place in it"
     )
+    heartbeat_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3_600,
+        description="between two messages to the WAL, so that idle tables release it: Debezium's heartbeat.interval.ms",
+    )
     notifications: bool = Field(
         default=False, description="tell on a topic when snapshots start and end, and when the slot is in danger"
     )

@@ -91,9 +91,11 @@ def test_names_come_from_the_catalogue() -> None:
         "TRAVELOS_SOURCE_TABLES": "public.a",
         "TRAVELOS_SOURCE_DSN": "postgresql://u:secret@h/d",
         "TRAVELOS_SOURCE_SNAPSHOT": "when_needed",
+        "TRAVELOS_SOURCE_HEARTBEAT_SECONDS": "2.5",
     }
     config = cdc_config(load(environ=environ).options)
     catalogue = Catalogue(prefix="blue.", tables=["public.a"])
     assert config.topics == catalogue.changes
     assert (config.offsets, config.name, config.snapshot) == (catalogue.cdc_offsets, "cdc.travel", "when_needed")
+    assert config.heartbeat_seconds == 2.5
     assert "secret" not in repr(config)
