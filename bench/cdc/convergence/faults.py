@@ -36,14 +36,18 @@ class KilledSource:
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
 
     def start(self) -> None:
-        """Start it, and begin to kill it."""
+        """Start it."""
         self._spawn()
+
+    def begin_to_kill(self) -> None:
+        """Kill it every few seconds from now on."""
         self._thread.start()
 
     def calm_down(self) -> None:
         """Kill it no more; it runs from now on."""
         self._calm.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def stop(self) -> None:
         """End it in order."""

@@ -78,6 +78,9 @@ def trial(postgres: PostgresServer, kafka: KafkaServer, folder: Path, seed: int,
     draw = Random(seed)
     source.start()
     try:
+        # On a busy machine it was killed before that each time, and all statements were in the snapshot.
+        _wait_for_slot(dsn, slot, source)
+        source.begin_to_kill()
         with KilledKafka(kafka, seed, size.kafka_seconds) as killed:
             offset = draw.randrange(size.postgres_steps // 2)
             restarts = run_with_restarts(
@@ -124,6 +127,16 @@ def _environment(
         "LOG_FORMAT": "json",
     }
     return {**os.environ, **{f"TRAVELOS_{name}": value for name, value in options.items()}}
+
+
+def _wait_for_slot(dsn: str, slot: str, source: KilledSource) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    query = b"SELECT FROM pg_replication_slots WHERE slot_name = %s AND confirmed_flush_lsn IS NOT NULL"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while connection.execute(query, (slot,)).fetchone() is None:
+            if not source.runs or time.monotonic() > deadline:
+                raise TimeoutError(f"the source has not created its slot:\n{source.last_lines()}")
+            time.sleep(0.1)  # between two looks; the condition decides
 
 
 def _wait_until_caught_up(dsn: str, slot: str, source: KilledSource) -> None:
