@@ -15,8 +15,8 @@ demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a
 
 test: unit integration ## All tests that take minutes, not more; servers are started by the tests themselves
 
-unit: $(VENV)/dev.installed
-	$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal $(ARGS)
+unit: $(VENV)/dev.installed ## Three processes for two cores: a third of the time goes by in waiting for brokers
+	$(BIN)/python -m pytest tests/unit -n 3 --dist worksteal $(ARGS)
 
 integration: $(VENV)/dev.installed
 	$(BIN)/python -m pytest tests/integration -m "not slow" $(ARGS)

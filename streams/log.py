@@ -6,6 +6,9 @@ from typing import Literal
 
 import structlog
 
+CHATTY = ("faust", "mode", "aiokafka", "asyncio", "kafka")
+"""Libraries that are heard from `warning` on only."""
+
 
 def configure_logging(level: str = "info", output: Literal["console", "json"] = "console") -> None:
     """Send our logs and those of the libraries, which use `logging`, through one formatter."""
@@ -19,7 +22,9 @@ def configure_logging(level: str = "info", output: Literal["console", "json"] = 
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        # Not cached: a logger of a module would keep this configuration for as long as the process lives, and what is
+        # configured later (a command in a test, whoever embeds us) would not reach it.
+        cache_logger_on_first_use=False,
     )
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
@@ -40,5 +45,5 @@ def configure_logging(level: str = "info", output: Literal["console", "json"] = 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("faust", "mode", "aiokafka", "asyncio", "kafka"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))

@@ -1,7 +1,13 @@
 """Settings of all tests."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 import structlog
 from hypothesis import settings
+
+from streams.log import CHATTY
 
 # A shared machine pauses for longer than any deadline that would mean something.
 settings.register_profile("travelos", deadline=None)
@@ -15,3 +21,17 @@ structlog.configure(
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that runs in this process sends all logs to a standard error that is closed after it."""
+    root = logging.getLogger()
+    handlers, level, configuration = root.handlers[:], root.level, structlog.get_config()
+    levels = {name: logging.getLogger(name).level for name in CHATTY}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.configure(**configuration)

@@ -1,7 +1,6 @@
 """The producers and `travelos produce` on a real broker: partitions, headers, outages, Ctrl-C."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import structlog
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from typer.testing import CliRunner
@@ -50,17 +48,6 @@ _prefixes = (f"run{number}." for number in count())
 
 def fix(number: int, user: str = "u1") -> GpsUpdate:
     return GpsUpdate(event_id=f"e{number}", user_id=user, occurred_at=NOON, lat=42.37, lon=-71.11)
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """A command that runs in this process sends all logs to a standard error that is closed after it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """`travelos dlq` and `travelos replay` on a real broker, with dead letters of the pipeline's own writer."""
 
 import json
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -11,7 +10,6 @@ from random import Random
 from typing import Any
 
 import pytest
-import structlog
 import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
 from msgspec import structs
@@ -95,16 +93,9 @@ class Installation:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A command that runs in this process sends all logs to a standard error that is closed after it."""
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(common.out, "width", 200)
-    root = logging.getLogger()
-    handlers, level, configuration = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**configuration)
 
 
 @pytest.fixture

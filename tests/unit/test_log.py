@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -11,19 +10,6 @@ import structlog
 from streams.log import configure_logging
 
 SECRET = "hunter" * 2  # in no line of the source, which a trace does show
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    levels = {name: logging.getLogger(name).level for name in ("faust", "mode", "aiokafka", "asyncio", "kafka")}
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -95,3 +81,13 @@ def test_configuring_twice_writes_every_line_once(capsys: pytest.CaptureFixture[
     configure_logging("info", "json")
     structlog.get_logger("c").info("once")
     assert len(lines(capsys)) == 1
+
+
+def test_a_logger_that_was_used_before_follows_a_later_configuration() -> None:
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("early")
+    configure_logging("info", "json")
+    logger.info("first")
+    configure_logging("info", "console")
+    with structlog.testing.capture_logs() as captured:
+        logger.info("second")
+    assert [entry["event"] for entry in captured] == ["second"]

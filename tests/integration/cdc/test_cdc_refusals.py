@@ -290,7 +290,8 @@ def test_a_slot_that_is_lost_while_it_is_streamed_from_is_said_and_replaced_when
         sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
         sql("SELECT pg_reload_conf()")
         eventually(lambda: source.counters.snapshots == 2)
-    assert any("lost" in str(entry.get("reason", "")) for entry in logs)
+    reasons = [entry["reason"] for entry in logs if "reason" in entry]
+    assert any("lost" in str(reason) for reason in reasons), reasons
     eventually(lambda: len(rebuilt(config, "public.t")) == len(sql("SELECT 1 FROM t")))
 
 

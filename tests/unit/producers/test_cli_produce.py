@@ -2,14 +2,12 @@
 
 import io
 import json
-import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from confluent_kafka import Message
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -23,17 +21,6 @@ from streams.cli.produce import app
 
 EVENT = '{"type":"trip_started","event_id":"e%d","user_id":"u1","occurred_at":"2026-03-01T12:00:00Z","trip_id":"t1"}'
 POINTS = "lat,lon,time\n1.0,2.0,2008-10-23T02:53:04Z\n1.1,2.0,2008-10-23T02:53:09Z\n"
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The command sends all logs of this process to a standard error that is closed after it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
