@@ -47,12 +47,13 @@ class Database(Struct, frozen=True, kw_only=True):
 class Moment(Struct, frozen=True, kw_only=True):
     """What `source` says about all changes of one transaction, or of one snapshot.
 
-    `time_us` is when it was committed, in microseconds since 1970. `last_commit` is the end of the transaction before
-    it in the stream, None when there is none; with the LSN of a change it makes a sequence that orders everything.
+    `time_us` is when it was committed, in microseconds since 1970; `tx_id` is None outside of transactions.
+    `last_commit` is the end of the transaction before it in the stream, None when there is none; with the LSN of a
+    change it makes a sequence that orders everything.
     """
 
     time_us: int
-    tx_id: int
+    tx_id: int | None
     last_commit: int | None
     snapshot: SnapshotMarker = "false"
 
@@ -75,7 +76,7 @@ def source_template(database: Database, table: Named, moment: Moment) -> bytes:
     last_commit = b"null" if moment.last_commit is None else b'\\"%d\\"' % moment.last_commit
     return (
         b'{"version":%b,"connector":"postgresql","name":%b,"ts_ms":%d,"snapshot":%b,"db":%b,'
-        b'"sequence":"[%b,\\"%%d\\"]","ts_us":%d,"ts_ns":%d,"schema":%b,"table":%b,"txId":%d,"lsn":%%d,"xmin":null}'
+        b'"sequence":"[%b,\\"%%d\\"]","ts_us":%d,"ts_ns":%d,"schema":%b,"table":%b,"txId":%b,"lsn":%%d,"xmin":null}'
     ) % (
         text(database.version),
         text(database.name),
@@ -87,7 +88,7 @@ def source_template(database: Database, table: Named, moment: Moment) -> bytes:
         moment.time_us * 1000,
         text(table.schema),
         text(table.name),
-        moment.tx_id,
+        b"null" if moment.tx_id is None else b"%d" % moment.tx_id,
     )
 
 

@@ -1,19 +1,21 @@
 """The outbox pattern: inserts into one table become messages of their own, routed by a column.
 
-What Debezium's outbox event router (`io.debezium.transforms.outbox.EventRouter`) makes with the JSON converter and
-`schemas.enable=false`. Deletes are expected, since rows are removed after they were sent.
+What Debezium's outbox event router (`io.debezium.transforms.outbox.EventRouter`) makes with the JSON converter.
+Deletes are expected, since rows are removed after they were sent.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
 from connectors.cdc.envelope import Headers, Record
 from connectors.cdc.errors import Fatal, Misconfigured
+from connectors.cdc.json_payload import expand
 from connectors.cdc.outbox_options import ROUTED_BY_VALUE, Outbox
 from connectors.cdc.publisher import ANY_PARTITION
+from connectors.cdc.schema_blocks import placed, struct_of, wrapped
 from connectors.cdc.tables import Table
 from connectors.cdc.types import NULL
 
@@ -39,30 +41,35 @@ def routed(outbox: Outbox, table: Table, encoded: Sequence[bytes]) -> Routed:
     Raises:
         Misconfigured: the table has no such column, or a column does not hold what its placement needs.
     """
-    row = {column.name: value for column, value in zip(table.columns, encoded, strict=True)}
-    value = _payload(outbox, _column(row, outbox.payload, "payload"))
-    headers: Headers = [("id", _text(_column(row, outbox.id, "id")))]
-    members = [] if value is None else [b'"payload":' + value]
-    partition, wrapped = ANY_PARTITION, False
+    row = {
+        column.name: _Cell(value, schema)
+        for column, value, schema in zip(table.columns, encoded, table.schemas, strict=True)
+    }
+    payload = _payload(outbox, _column(row, outbox.payload, "payload"))
+    headers: Headers = [("id", _text(_column(row, outbox.id, "id").value))]
+    envelope = {"payload": payload}
+    partition = ANY_PARTITION
     for field in outbox.fields:
         found = _column(row, field.column, "fields")
         if field.placement == "header":
-            headers.append((field.alias, _text(found)))
+            headers.append((field.alias, _text(found.value)))
         elif field.placement == "envelope":
-            wrapped = True
-            members.append(msgspec.json.encode(field.alias) + b":" + found)
-        elif not found.isdigit():
+            envelope[field.alias] = found
+        elif not found.value.isdigit():
             raise Misconfigured(f"source.outbox_fields: {table}.{field.column} has to be the number of a partition")
         else:
-            partition = int(found)
-    if wrapped and value is not None:
-        value = b"{" + b",".join(members) + b"}"
-    route = _text(_column(row, outbox.route_by, "route_by"))
+            partition = int(found.value)
+    route = _text(_column(row, outbox.route_by, "route_by").value)
     if route is None:
         raise Misconfigured(f"source.outbox_route_by: {table}.{outbox.route_by} is null, so its message has no topic")
-    key = _column(row, outbox.key, "key")
-    topic = outbox.topic.replace(ROUTED_BY_VALUE, route.decode())
-    return Routed(topic, partition, Record(None if key == NULL else key, value, headers))
+    value = payload if len(envelope) == 1 else _enveloped(envelope, f"{table.topic}.{route.decode()}.Value")
+    written = _with_schema if table.value_schema is not None else _alone
+    record = Record(
+        written(_column(row, outbox.key, "key")),
+        None if outbox.tombstone_on_empty and _is_empty(payload.value) else written(value),
+        headers,
+    )
+    return Routed(outbox.topic.replace(ROUTED_BY_VALUE, route.decode()), partition, record)
 
 
 def refuse_update(outbox: Outbox) -> None:
@@ -80,25 +87,47 @@ def refuse_update(outbox: Outbox) -> None:
     say("outbox_update_ignored", table=outbox.table)
 
 
-def _column(row: Mapping[str, bytes], name: str, option: str) -> bytes:
+class _Cell(NamedTuple):
+    """A value as JSON, and its placed schema."""
+
+    value: bytes
+    schema: dict[str, Any]
+
+
+def _with_schema(cell: _Cell) -> bytes:
+    return wrapped(msgspec.json.encode(cell.schema), cell.value)
+
+
+def _alone(cell: _Cell) -> bytes:
+    return cell.value
+
+
+def _enveloped(members: Mapping[str, _Cell], name: str) -> _Cell:
+    """Return an object of these members; `name` is that of its schema."""
+    value = b",".join([msgspec.json.encode(member) + b":" + cell.value for member, cell in members.items()])
+    fields = [{**cell.schema, "field": member} for member, cell in members.items()]
+    return _Cell(b"{%b}" % value, placed(struct_of(fields, name=name), optional=False))
+
+
+def _column(row: Mapping[str, _Cell], name: str, option: str) -> _Cell:
     try:
         return row[name]
     except KeyError:
         raise Misconfigured(f"source.outbox_{option}: the outbox table has no column {name}") from None
 
 
-def _payload(outbox: Outbox, encoded: bytes) -> bytes | None:
-    if encoded == NULL:
-        return None
-    text = _text(encoded)
-    if outbox.tombstone_on_empty and text is not None and not text.strip():
-        return None
-    if outbox.expand_json and encoded.startswith(b'"') and text is not None and text.lstrip()[:1] in (b"{", b"["):
-        try:
-            return msgspec.json.encode(msgspec.json.decode(text))
-        except msgspec.DecodeError:
-            return encoded  # as Debezium does: what cannot be expanded stays text
-    return encoded
+def _payload(outbox: Outbox, cell: _Cell) -> _Cell:
+    if not outbox.expand_json or not cell.value.startswith(b'"'):
+        return cell
+    expanded = expand(msgspec.json.decode(cell.value, type=str))
+    if expanded is None:
+        return cell  # as Debezium does: what cannot be expanded stays text
+    return _Cell(expanded.value, placed(expanded.schema, optional=True))
+
+
+def _is_empty(payload: bytes) -> bool:
+    text = _text(payload)
+    return text is None or not text.strip()
 
 
 def _text(encoded: bytes) -> bytes | None:

@@ -8,16 +8,10 @@ from connectors.cdc.publisher import ANY_PARTITION, Outgoing, Publisher, Report
 
 
 class OutgoingRecords:
-    """Collects records by topic, because many at once are cheaper; those of one topic keep their order.
+    """Collects records by topic, because many at once are cheaper; those of one topic keep their order."""
 
-    Args:
-        publisher: takes them.
-        tombstones: whether to send those too: Debezium's `tombstones.on.delete`.
-    """
-
-    def __init__(self, publisher: Publisher, *, tombstones: bool) -> None:
+    def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._tombstones = tombstones
         self._by_topic: defaultdict[str, list[Outgoing]] = defaultdict(list)
 
     def add(
@@ -31,8 +25,6 @@ class OutgoingRecords:
     ) -> None:
         """Add a record, which is one more that the transaction waits for."""
         key, value, headers = record
-        if value is None and not self._tombstones:
-            return
         transaction.sent()
         if headers is None and partition == ANY_PARTITION:
             self._by_topic[topic].append({"key": key, "value": value, "callback": report})

@@ -26,6 +26,7 @@ class Column(Struct, frozen=True):
         type_oid: its type.
         typmod: the modifier of the type; -1 for none.
         kind: what the type is; None for a built-in one.
+        not_null: whether it is NOT NULL.
         never_null: whether no row of an event has null there. NOT NULL alone is not enough: an old row that is only a
             key has null in all other columns.
     """
@@ -34,6 +35,7 @@ class Column(Struct, frozen=True):
     type_oid: int
     typmod: int
     kind: PgType | None = None
+    not_null: bool = False
     never_null: bool = False
 
     @property
@@ -77,6 +79,7 @@ class Table:
         row_template: a row as a JSON object, with a place for each column.
         key_template: the same for the columns of the key, with its schema where schemas are on.
         value_schema: of the values, as JSON; None when schemas are off.
+        schemas: of the columns of a new row, placed but without a field's name, which is what an outbox sends.
         large: places of the columns whose values Postgres may keep outside of the row.
     """
 
@@ -115,6 +118,10 @@ class Table:
         )
         self.key_template = _object([columns[place].name for place in key])
         self.value_schema: bytes | None = None
+        self.schemas = [
+            placed(codec.schema, optional=not column.not_null or codec.maybe_null)
+            for column, codec in zip(columns, codecs, strict=True)
+        ]
         if encoding.schemas:
             fields = [
                 _field(column, codec, place in self.key)
@@ -219,6 +226,7 @@ def table_of(
                 column.type_oid,
                 column.typmod,
                 types.get(column.type_oid),
+                not_null=column.name in indexes.not_null,
                 never_null=relation.identity == "f" and column.name in indexes.not_null,
             )
             for column in relation.columns

@@ -79,8 +79,9 @@ class TransactionReader:
         # The run of messages: when they are processed, and their records by topic.
         self._now_ns = 0
         self._now = b""
-        self._outgoing = OutgoingRecords(session.publisher, tombstones=session.config.tombstones)
-        self._metadata = TransactionMetadata() if session.config.transactions is not None else None
+        self._outgoing = OutgoingRecords(session.publisher)
+        self._schemas = session.config.encoding.schemas
+        self._metadata = TransactionMetadata(schemas=self._schemas) if session.config.transactions is not None else None
 
     def handle_all(self, messages: Iterable[bytes]) -> None:
         """Handle messages of the stream, each with its header, and hand their records to the publisher.
@@ -223,6 +224,8 @@ class TransactionReader:
         self._add(table.topic, record)
 
     def _add(self, topic: str, record: Record) -> None:
+        if record.value is None and not self._config.tombstones:
+            return
         assert self._transaction is not None
         assert self._report is not None
         self._outgoing.add(topic, record, self._transaction, self._report)
@@ -248,10 +251,11 @@ class TransactionReader:
             self._counters.messages_skipped += 1
             return
         inside = self._transaction if message.transactional else None
-        begin = self._begin if inside is not None else Begin(lsn, self._now_ns // 1000, 0)
-        moment = Moment(time_us=begin.time_us, tx_id=begin.xid, last_commit=self._last_commit)
+        moment = self._moment()
+        if inside is None:
+            moment = Moment(time_us=self._now_ns // 1000, tx_id=None, last_commit=self._last_commit)
         source = source_template(self._database, _NOWHERE, moment) % (lsn, lsn)
-        record = logical_message(message, source, self._now_ns)
+        record = logical_message(message, source, self._now_ns, schemas=self._schemas)
         transaction = inside or self._acknowledgements.aside(lsn)
         if inside is not None and self._metadata is not None and record.value is not None:
             record = record._replace(value=self._metadata.placed(record.value, _MESSAGES, lsn))

@@ -1,7 +1,9 @@
 from typing import Any
 
+import msgspec
 import pytest
 
+from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import Fatal, Misconfigured
 from connectors.cdc.outbox import Routed, refuse_update, routed
 from connectors.cdc.outbox_options import AdditionalField, Outbox, parse_field
@@ -11,14 +13,25 @@ from connectors.cdc.tables import Column, Table
 UUID, VARCHAR, JSONB, INT4 = 2950, 1043, 3802, 23
 COLUMNS = ["id", "aggregatetype", "aggregateid", "type", "payload", "shard"]
 TYPES = [UUID, VARCHAR, VARCHAR, VARCHAR, JSONB, INT4]
-TABLE = Table("public", "outbox", "topic", [Column(*one, -1) for one in zip(COLUMNS, TYPES, strict=True)], key=[0])
+NOT_NULL = COLUMNS[:3]
+FIELDS = [Column(name, oid, -1, not_null=name in NOT_NULL) for name, oid in zip(COLUMNS, TYPES, strict=True)]
+TABLE = Table("public", "outbox", "peer.public.outbox", FIELDS, key=[0])
+WITH_SCHEMAS = Table("public", "outbox", "peer.public.outbox", FIELDS, key=[0], encoding=Encoding(schemas=True))
 ID = b"cc944665-fe05-4b90-85f9-7fa8fc2b5c6f"
 PAYLOAD = b'{"id": 1, "name": "Rosa"}'
 
 
-def route(body: bytes | None = PAYLOAD, aggregate: bytes | None = b"Order", **options: Any) -> Routed:
-    row = TABLE.encode([ID, aggregate, b"17", b"OrderCreated", body, b"2"])
-    return routed(Outbox(table="public.outbox", **options), TABLE, row)
+def route(
+    body: bytes | None = PAYLOAD, aggregate: bytes | None = b"Order", table: Table = TABLE, **options: Any
+) -> Routed:
+    row = table.encode([ID, aggregate, b"17", b"OrderCreated", body, b"2"])
+    return routed(Outbox(table="public.outbox", **options), table, row)
+
+
+def with_schemas(body: bytes | None = PAYLOAD, **options: Any) -> tuple[Any, Any]:
+    """Return key and value of a message, decoded."""
+    record = route(body, table=WITH_SCHEMAS, **options).record
+    return msgspec.json.decode(record.key or b""), msgspec.json.decode(record.value or b"")
 
 
 def test_a_row_becomes_a_message_on_the_topic_of_its_aggregate() -> None:
@@ -37,6 +50,7 @@ def test_columns_and_topic_can_be_chosen() -> None:
 
 def test_a_payload_of_json_can_be_expanded() -> None:
     assert route(expand_json=True).record.value == b'{"id":1,"name":"Rosa"}'
+    assert route(b'{"id": 1, "none": null}', expand_json=True).record.value == b'{"id":1}'
     assert route(b"[1]", expand_json=True).record.value == b"[1]"
     assert route(b"{no json", expand_json=True).record.value == b'"{no json"'
     assert route(b"7", expand_json=True).record.value == b'"7"'
@@ -45,7 +59,38 @@ def test_a_payload_of_json_can_be_expanded() -> None:
 def test_an_empty_payload_is_a_tombstone_when_asked_for() -> None:
     assert route(b" ", tombstone_on_empty=True).record.value is None
     assert route(b" ").record.value == b'" "'
-    assert route(None).record.value is None
+    assert route(None, tombstone_on_empty=True).record.value is None
+    fields = (parse_field("type:envelope"),)
+    assert route(None, tombstone_on_empty=True, fields=fields).record.value is None
+
+
+def test_an_empty_payload_is_null_when_no_tombstone_is_asked_for() -> None:
+    assert route(None).record.value == b"null"
+    assert route(None, fields=(parse_field("type:envelope"),)).record.value == b'{"payload":null,"type":"OrderCreated"}'
+
+
+def test_keys_and_payloads_bring_debeziums_schemas() -> None:
+    json = {"type": "string", "optional": True, "name": "io.debezium.data.Json", "version": 1}
+    key, value = with_schemas(b"7")
+    assert key == {"schema": {"type": "string", "optional": False}, "payload": "17"}
+    assert value == {"schema": json, "payload": "7"}
+    assert with_schemas(None)[1] == {"schema": json, "payload": None}
+    _, value = with_schemas(fields=tuple(map(parse_field, ["shard:envelope:sh", "type:envelope"])))
+    assert value["schema"] == {
+        "type": "struct",
+        "fields": [
+            {**json, "field": "payload"},
+            {"type": "int32", "optional": True, "field": "sh"},
+            {"type": "string", "optional": True, "field": "type"},
+        ],
+        "optional": False,
+        "name": "peer.public.outbox.Order.Value",
+    }
+    assert value["payload"] == {"payload": PAYLOAD.decode(), "sh": 2, "type": "OrderCreated"}
+    _, value = with_schemas(b'{"id": 1}', expand_json=True)
+    fields = [{"type": "int32", "optional": True, "field": "id"}]
+    schema = {"type": "struct", "fields": fields, "optional": True, "name": "payload"}
+    assert value == {"schema": schema, "payload": {"id": 1}}
 
 
 def test_other_columns_become_headers_members_and_the_partition() -> None:
