@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from connectors.embedders import image_embedder, text_embedder
 from connectors.registry import unframer
-from connectors.sinks.embedded import embedded_sink
 from schemas.reference import Place, WaitingEvent
 from schemas.topics import STATE_TABLES, Catalogue
 from schemas.wire import Unframe
@@ -33,6 +32,7 @@ from streams.runtime.app import StreamApp
 from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
 from streams.settings import Options, load
+from streams.stores import sink_of
 
 Role = Literal["ingest", "deliver"]
 
@@ -163,8 +163,7 @@ def _deliver_app(options: Options) -> StreamApp:
 def _deliver_to(
     store: StoreName, app: StreamApp, catalogue: Catalogue, options: Options, policy: DeliveryPolicy
 ) -> None:
-    sink = embedded_sink(store, options.data_dir.resolve() / "stores", options.stores.relational.url.get_secret_value())
-    delivery = Delivery(store, sink, publisher=app.publisher, catalogue=catalogue, policy=policy)
+    delivery = Delivery(store, sink_of(store, options), publisher=app.publisher, catalogue=catalogue, policy=policy)
 
     async def set_aside(record: Record, error: Exception) -> None:
         # There is no receipt of it: reading the write to tell of it might be what kills the process.

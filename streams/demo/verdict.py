@@ -6,13 +6,13 @@ import msgspec
 from msgspec import Struct
 
 from connectors.kafka.reading import StoredRecord, read_topics
-from connectors.sinks.embedded import embedded_sink
 from schemas.headers import header_map
 from schemas.writes import STORES, decode_write, store_of
 from streams.app import gps_rules, intake_rules, registry
 from streams.demo.faults import FAULT_HEADER, Fault
 from streams.redrive import Letter, read_letters
 from streams.settings import Options
+from streams.stores import sink_of
 from streams.verify.model import Expected, Key, Position, expect, position_of
 from streams.verify.reconcile import Report, StoreReport, check_letters, check_store, still_waiting
 
@@ -57,9 +57,7 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
     problems += _check_reasons(acknowledged, faults, dict(refused))
     stores: list[StoreReport] = []
     for store in STORES:
-        sink = embedded_sink(
-            store, options.data_dir.resolve() / "stores", options.stores.relational.url.get_secret_value()
-        )
+        sink = sink_of(store, options)
         sink.open()
         try:
             stores.append(check_store(store, sink, expected, waiting=waiting, rejected=rejected))

@@ -1,16 +1,18 @@
 """docs/configuration.md, from the model of the options."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from msgspec import NODEFAULT
 from pydantic import SecretStr
 
-from streams.settings.load import CONFIG_FILE, Option, all_options
+from connectors.sinks.kinds import KINDS, StoreOption, kind_of
+from streams.settings.load import CONFIG_FILE, Option, all_options, variable_of
 from streams.settings.model import Options
 
 INTRODUCTION = f"""<!-- Written by `travelos config --markdown` from streams/settings/model.py. -->
@@ -36,6 +38,20 @@ variables; they are never printed.
 allowed ends every command with exit code 2 and a line that names the option.
 """
 
+KINDS_INTRODUCTION = """### Kinds of stores
+A store is embedded unless `kind` names something else: one of those below, one that an installed package brings (entry
+point group `travelos.sinks`), or a class by its place, `package.module:Class` ([how to write one](write-a-sink.md)).
+The options of the kind stand beside those above, in the file and as variables (`TRAVELOS_STORES_<STORE>_<OPTION>`,
+which is where secrets belong):
+
+```toml
+[stores.cache]
+kind = "mypackage.redis_like:MySink"
+url = "redis-like://cache-1:6379"
+rate_limit = 5000
+```
+"""
+
 _TYPES: dict[Any, str] = {
     str: "text",
     SecretStr: "text, secret",
@@ -54,7 +70,46 @@ def configuration_page() -> str:
         lines += ["| option | variable | default | allowed | meaning |", "|---|---|---|---|---|"]
         lines += [_row(option) for option in options]
         lines.append("")
+        if section == "stores":
+            lines += _kinds()
     return "\n".join(lines)
+
+
+def _kinds() -> Iterator[str]:
+    """Yield what is said of the kinds of stores."""
+    yield KINDS_INTRODUCTION
+    for store, kinds in KINDS.items():
+        for name in kinds:
+            yield f"### stores.{store}, kind `{name}`\n"
+            yield from ("| option | variable | default | allowed | meaning |", "|---|---|---|---|---|")
+            for option in kind_of(store, name).described():
+                variable = variable_of(f"stores.{store}.{option.name}")
+                default = "" if option.secret else _kind_default(option.default)
+                cells = (f"`{option.name}`", f"`{variable}`", default, _kind_type(option), option.description)
+                yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+            yield ""
+
+
+def _kind_default(value: Any) -> str:
+    if value is NODEFAULT:
+        return "none: it has to be set"
+    if value in (None, "", (), []):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, (list, tuple)):
+        return "`" + ", ".join(str(one) for one in typing.cast(Sequence[object], value)) + "`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _kind_type(option: StoreOption) -> str:
+    kind = typing.get_args(option.type)[0] if hasattr(option.type, "__metadata__") else option.type
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(kind))
+    if (typing.get_origin(kind) or kind) in (list, tuple):
+        return "list of text"
+    named = [one for one in typing.get_args(kind) or (kind,) if one is not NoneType]
+    return _TYPES.get(named[0], "text") + (", secret" if option.secret else "")
 
 
 def default_text(option: Option) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from streams.settings.kinds import may_be_of_a_kind, problems_of
 from streams.settings.model import Options
 
 ENV_PREFIX = "TRAVELOS_"
@@ -25,6 +26,11 @@ MASK = "********"
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 Tree = dict[str, Any]
+
+
+def without_login(text: str) -> str:
+    """Return a text in which the logins of addresses are masked."""
+    return _URL_LOGIN.sub(MASK, text)
 
 
 class SettingsError(ValueError):
@@ -53,7 +59,7 @@ class Option(NamedTuple):
             value = value.get_secret_value()
         if self.secret:
             return MASK if value else ""
-        return _URL_LOGIN.sub(MASK, value) if isinstance(value, str) else value
+        return without_login(value) if isinstance(value, str) else value
 
 
 class Loaded(NamedTuple):
@@ -71,7 +77,7 @@ def all_options(model: type[BaseModel] = Options, path: tuple[str, ...] = ()) ->
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from all_options(inner, here)
         else:
-            yield Option(".".join(here), field, ENV_PREFIX + "_".join(here).upper())
+            yield Option(".".join(here), field, variable_of(".".join(here)))
 
 
 def load(
@@ -96,15 +102,23 @@ def load(
     file_name = str(path or CONFIG_FILE)
     known = {option.name: option for option in all_options()}
     variables = {option.variable: option for option in known.values()}
-    problems = [_unknown(name, known, f"in {file_name}") for name in _names(from_file) if name not in known]
-    problems += [
-        _unknown(name, variables, "in the environment")
+    problems = [
+        _unknown(name, known, f"in {file_name}")
+        for name in _names(from_file)
+        if name not in known and not may_be_of_a_kind(name)
+    ]
+    others = {
+        name: _kind_option(name)
         for name in environ
         if name.startswith(ENV_PREFIX) and name not in variables and name not in OTHER_VARIABLES
-    ]
+    }
+    problems += [_unknown(name, variables, "in the environment") for name, option in others.items() if option is None]
     if problems:
         raise SettingsError(problems)
-    from_env = {option.name: _from_text(environ[name], option) for name, option in variables.items() if name in environ}
+    from_env: dict[str, Any] = {option: environ[name] for name, option in others.items() if option is not None}
+    from_env |= {
+        option.name: _from_text(environ[name], option) for name, option in variables.items() if name in environ
+    }
     layers: list[tuple[str | None, Mapping[str, Any]]] = [
         (file_name, _leaves(from_file)),
         (None, from_env),
@@ -112,12 +126,20 @@ def load(
     ]
     origins = dict.fromkeys(known, "default")
     for origin, values in layers:
-        origins.update({name: origin or known[name].variable for name in values})
+        origins.update({name: origin or variable_of(name) for name in values})
     trees = [_tree(values) for _, values in layers]
     try:
-        return Loaded(_settings_class(trees)().options(), origins)
+        options = _settings_class(trees)().options()
     except ValidationError as error:
         raise SettingsError([_describe(one, known, origins) for one in error.errors()]) from None
+    if problems := list(problems_of(options.stores, origins)):
+        raise SettingsError(problems)
+    return Loaded(options, origins)
+
+
+def variable_of(name: str) -> str:
+    """Return the variable that sets the option with a dotted name."""
+    return ENV_PREFIX + name.replace(".", "_").upper()
 
 
 class _LayeredOptions(Options, BaseSettings):
@@ -195,6 +217,13 @@ def _tree(values: Mapping[str, Any]) -> Tree:
             here = here.setdefault(section, {})
         here[leaf] = value
     return tree
+
+
+def _kind_option(variable: str) -> str | None:
+    """Return the dotted name of a kind's option that a variable sets; None when it is none."""
+    words = variable.removeprefix(ENV_PREFIX).lower().split("_", 2)
+    name = ".".join(words)
+    return name if len(words) == 3 and may_be_of_a_kind(name) else None
 
 
 def _from_text(text: str, option: Option) -> Any:

@@ -4,8 +4,9 @@ This model is the only description: `travelos.toml`, the `TRAVELOS_*` variables,
 docs/configuration.md all follow from it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
@@ -20,10 +21,12 @@ from connectors.cdc.encoding import (
 )
 from connectors.kafka.connection import Connection
 from schemas.topics import MIB, Catalogue
+from schemas.writes import StoreName
 
 TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]  # or a pattern of such names
 # With one of these it is an expression; "$" and "." are legal in names.
 PATTERN_CHARACTERS = frozenset("*+?()[]{}|^\\")
+RowFilter = Annotated[str, StringConstraints(pattern=r"^[^=\n]+=[^\n]+$")]
 Measured = Annotated[str, StringConstraints(pattern=r"^.+=[0-9]+$")]
 KeyColumns = Annotated[str, StringConstraints(pattern=r"^[^=]+=[^=]+$")]
 
@@ -127,6 +130,12 @@ class Source(Section):
     )
     key_columns: list[KeyColumns] = Field(
         default=[], description='"expression=column;column": the key of the records of these tables'
+    )
+    row_filters: list[RowFilter] = Field(
+        default=[], description='"expression=SQL": rows that are captured of these tables (PostgreSQL 15 and newer)'
+    )
+    push_down_columns: bool = Field(
+        default=False, description="have the server send only captured columns (PostgreSQL 15 and newer)"
     )
     skipped_operations: list[Literal["c", "u", "d", "t"]] = Field(
         default=["t"], description="of which no events are made: create, update, delete, truncate"
@@ -234,15 +243,54 @@ class Embed(Section):
 
 
 class Store(Section):
-    """One store: which implementation."""
+    """One store: which implementation, and how much it is given at a time.
 
-    kind: Literal["embedded"] = Field(default="embedded", description="embedded: a file or folder below `data_dir`")
+    The options of the implementation are beside these; which there are, the kind says (`connectors.sinks.kinds`).
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    kind: str = Field(
+        default="embedded", min_length=1, description="embedded: a file or folder below `data_dir`; see Kinds of stores"
+    )
+    batch_records: int | None = Field(
+        default=None, ge=1, description="most writes of a request; empty: what the kind takes, which is the most anyway"
+    )
+    batch_bytes: int | None = Field(default=None, ge=1, description="most bytes of a request; empty: as above")
+    linger_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=60_000,
+        description="how long a write waits for others to share its request; empty: as above",
+    )
+    requests: int | None = Field(
+        default=None, ge=1, le=64, description="requests at a time, each of other keys; empty: what the kind bears well"
+    )
+    rate_limit: float = Field(default=0, ge=0, description="most writes per second and worker; 0: no limit")
+    rate_burst: float = Field(default=1, gt=0, description="seconds of that rate which an idle store may get at once")
+    shed_lag: int = Field(
+        default=0, ge=0, description="lag, in records of a worker, over which low-priority writes are put off; 0: never"
+    )
+
+    def given(self) -> dict[str, Any]:
+        """Return the options of the kind that are set, as they were given."""
+        return dict(self.model_extra or {})
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # Which of the kind's options are secrets, only the kind knows.
+        hidden = self.model_extra or {}
+        yield from ((name, "..." if name in hidden else value) for name, value in super().__repr_args__())
 
 
-class RelationalStore(Section):
+class RelationalStore(Store):
     """The relational store."""
 
     url: SecretStr = Field(default=SecretStr(""), description="of a Postgres database; empty: the embedded server's")
+
+    def given(self) -> dict[str, Any]:
+        """Return the options of the kind that are set, the address among them."""
+        url = self.url.get_secret_value()
+        return {**super().given(), **({"url": url} if url and self.kind != "embedded" else {})}
 
 
 class Stores(Section):
@@ -257,6 +305,10 @@ class Stores(Section):
     relational: RelationalStore = RelationalStore()
     warehouse: Store = Store()
 
+    def of(self, store: StoreName) -> Store:
+        """Return the options of one store."""
+        return getattr(self, store)
+
 
 class Deliver(Section):
     """How writes reach the stores."""
@@ -270,6 +322,9 @@ class Deliver(Section):
     backoff_max_seconds: float = Field(default=30, gt=0, description="longest pause between tries")
     breaker_failures: int = Field(default=5, ge=1, description="failures in a row that open a store's circuit breaker")
     breaker_seconds: float = Field(default=60, gt=0, description="how long an open breaker leaves the store alone")
+    target_ms: float = Field(
+        default=500, gt=0, description="a request that takes longer halves the next ones, one well below doubles them"
+    )
 
 
 class Worker(Section):

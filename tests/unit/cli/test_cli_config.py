@@ -3,14 +3,39 @@ from pathlib import Path
 
 import pytest
 import typer
+from msgspec import Struct
 from typer.testing import CliRunner, Result
 
 from streams.cli import common
 from streams.cli.config import command
 from streams.settings.document import configuration_page
 
+KIND = f"{__name__}:StandInSink"
+
 app = typer.Typer()
 app.command()(command)
+
+
+class StandInOptions(Struct, frozen=True, kw_only=True):
+    """Of a kind of store that is somebody else's.
+
+    Attributes:
+        url: where it is
+        port: as above
+        password: of the login
+    """
+
+    url: str
+    port: int = 80
+    password: str = ""
+
+
+class StandInSink:
+    """As much of a sink as is looked at here."""
+
+    def __init__(self, options: StandInOptions) -> None: ...
+
+    open = write = held = close = limits = None
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +80,20 @@ def test_secrets_are_masked_when_set_and_empty_when_not() -> None:
             "hidden"
             not in run(*arguments, TRAVELOS_KAFKA_PASSWORD="hidden", TRAVELOS_STORES_RELATIONAL_URL="hidden").output
         )
+
+
+def test_the_options_of_a_stores_kind_are_printed_like_all_others_with_secrets_masked() -> None:
+    Path("travelos.toml").write_text(f'[stores.cache]\nkind = "{KIND}"\nurl = "x://app:hidden@cache"')
+    found = rows(TRAVELOS_STORES_CACHE_PASSWORD="hidden")
+    assert found["stores.cache.url"] == {
+        "option": "stores.cache.url",
+        "value": "x://********@cache",
+        "origin": "travelos.toml",
+        "description": "where it is",
+    }
+    assert found["stores.cache.password"]["value"] == "********"
+    assert (found["stores.cache.port"]["value"], found["stores.cache.port"]["origin"]) == (80, "default")
+    assert "hidden" not in run(TRAVELOS_STORES_CACHE_PASSWORD="hidden").output
 
 
 def test_the_table_shows_names_in_full() -> None:

@@ -188,7 +188,7 @@ def test_options_cannot_be_changed_afterwards() -> None:
 
 def test_a_store_that_there_is_no_sink_for_is_refused_and_not_passed_over() -> None:
     with pytest.raises(SettingsError) as caught:
-        loaded('[stores.graph]\nkind = "neo4j"')
+        loaded('[stores.graph]\nkind = "neo5j"')
     assert "stores.graph.kind" in str(caught.value)
-    assert "'neo4j'" in str(caught.value)
+    assert "'neo5j'" in str(caught.value)
     assert "'embedded'" in str(caught.value)

@@ -1,0 +1,26 @@
+"""The sinks that the options name, one for each store; embedded where they name none."""
+
+from typing import Any
+
+from connectors.sinks.contract import Sink
+from connectors.sinks.embedded import embedded_sink
+from connectors.sinks.kinds import EMBEDDED, UnknownKind, kind_of
+from schemas.writes import StoreName
+from streams.settings import Options
+
+
+def sink_of(store: StoreName, options: Options) -> Sink[Any]:
+    """Return a new sink of a store, not open; several of one store may work side by side.
+
+    Raises:
+        UnknownKind: the kind cannot be loaded, or does not take its options; reading the options has said so before.
+    """
+    chosen = options.stores.of(store)
+    if chosen.kind == EMBEDDED:
+        relational = options.stores.relational.url.get_secret_value()
+        return embedded_sink(store, options.data_dir.resolve() / "stores", relational)
+    kind = kind_of(store, chosen.kind)
+    settled = kind.settle(chosen.given())
+    if isinstance(settled, list):
+        raise UnknownKind("; ".join(f"stores.{store}.{one.name}: {one.reason}" for one in settled))
+    return kind.make(settled)
