@@ -8,7 +8,8 @@ Before that `preflight` looks, `start` decides and `initial` reads what the tabl
 
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
-from connectors.cdc.preflight import Finding, check
+from connectors.cdc.found import Finding
+from connectors.cdc.preflight import check
 from connectors.cdc.source import Source
 from connectors.cdc.stop import Stop
 from connectors.cdc.types import UNAVAILABLE

@@ -68,6 +68,8 @@ class TableInfo(Struct, frozen=True, kw_only=True):
         columns: those that are replicated, in order.
         indexes: the columns of its keys.
         key_is_concealed: whether values of its key may not be seen as they are.
+        row_filter: SQL that its captured rows meet; empty for all rows.
+        column_list: the columns that a publication has to list; empty for all, also those that are added later.
     """
 
     oid: int
@@ -84,6 +86,8 @@ class TableInfo(Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     indexes: Indexes
     key_is_concealed: bool = False
+    row_filter: str = ""
+    column_list: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -114,7 +118,7 @@ def read_tables(
 ) -> list[TableInfo]:
     """Return those of the tables (schema, name) that exist, in the order of the names.
 
-    With the filters they know whether their keys may be seen.
+    With the filters they know which of their rows are captured, and whether their keys may be seen.
 
     Raises:
         Fatal, Disconnected: the catalogue cannot be read.
@@ -131,7 +135,7 @@ def read_tables(
 def _with_filters(info: TableInfo, filters: Filters) -> TableInfo:
     key = key_columns(info.identity, info.indexes)
     concealed = any(filters.conceals(str(info), column) for column in key)
-    return structs.replace(info, key_is_concealed=concealed)
+    return structs.replace(info, key_is_concealed=concealed, row_filter=filters.rows_of(str(info)))
 
 
 def read_names(connection: Connection) -> list[tuple[str, str]]:

@@ -92,8 +92,8 @@ def _select(info: TableInfo, columns: Sequence[str], after: Key | None, upto: Ke
         where.append(b"(%b) > (%b)" % (key, _literals(after)))
     if upto is not None:
         where.append(b"(%b) <= (%b)" % (key, _literals(upto)))
-    if condition:
-        where.append(b"(%b\n)" % condition.encode())  # it may end in a comment
+    # Each may end in a comment.
+    where += [b"(%b\n)" % only.encode() for only in (info.row_filter, condition) if only]
     query = b"SELECT %b FROM %b" % (_names(columns), _table(info))
     return query + (b" WHERE " + b" AND ".join(where) if where else b"")
 

@@ -42,6 +42,8 @@ class Filters(Struct, frozen=True, kw_only=True):
         truncate_columns: by pattern, how many characters are left of a value: `column.truncate.to.length.chars`.
         key_columns: by pattern of "<schema>.<table>", the columns that make the key of its records:
             `message.key.columns`.
+        row_filters: by pattern of "<schema>.<table>", SQL that rows have to meet: the first one that matches.
+        push_down_columns: whether the server is told to send only the columns that are needed.
         include_prefixes: patterns of prefixes of logical messages; empty for all: `message.prefix.include.list`.
         exclude_prefixes: `message.prefix.exclude.list`.
         skipped_operations: of which the stream makes no events: `skipped.operations`.
@@ -57,6 +59,8 @@ class Filters(Struct, frozen=True, kw_only=True):
     hash_salt: str = ""
     truncate_columns: Mapping[str, int] = {}
     key_columns: Mapping[str, tuple[str, ...]] = {}
+    row_filters: Mapping[str, str] = {}
+    push_down_columns: bool = False
     include_prefixes: tuple[str, ...] = ()
     exclude_prefixes: tuple[str, ...] = ()
     skipped_operations: tuple[Operation, ...] = ("t",)
@@ -70,7 +74,7 @@ class Filters(Struct, frozen=True, kw_only=True):
             check_patterns(option, getattr(self, option))
         check_patterns("include_message_prefixes", self.include_prefixes)
         check_patterns("exclude_message_prefixes", self.exclude_prefixes)
-        for option in ("mask_columns", "hash_columns", "truncate_columns", "key_columns"):
+        for option in ("mask_columns", "hash_columns", "truncate_columns", "key_columns", "row_filters"):
             check_patterns(option, getattr(self, option))
 
     def captures(self, schema: str, table: str, tables: Iterable[str]) -> bool:
@@ -99,6 +103,10 @@ class Filters(Struct, frozen=True, kw_only=True):
     def key_of(self, table: str) -> tuple[str, ...] | None:
         """Return the columns of the key where it is not the table's own."""
         return _first(table, self.key_columns)
+
+    def rows_of(self, table: str) -> str:
+        """Return the SQL that rows of a table have to meet; empty for all rows."""
+        return _first(table, self.row_filters) or ""
 
     def conceals(self, table: str, column: str) -> bool:
         """Whether a column's values may not be seen as they are."""

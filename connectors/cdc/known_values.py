@@ -34,7 +34,10 @@ FROM pg_class c WHERE c.oid = %(oid)s AND c.relkind = 'r'
 
 
 class KnownValues:
-    """Large values by topic and key, those that were not used for the longest time dropped first.
+    """Large values by topic, key and column, those that were not used for the longest time dropped first.
+
+    Columns are known by their names: a publication may leave some out that a snapshot reads, and then a column has not
+    the same place in both.
 
     Args:
         limit: bytes to keep; 0 to know nothing.
@@ -43,7 +46,7 @@ class KnownValues:
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self._limit = limit
         self._size = 0
-        self._rows: OrderedDict[tuple[str, bytes], Mapping[int, bytes | None]] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, bytes], Mapping[str, bytes | None]] = OrderedDict()
         self._shapes: dict[str, str | None] = {}
 
     def __len__(self) -> int:
@@ -109,12 +112,12 @@ class KnownValues:
 
     def _updated(self, table: Table, change: Update) -> Update:
         old_key = table.key_of_values(change.new if change.old is None else change.old)
-        known: Mapping[int, bytes | None] = {}
+        known: Mapping[str, bytes | None] = {}
         if old_key is not None:
             known = self._rows.get((table.topic, old_key), known)
         new: Tuple = change.new
         if UNCHANGED in new and len(new) == len(table.columns):
-            new = list(_filled(new, change.old if change.old_is_full else None, known))
+            new = list(_filled(table, new, change.old if change.old_is_full else None, known))
             change = Update(change.relation, change.old, change.old_is_full, new)
         self.forget(table.topic, old_key)
         self.learn(table, new)
@@ -122,7 +125,7 @@ class KnownValues:
 
     def _keep(self, table: Table, key: bytes, values: Tuple) -> None:
         self.forget(table.topic, key)
-        row = {place: value for place in table.large if (value := values[place]) is not UNCHANGED}
+        row = {table.columns[place].name: value for place in table.large if (value := values[place]) is not UNCHANGED}
         if _size_of(row) < LARGE_VALUES + _OVERHEAD:
             return
         self._rows[table.topic, key] = row
@@ -142,15 +145,15 @@ def read_shape(connection: Connection, oid: int, publication: str) -> str | None
     return None if row is None else row[0]
 
 
-def _filled(new: Tuple, old: Tuple | None, known: Mapping[int, bytes | None]) -> Iterator[Value]:
+def _filled(table: Table, new: Tuple, old: Tuple | None, known: Mapping[str, bytes | None]) -> Iterator[Value]:
     for place, value in enumerate(new):
         if value is not UNCHANGED:
             yield value
         elif old is not None and place < len(old):
             yield old[place]
         else:
-            yield known.get(place, UNCHANGED)
+            yield known.get(table.columns[place].name, UNCHANGED)
 
 
-def _size_of(row: Mapping[int, bytes | None]) -> int:
+def _size_of(row: Mapping[str, bytes | None]) -> int:
     return _OVERHEAD + sum(len(value) for value in row.values() if value is not None)

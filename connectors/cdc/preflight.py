@@ -3,45 +3,26 @@
 Decisions are functions of what was found; `look` finds it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
+from msgspec import structs
 from psycopg import Connection
 
-from connectors.cdc.catalog import ServerInfo, TableInfo, read_names, read_server, read_tables
+from connectors.cdc.catalog import TableInfo, read_names, read_server, read_tables
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.errors import CdcError, Misconfigured
-from connectors.cdc.publication import Publication, published_operations, read_publication, table_list
-from connectors.cdc.slot import SlotState, read_slot
+from connectors.cdc.found import Finding, Found
+from connectors.cdc.publication import read_publication
+from connectors.cdc.publication_findings import column_list, publication_findings
+from connectors.cdc.row_filters import FILTERS_SINCE, read_row_filters
+from connectors.cdc.slot import read_slot
 from connectors.cdc.slot_watch import REMEDY
 from connectors.cdc.tables import key_columns
 
 OLDEST_SERVER = 130_000
 FAILOVER_SINCE = 170_000
 LONGEST_TOPIC = 249
-
-
-class Finding(Struct, frozen=True):
-    """Something that is not as it should be: an error stops the source, a warning does not."""
-
-    level: Literal["error", "warning"]
-    option: str
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.option}: {self.problem}; {self.remedy}"
-
-
-class Found(NamedTuple):
-    """What there is on the server."""
-
-    server: ServerInfo
-    tables: list[TableInfo]
-    publication: Publication | None
-    slot: SlotState | None
 
 
 def check(config: CdcConfig) -> list[Finding]:
@@ -65,12 +46,15 @@ def look(connection: Connection, config: CdcConfig) -> Found:
     server = read_server(connection)
     if server.in_recovery:
         return Found(server, [], None, None)
-    return Found(
-        server,
-        read_tables(connection, config.tables),
-        read_publication(connection, config.publication),
-        read_slot(connection, config.slot),
-    )
+    tables = read_tables(connection, config.tables, config.filters)
+    publication = read_publication(connection, config.publication)
+    filters = ()
+    if server.version >= FILTERS_SINCE:
+        tables = [structs.replace(table, column_list=column_list(config, table)) for table in tables]
+        operations = set("cud").difference(config.unpublished) if publication is None else publication.operations
+        inserts_only = operations.isdisjoint("ud")
+        filters = read_row_filters(connection, tables, publication, inserts_only=inserts_only)
+    return Found(server, tables, publication, read_slot(connection, config.slot), filters)
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -87,7 +71,7 @@ def findings(config: CdcConfig, found: Found) -> list[Finding]:
     return [
         *_server(config, found),
         *_tables(config, found.tables),
-        *_publication(config, found),
+        *publication_findings(config, found),
         *_slot(config, found),
     ]
 
@@ -221,75 +205,6 @@ def _key(table: TableInfo, name: str, *, compacted: bool) -> Iterator[Finding]:
             f"{table} has no replica identity: once published, Postgres refuses every UPDATE and DELETE on it",
             f"ALTER TABLE {name} REPLICA IDENTITY FULL",
         )
-
-
-def _publication(config: CdcConfig, found: Found) -> Iterator[Finding]:
-    publication, option = found.publication, "source.publication"
-    identifier = f'"{config.publication}"'
-    lacking = found.tables if publication is None else publication.missing(found.tables)
-    foreign = [table for table in lacking if not table.owned]
-    for table in foreign:
-        yield Finding(
-            "error",
-            option,
-            f"only the owner of {table} may add it to a publication",
-            f"{_statement(identifier, [table], publication)} as {table.owner}",
-        )
-    if publication is None:
-        if not found.server.may_create and not foreign:
-            yield Finding(
-                "error",
-                option,
-                f"{config.publication} does not exist and {found.server.role} may not create it",
-                f'GRANT CREATE ON DATABASE "{found.server.database}" TO "{found.server.role}"',
-            )
-        return
-    if lacking and not publication.owned and not foreign:
-        yield Finding(
-            "error",
-            option,
-            f"{config.publication} lacks tables and belongs to {publication.owner}",
-            f"{_statement(identifier, lacking, publication)} as {publication.owner}",
-        )
-    skipped = config.unpublished
-    if not set("cud").difference(skipped) <= publication.operations:
-        yield Finding(
-            "error",
-            option,
-            f"{config.publication} leaves out inserts, updates or deletes",
-            f"ALTER PUBLICATION {identifier} SET (publish = '{', '.join(published_operations(skipped))}')",
-        )
-    for name in publication.limited:
-        if name in config.topics:
-            yield Finding(
-                "warning",
-                option,
-                f"{config.publication} leaves out rows or columns of {name}: a snapshot holds more than the stream",
-                f"leave them out with source.exclude_columns, or ALTER PUBLICATION {identifier} SET TABLE ...",
-            )
-    if not publication.via_root and any(table.kind == "p" for table in found.tables):
-        yield Finding(
-            "error",
-            option,
-            f"{config.publication} publishes the rows of partitions under the partitions' names",
-            f"ALTER PUBLICATION {identifier} SET (publish_via_partition_root = true)",
-        )
-    extra = sorted(publication.tables - set(config.tables))
-    if extra and not publication.all_tables:
-        names = ", ".join(f"{schema}.{name}" for schema, name in extra)
-        yield Finding(
-            "warning",
-            option,
-            f"{config.publication} also publishes {names}, which the server sends in vain",
-            f"ALTER PUBLICATION {identifier} DROP TABLE ...",
-        )
-
-
-def _statement(identifier: str, tables: Iterable[TableInfo], publication: Publication | None) -> str:
-    names = table_list(tables).as_string()
-    if publication is None:
-        return f"CREATE PUBLICATION {identifier} FOR TABLE {names} WITH (publish_via_partition_root = true)"
-    return f"ALTER PUBLICATION {identifier} ADD TABLE {names}"
 
 
 def _slot(config: CdcConfig, found: Found) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
-"""The publication: which tables the server streams."""
+"""The publication: which tables the server streams, and which of their rows and columns."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from psycopg import Connection, sql
@@ -13,16 +13,12 @@ SELECT p.puballtables, p.pubviaroot,
        array_remove(ARRAY[CASE WHEN p.pubinsert THEN 'c' END, CASE WHEN p.pubupdate THEN 'u' END,
                           CASE WHEN p.pubdelete THEN 'd' END, CASE WHEN p.pubtruncate THEN 't' END], NULL),
        pg_has_role(current_user, p.pubowner, 'USAGE'), pg_get_userbyid(p.pubowner),
-       ARRAY(SELECT t.schemaname::text FROM pg_publication_tables t WHERE t.pubname = p.pubname
-             ORDER BY t.schemaname, t.tablename),
-       ARRAY(SELECT t.tablename::text FROM pg_publication_tables t WHERE t.pubname = p.pubname
-             ORDER BY t.schemaname, t.tablename),
-       ARRAY(SELECT format('%%s.%%s', t.schemaname, t.tablename) FROM pg_publication_tables t
-             CROSS JOIN LATERAL to_jsonb(t) j
-             WHERE t.pubname = p.pubname AND (j ->> 'rowfilter' IS NOT NULL OR jsonb_array_length(j -> 'attnames') < (
-                 SELECT count(*) FROM pg_attribute a
-                 WHERE a.attrelid = format('%%I.%%I', t.schemaname, t.tablename)::regclass
-                   AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')))
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(t.schemaname, t.tablename, j ->> 'rowfilter', (
+                   SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+                   WHERE a.attrelid = format('%%I.%%I', t.schemaname, t.tablename)::regclass
+                     AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                     AND NOT j -> 'attnames' ? a.attname::text))), '[]')
+        FROM pg_publication_tables t CROSS JOIN LATERAL to_jsonb(t) j WHERE t.pubname = p.pubname)
 FROM pg_publication p WHERE p.pubname = %s
 """
 
@@ -40,7 +36,9 @@ class Publication(Struct, frozen=True, kw_only=True):
         owned: whether we may change it.
         owner: the role that may.
         tables: what it publishes, as (schema, name).
-        limited: those of them, as "<schema>.<table>", of which it leaves out rows or columns (PostgreSQL 15 and later).
+        row_filters: what rows of some of them, as "<schema>.<table>", have to meet, as Postgres prints it (PostgreSQL
+            15 and newer).
+        left_out: which columns of some of them it does not publish (PostgreSQL 15 and newer).
     """
 
     all_tables: bool = False
@@ -49,7 +47,8 @@ class Publication(Struct, frozen=True, kw_only=True):
     owned: bool = True
     owner: str = ""
     tables: frozenset[tuple[str, str]] = frozenset()
-    limited: tuple[str, ...] = ()
+    row_filters: Mapping[str, str] = {}
+    left_out: Mapping[str, tuple[str, ...]] = {}
 
     def missing(self, tables: Iterable[TableInfo]) -> list[TableInfo]:
         """Return those of the tables that it does not publish."""
@@ -66,15 +65,16 @@ def read_publication(connection: Connection, name: str) -> Publication | None:
         row = connection.execute(_PUBLICATION, (name,)).fetchone()
     if row is None:
         return None
-    all_tables, via_root, operations, owned, owner, schemas, names, limited = row
+    all_tables, via_root, operations, owned, owner, tables = row
     return Publication(
         all_tables=all_tables,
         via_root=via_root,
         operations=frozenset(operations),
         owned=owned,
         owner=owner,
-        tables=frozenset(zip(schemas, names, strict=True)),
-        limited=tuple(limited),
+        tables=frozenset((schema, name) for schema, name, _, _ in tables),
+        row_filters={f"{schema}.{name}": only for schema, name, only, _ in tables if only},
+        left_out={f"{schema}.{name}": tuple(columns) for schema, name, _, columns in tables if columns},
     )
 
 
@@ -118,8 +118,25 @@ def published_operations(skipped: Collection[str]) -> list[str]:
 
 
 def table_list(tables: Iterable[TableInfo]) -> sql.Composed:
-    """Return the tables for a publication, without those that inherit from them."""
-    return sql.SQL(", ").join(
-        sql.SQL("{}{}").format(sql.SQL("ONLY " if table.kind == "r" else ""), sql.Identifier(table.schema, table.name))
-        for table in tables
-    )
+    """Return the tables for a publication, without those that inherit from them, with their columns and row filters."""
+    return sql.SQL(", ").join(map(_listed, tables))
+
+
+def replacement(name: str, table: TableInfo) -> str:
+    """Return the statements that give a table of a publication its row filter and its columns.
+
+    They are one transaction: what changes between two would be lost.
+    """
+    publication, only = sql.Identifier(name), sql.Identifier(table.schema, table.name)
+    command = "BEGIN; ALTER PUBLICATION {} DROP TABLE {}; ALTER PUBLICATION {} ADD TABLE {}; COMMIT"
+    return sql.SQL(command).format(publication, only, publication, _listed(table)).as_string()
+
+
+def _listed(table: TableInfo) -> sql.Composed:
+    listed = sql.SQL("ONLY " if table.kind == "r" else "") + sql.Identifier(table.schema, table.name)
+    if table.column_list:
+        listed += sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, table.column_list)))
+    if table.row_filter:
+        # The parenthesis that closes stands alone: what the configuration holds may end in a comment.
+        listed += sql.SQL(" WHERE ({}\n)").format(sql.SQL(table.row_filter))  # pyright: ignore[reportArgumentType]
+    return listed

@@ -6,10 +6,10 @@ from psycopg import Connection
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
 from connectors.cdc.envelope import Database
+from connectors.cdc.found import Found
 from connectors.cdc.known_values import KnownValues
 from connectors.cdc.notifications import Notifications
 from connectors.cdc.offset_log import OffsetLog
-from connectors.cdc.preflight import Found
 from connectors.cdc.publisher import Publisher
 from connectors.cdc.replication import ReplicationConnection
 from connectors.cdc.signal_table import SignalTable

@@ -14,6 +14,7 @@ from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
 from connectors.cdc.errors import Disconnected, SlotBusy, SlotLost, SlotMissing, Stopped
+from connectors.cdc.found import Finding, Found
 from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.initial import read_tables_only, take_snapshot
 from connectors.cdc.known_values import LIMIT_BYTES, KnownValues
@@ -21,7 +22,7 @@ from connectors.cdc.lsn import format_lsn
 from connectors.cdc.notifications import Notifications
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import CdcOffset, OffsetReader
-from connectors.cdc.preflight import Finding, Found, findings, look, require
+from connectors.cdc.preflight import findings, look, require
 from connectors.cdc.publisher import Publisher
 from connectors.cdc.replication import ReplicationConnection, plugin_options
 from connectors.cdc.resume import resume

@@ -15,9 +15,9 @@ from connectors.cdc.errors import (
     SlotMissing,
     SlotUnknown,
 )
+from connectors.cdc.found import Found
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.offsets import CdcOffset
-from connectors.cdc.preflight import Found
 from connectors.cdc.snapshot_state import SnapshotState
 
 

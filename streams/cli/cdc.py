@@ -65,6 +65,8 @@ def cdc_filters(source: SourceOptions) -> Filters:
             table: tuple(columns.split(";"))
             for table, _, columns in (entry.partition("=") for entry in source.key_columns)
         },
+        row_filters={table: only for table, _, only in (entry.partition("=") for entry in source.row_filters)},
+        push_down_columns=source.push_down_columns,
         include_prefixes=tuple(source.include_message_prefixes),
         exclude_prefixes=tuple(source.exclude_message_prefixes),
         skipped_operations=tuple(source.skipped_operations),

@@ -48,6 +48,13 @@ def test_the_latest_value_counts_null_too() -> None:
     assert known.seen(wide, update([b"1", b"2", UNCHANGED, UNCHANGED])).new == [b"1", b"2", None, LARGE]
 
 
+def test_a_column_that_the_publication_leaves_out_moves_no_value_into_another_one() -> None:
+    known = KnownValues()
+    wide = Table("s", "t", "topic", [COLUMNS[0], Column("secret", types.TEXT, -1), *COLUMNS[1:]], key=[0])
+    known.learn_lines(wide, [b"1\t%b\t0\t%b\n" % (b"s" * 900, LARGE)])
+    assert filled(known, b"1") == LARGE
+
+
 def test_a_row_follows_its_key() -> None:
     known = knowing(b"1")
     moved = known.seen(TABLE, update([b"2", b"0", UNCHANGED], [b"1", None, None]))

@@ -32,7 +32,23 @@ def test_lengths_and_keys_are_read() -> None:
     assert filters.skipped_operations == ("t",)
 
 
-@pytest.mark.parametrize("entry", [{"mask_columns": ["a.b.c"]}, {"mask_columns": ["a=x"]}, {"key_columns": ["a"]}])
+def test_a_row_filter_is_sql_after_the_first_equals_sign() -> None:
+    filters = cdc_config(options(row_filters=["public.orders=status = 'paid'", r"shop\..*=id >= 5"])).filters
+    assert filters.rows_of("public.orders") == "status = 'paid'"
+    assert filters.rows_of("shop.baskets") == "id >= 5"
+    assert filters.rows_of("public.users") == ""
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"mask_columns": ["a.b.c"]},
+        {"mask_columns": ["a=x"]},
+        {"key_columns": ["a"]},
+        {"row_filters": ["a"]},
+        {"row_filters": ["a=b\nc"]},
+    ],
+)
 def test_an_entry_without_its_value_is_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         options(**entry)

@@ -8,7 +8,8 @@ from connectors.cdc.catalog import ServerInfo, TableInfo
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import Misconfigured
 from connectors.cdc.filters import Filters
-from connectors.cdc.preflight import Finding, Found, check, findings, require
+from connectors.cdc.found import Finding, Found
+from connectors.cdc.preflight import check, findings, require
 from connectors.cdc.publication import Publication, published_operations
 from connectors.cdc.slot import SlotState
 from connectors.cdc.tables import Column, Indexes
@@ -48,6 +49,7 @@ TABLE = TableInfo(
 )
 CONFIG = CdcConfig(dsn="", topics=CATALOGUE.changes, offsets=CATALOGUE.cdc_offsets, name="cdc.travel")
 LONG_TOPIC = {"public.users": structs.replace(CONFIG.topics["public.users"], name="x" * 250)}
+USERS = frozenset({("public", "users")})
 NO_KEY = Indexes(columns=("id", "n"))
 
 
@@ -117,9 +119,14 @@ def test_operations_that_are_skipped_need_not_be_published() -> None:
             r"leaves out inserts, updates or deletes; ALTER PUBLICATION \"travelos\" SET \(publish",
         ),
         (
-            looked(publication=Publication(limited=("public.users",), tables=frozenset({("public", "users")}))),
+            looked(publication=Publication(row_filters={"public.users": "(n > 1)"}, tables=USERS)),
             "warning",
-            r"leaves out rows or columns of public\.users: a snapshot holds more than the stream",
+            r"leaves out rows of public\.users: a snapshot.*set source\.row_filters = \['public\.users=\(n > 1\)'\]",
+        ),
+        (
+            looked(publication=Publication(left_out={"public.users": ("n",)}, tables=USERS)),
+            "warning",
+            r"leaves out columns of public\.users that a snapshot holds: n; leave them out with source\.exclude_col",
         ),
         (looked(senders_used=10, senders_allowed=10), "warning", r"all 10 WAL senders.*max_wal_senders = 11"),
         (

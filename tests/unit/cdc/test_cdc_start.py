@@ -14,8 +14,8 @@ from connectors.cdc.errors import (
     SlotMissing,
     SlotUnknown,
 )
+from connectors.cdc.found import Found
 from connectors.cdc.offsets import CdcOffset
-from connectors.cdc.preflight import Found
 from connectors.cdc.publication import Publication
 from connectors.cdc.slot import SlotState
 from connectors.cdc.snapshot_state import SnapshotState

@@ -16,9 +16,9 @@ from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
 from connectors.cdc.envelope import Record
 from connectors.cdc.errors import Disconnected, MalformedMessage
+from connectors.cdc.found import Found
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import decode_offset
-from connectors.cdc.preflight import Found
 from connectors.cdc.session import Session
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream, status_interval
