@@ -27,7 +27,6 @@ TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]
 # With one of these it is an expression; "$" and "." are legal in names.
 PATTERN_CHARACTERS = frozenset("*+?()[]{}|^\\")
 RowFilter = Annotated[str, StringConstraints(pattern=r"^[^=\n]+=[^\n]+$")]
-RowFilter = Annotated[str, StringConstraints(pattern=r"^[^=\n]+=[^\n]+$")]
 Measured = Annotated[str, StringConstraints(pattern=r"^.+=[0-9]+$")]
 KeyColumns = Annotated[str, StringConstraints(pattern=r"^[^=]+=[^=]+$")]
 
@@ -131,12 +130,6 @@ class Source(Section):
     )
     key_columns: list[KeyColumns] = Field(
         default=[], description='"expression=column;column": the key of the records of these tables'
-    )
-    row_filters: list[RowFilter] = Field(
-        default=[], description='"expression=SQL": rows that are captured of these tables (PostgreSQL 15 and newer)'
-    )
-    push_down_columns: bool = Field(
-        default=False, description="have the server send only captured columns (PostgreSQL 15 and newer)"
     )
     row_filters: list[RowFilter] = Field(
         default=[], description='"expression=SQL": rows that are captured of these tables (PostgreSQL 15 and newer)'
