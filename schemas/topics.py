@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from schemas.writes import STORES, WRITE_TYPES, Priority, StoreName
 
@@ -22,6 +22,8 @@ class Topic(Struct, frozen=True, kw_only=True):
     """One topic: what it carries, how it is kept, and who may write to it.
 
     `key` and `value` say what the bytes are; `value` is the name of a type in `schemas` or a word for raw bytes.
+    A topic that `may_lack_keys` carries the changes of a table, and whether that has a key only its database knows:
+    both this topic and `without_keys` are right.
     """
 
     name: str
@@ -33,6 +35,11 @@ class Topic(Struct, frozen=True, kw_only=True):
     cleanup: CleanupPolicy = "delete"
     retention_ms: int | None = 7 * DAY_MS
     max_message_bytes: int = MIB
+    may_lack_keys: bool = False
+
+    def without_keys(self) -> "Topic":
+        """Return the topic for records without a key: it is kept whole, because a compacted one refuses them."""
+        return structs.replace(self, cleanup="delete", retention_ms=-1)
 
     @property
     def config(self) -> dict[str, str]:
@@ -168,18 +175,20 @@ class Catalogue:
 
     def changes_of(self, table: str) -> Topic:
         """Return the topic of the changes of a table, also of one that is captured by a pattern."""
-        return Topic(
+        topic = Topic(
             # Debezium too replaces what a topic's name may not hold.
             name=f"{self.prefix}{self.cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
             key="primary key",
             value="Change",
             owner="cdc",
             partitions=self.partitions,
-            cleanup="delete" if self._keyless_changes else "compact",
-            retention_ms=-1 if self._keyless_changes else None,
+            cleanup="compact",
+            retention_ms=None,
             purpose=f"changes of the table {table}, in the Debezium format",
             max_message_bytes=10 * MIB,
+            may_lack_keys=True,
         )
+        return topic.without_keys() if self._keyless_changes else topic
 
     def beside_changes(self, name: str, *, key: str, purpose: str) -> Topic:
         """Return one of the topics that Debezium's connectors have beside those of tables."""
@@ -190,6 +199,18 @@ class Catalogue:
             owner="cdc",
             partitions=1,  # their order matters
             purpose=purpose,
+            max_message_bytes=10 * MIB,
+        )
+
+    def routed_from_outbox(self, name: str) -> Topic:
+        """Return a topic of the messages of an outbox, by its whole name."""
+        return Topic(
+            name=name,
+            key="aggregate",
+            value="the payload",
+            owner="cdc",
+            partitions=self.partitions,
+            purpose="messages of an outbox table",
             max_message_bytes=10 * MIB,
         )
 

@@ -132,6 +132,11 @@ def read_tables(
     return sorted(found, key=lambda table: order[table.schema, table.name])
 
 
+def has_keys(table: TableInfo, filters: Filters) -> bool:
+    """Whether the records of a table have keys: its own ones, or those that the configuration chooses."""
+    return bool(filters.key_of(str(table)) or key_columns(table.identity, table.indexes))
+
+
 def _with_filters(info: TableInfo, filters: Filters) -> TableInfo:
     key = key_columns(info.identity, info.indexes)
     concealed = any(filters.conceals(str(info), column) for column in key)

@@ -56,6 +56,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         notifications: the topic that tells of snapshots and of the slot; None for none.
         schema_changes: the topic that tells how tables look from some change on; None for none.
         outbox: the table whose inserts are messages of their own; None for none.
+        outbox_topic_of: describes a topic of these messages by its name; None when they are not ours to create.
         version: in `source.version` of each event.
     """
 
@@ -86,6 +87,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     notifications: Topic | None = None
     schema_changes: Topic | None = None
     outbox: Outbox | None = None
+    outbox_topic_of: Callable[[str], Topic] | None = None
     version: str = field(default_factory=project_version)
 
     @property
@@ -99,10 +101,15 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         return [table for table in self.topics if self.outbox is None or table != self.outbox.table]
 
     @property
+    def own_topics(self) -> list[Topic]:
+        """The topics that the source needs beside those of tables."""
+        others = (self.signals, self.transactions, self.messages, self.notifications, self.schema_changes)
+        return [self.offsets, *(topic for topic in others if topic is not None)]
+
+    @property
     def all_topics(self) -> list[Topic]:
-        """Every topic that the source needs."""
-        others = (self.offsets, self.signals, self.transactions, self.messages, self.notifications)
-        return [*self.topics.values(), *(topic for topic in others if topic is not None)]
+        """Every topic that the source needs, those of tables as if all had keys."""
+        return [*self.topics.values(), *self.own_topics]
 
     @property
     def unpublished(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from connectors.cdc.catalog import TableInfo, read_names, read_server, read_tabl
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.errors import CdcError, Misconfigured
+from connectors.cdc.filters import Filters
 from connectors.cdc.found import Finding, Found
 from connectors.cdc.publication import read_publication
 from connectors.cdc.publication_findings import column_list, publication_findings
@@ -157,10 +158,10 @@ def _tables(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]
                 'add "t", or set cleanup.policy=delete',
             )
     for table in tables:
-        yield from _table(table, compacted="compact" in config.topics[str(table)].cleanup)
+        yield from _table(table, config.filters)
 
 
-def _table(table: TableInfo, *, compacted: bool) -> Iterator[Finding]:
+def _table(table: TableInfo, filters: Filters) -> Iterator[Finding]:
     name = f'"{table.schema}"."{table.name}"'
     if table.kind not in ("r", "p"):
         yield Finding("error", "source.tables", f"{table} is no table", "views and foreign tables have no WAL")
@@ -181,18 +182,20 @@ def _table(table: TableInfo, *, compacted: bool) -> Iterator[Finding]:
             f"row security hides rows of {table} from the snapshot but not from the stream",
             "ALTER ROLE ... BYPASSRLS",
         )
-    yield from _key(table, name, compacted=compacted)
+    yield from _key(table, name, filters.key_of(str(table)))
 
 
-def _key(table: TableInfo, name: str, *, compacted: bool) -> Iterator[Finding]:
+def _key(table: TableInfo, name: str, chosen: Sequence[str] | None) -> Iterator[Finding]:
     key = key_columns(table.identity, table.indexes)
     add_key = f"ALTER TABLE {name} ADD PRIMARY KEY (...)"
-    if not key:
-        consequence = "its rows get no key"
-        if compacted:
-            consequence += ", which a compacted topic refuses"
+    if chosen is not None:
+        yield from _chosen_key(table, name, chosen)
+    elif not key:
         yield Finding(
-            "error" if compacted else "warning", "source.tables", f"{table} has no primary key: {consequence}", add_key
+            "warning",
+            "source.tables",
+            f"{table} has no primary key: its records have no key, so its topic is kept whole instead of compacted",
+            f"{add_key}, or choose columns with source.key_columns",
         )
     elif not set(key) <= set(table.indexes.columns):
         yield Finding(
@@ -203,6 +206,24 @@ def _key(table: TableInfo, name: str, *, compacted: bool) -> Iterator[Finding]:
             "warning",
             "source.tables",
             f"{table} has no replica identity: once published, Postgres refuses every UPDATE and DELETE on it",
+            f"ALTER TABLE {name} REPLICA IDENTITY FULL",
+        )
+
+
+def _chosen_key(table: TableInfo, name: str, chosen: Sequence[str]) -> Iterator[Finding]:
+    missing = [column for column in chosen if column not in table.indexes.columns]
+    if missing:
+        yield Finding(
+            "error",
+            "source.key_columns",
+            f"{table} has no column {', '.join(missing)}",
+            "name columns of the table that are not generated",
+        )
+    elif table.identity in ("d", "i") and not set(chosen) <= set(key_columns(table.identity, table.indexes)):
+        yield Finding(
+            "error",
+            "source.key_columns",
+            f"deletes in {table} carry only its own key",
             f"ALTER TABLE {name} REPLICA IDENTITY FULL",
         )
 

@@ -69,7 +69,7 @@ class Publisher:
             if error is None:
                 acknowledged()
             elif self._failure is None:
-                self._failure = _refusal(message.topic(), error)
+                self._failure = _refusal(message.topic(), error, keyless=message.key() is None)
 
         return on_delivery
 
@@ -169,7 +169,7 @@ class Publisher:
             self._failure = Disconnected(f"Kafka's client has to be restarted: {error.str()}")
 
 
-def _refusal(topic: str | None, error: KafkaError) -> CdcError:
+def _refusal(topic: str | None, error: KafkaError, *, keyless: bool = False) -> CdcError:
     if error.fatal() or error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL):
         return Disconnected(f"Kafka's client has to be restarted: {error.str()}")
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -178,4 +178,9 @@ def _refusal(topic: str | None, error: KafkaError) -> CdcError:
         return KafkaRefused(f"there is no topic {topic}; travelos topics apply")
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return KafkaRefused(f"kafka.username may not write to topic {topic}; grant WRITE on it")
+    if keyless and error.code() == KafkaError.INVALID_RECORD:
+        return KafkaRefused(
+            f"topic {topic} takes no record without a key, because it is compacted; kafka-configs.sh --alter --topic "
+            f"{topic} --add-config cleanup.policy=delete,retention.ms=-1, or set kafka.create_topics = true"
+        )
     return KafkaRefused(f"Kafka refuses a record for topic {topic}: {error.str()} ({error.name()})")

@@ -5,6 +5,7 @@ from psycopg import Connection
 
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
+from connectors.cdc.created_topics import CreatedTopics
 from connectors.cdc.envelope import Database
 from connectors.cdc.found import Found
 from connectors.cdc.known_values import KnownValues
@@ -33,6 +34,7 @@ class Session(Struct, frozen=True, kw_only=True):
         window: the rows of a table that is read while the stream goes on.
         known: the large values of rows, as far as they were seen.
         notifications: for whoever waits for a snapshot.
+        topics: creates those that rows are routed to; None when nobody does.
     """
 
     config: CdcConfig
@@ -47,6 +49,7 @@ class Session(Struct, frozen=True, kw_only=True):
     window: Window = field(default_factory=Window)
     known: KnownValues = field(default_factory=KnownValues)
     notifications: Notifications = field(default_factory=Notifications)
+    topics: CreatedTopics | None = None
 
     @property
     def database(self) -> Database:

@@ -1,7 +1,6 @@
 """The source of changes: from a database to Kafka until it is told to stop."""
 
 import time
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 
 import structlog
@@ -9,10 +8,11 @@ from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.backoff import Backoff, Complaint
-from connectors.cdc.catalog import read_names
+from connectors.cdc.catalog import has_keys, read_names
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
+from connectors.cdc.created_topics import CreatedTopics, CreateTopics
 from connectors.cdc.errors import Disconnected, SlotBusy, SlotLost, SlotMissing, Stopped
 from connectors.cdc.found import Finding, Found
 from connectors.cdc.incremental import IncrementalSnapshot
@@ -37,8 +37,6 @@ from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream
 from connectors.cdc.transactions import TransactionReader
 from connectors.kafka.connection import Connection as KafkaConnection
-from connectors.kafka.errors import KafkaUnavailable
-from schemas.topics import Topic
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +49,8 @@ FINISH_SECONDS = 6.0  # of the ten that a graceful stop may take
 class Source:
     """The changes of one slot to Kafka. The topics have to exist. The constructor does no I/O.
 
-    Topics of tables that are found by a pattern are created with `create_topics`, if that is given.
+    Those of tables are created with `create_topics`, if that is given: only the database knows which tables there are,
+    and whether they have keys.
 
     Every row there was and every change since arrives, the changes of one key in their order. After a crash some
     arrive again, with the same LSN as before. One source of a slot works at a time; others wait for their turn.
@@ -62,10 +61,10 @@ class Source:
         config: CdcConfig,
         kafka: KafkaConnection,
         *,
-        create_topics: Callable[[Sequence[Topic]], object] | None = None,
+        create_topics: CreateTopics | None = None,
     ) -> None:
         self.config = config
-        self._create_topics = create_topics
+        self._topics = CreatedTopics(kafka, create_topics)
         self.counters = Counters()
         self._kafka = kafka
         self._warned: set[Finding] = set()
@@ -119,6 +118,7 @@ class Source:
             self._find_tables(control)
             config = self.config
             found = self._look(control)
+            self._make_topics(found)
             with OffsetReader(self._kafka, config.offsets.name) as offsets:
                 offset = offsets.last(config.slot, stop)
             start = decide(config, found, offset, first=self._first)
@@ -139,6 +139,7 @@ class Source:
                 known=KnownValues(LIMIT_BYTES if config.encoding.unavailable == "fill" else 0),
                 signal_table=SignalTable(config.signal_table),
                 notifications=_notifications(config, publisher),
+                topics=self._topics,
             )
             if isinstance(start, ReadOnly):
                 read_tables_only(session, start)
@@ -159,14 +160,13 @@ class Source:
     def _find_tables(self, control: Connection) -> None:
         """Capture the tables that match, also those that came since the last attempt."""
         if self.config.patterns:
-            found = self.config.with_tables(read_names(control))
-            more = [topic for table, topic in found.topics.items() if table not in self.config.topics]
-            if more and self._create_topics is not None:
-                try:
-                    self._create_topics(more)
-                except KafkaUnavailable as error:
-                    raise Disconnected(str(error)) from None
-            self.config = found
+            self.config = self.config.with_tables(read_names(control))
+
+    def _make_topics(self, found: Found) -> None:
+        """Create the topics of tables; one of a table without keys is never compacted."""
+        tables = [(table, self.config.topics[str(table)]) for table in found.tables]
+        filters = self.config.filters
+        self._topics.ensure([topic if has_keys(table, filters) else topic.without_keys() for table, topic in tables])
 
     def _look(self, control: Connection) -> Found:
         found = look(control, self.config)

@@ -62,6 +62,7 @@ class TransactionReader:
         self._database = session.database
         self._control = session.control
         self._publisher = session.publisher
+        self._topics = session.topics
         self._window = session.window
         self._signal_table = session.signal_table
         self._known = session.known
@@ -202,6 +203,8 @@ class TransactionReader:
             topic, partition, record = routed(outbox, table, table.encode(change.new))
             assert self._transaction is not None
             assert self._report is not None
+            if self._topics is not None and self._config.outbox_topic_of is not None:
+                self._topics.ensure_some(self._config.outbox_topic_of(topic))
             self._outgoing.add(topic, record, self._transaction, self._report, partition=partition)
             self._counters.created += 1
         elif isinstance(change, Update):

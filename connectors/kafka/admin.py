@@ -203,7 +203,8 @@ def ensure_topics(
 ) -> list[Topic]:
     """Create the topics that are missing, wait until all can be used, and return the created ones.
 
-    Settings that differ are logged and left alone: `travelos topics apply` changes them.
+    Settings that differ are logged and left alone: `travelos topics apply` changes them. Only a topic whose records
+    turn out to have no key is altered at once, because as a compacted one it would refuse them.
 
     Raises:
         TopicsError: a topic cannot be created, or has another number of partitions.
@@ -211,8 +212,10 @@ def ensure_topics(
     """
     topics = list(topics)
     admin = TopicAdmin(connection, replication=replication, timeout=timeout)
-    creates = [step for step in admin.plan(topics) if isinstance(step, Create)]
-    admin.apply(creates)
+    steps = admin.plan(topics)
+    creates = [step for step in steps if isinstance(step, Create)]
+    keyless = [step for step in steps if isinstance(step, Alter) and _has_to_be_whole(step)]
+    admin.apply([*creates, *keyless])
     steps = admin.plan(topics)
     for step in steps:
         if isinstance(step, Alter):
@@ -221,6 +224,12 @@ def ensure_topics(
     if mismatches:
         raise TopicsError("\n".join(mismatches))
     return [step.topic for step in creates]
+
+
+def _has_to_be_whole(step: Alter) -> bool:
+    topic = step.topic
+    is_compacted = any(setting.name == "cleanup.policy" for setting in step.settings)
+    return topic.may_lack_keys and "compact" not in topic.cleanup and is_compacted
 
 
 def _can_administer(metadata: ClusterMetadata) -> bool:

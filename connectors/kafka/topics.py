@@ -81,12 +81,16 @@ def _other_partitions(found: int, wanted: int) -> str:
 
 
 def _differing(topic: Topic, found: Existing) -> tuple[Setting, ...]:
-    if found.config is None:
+    if found.config is None or (topic.may_lack_keys and not _settings(topic.without_keys(), found.config)):
         return ()
+    return _settings(topic, found.config)
+
+
+def _settings(topic: Topic, found: Mapping[str, str]) -> tuple[Setting, ...]:
     return tuple(
-        Setting(name, found.config.get(name), wanted)
+        Setting(name, found.get(name), wanted)
         for name, wanted in topic.config.items()
-        if _normal(name, found.config.get(name)) != _normal(name, wanted)
+        if _normal(name, found.get(name)) != _normal(name, wanted)
     )
 
 

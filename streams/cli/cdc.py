@@ -139,6 +139,7 @@ def cdc_config(options: Options) -> CdcConfig:
         topic_of=catalogue.changes_of,
         tombstones=source.tombstones,
         outbox=cdc_outbox(source, catalogue.prefix),
+        outbox_topic_of=catalogue.routed_from_outbox,
         transactions=catalogue.beside_changes("transaction", key="id", purpose="where transactions begin and end")
         if source.transaction_metadata
         else None,
@@ -190,7 +191,7 @@ def run(
         stop.request()
 
     try:
-        create(source.config.all_topics)
+        create(source.config.own_topics)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         with _pages(options, port, source):

@@ -118,13 +118,13 @@ def configure(dsn: str, kafka: Connection) -> Callable[..., CdcConfig]:
 
 
 @pytest.fixture
-def start(kafka: Connection) -> Iterator[Callable[[CdcConfig], tuple[Source, Stop]]]:
+def running() -> Iterator[Callable[[Source], Stop]]:
     """Run a source in a thread until the test ends or asks it to stop; an error of it fails the test."""
     running: list[tuple[threading.Thread, Stop]] = []
     errors: list[Exception] = []
 
-    def begin(config: CdcConfig) -> tuple[Source, Stop]:
-        source, stop = Source(config, kafka), Stop()
+    def begin(source: Source) -> Stop:
+        stop = Stop()
 
         def work() -> None:
             try:
@@ -132,10 +132,10 @@ def start(kafka: Connection) -> Iterator[Callable[[CdcConfig], tuple[Source, Sto
             except Exception as error:  # noqa: BLE001 - it is raised again below, in the test's thread
                 errors.append(error)
 
-        thread = threading.Thread(target=work, name=config.slot)
+        thread = threading.Thread(target=work, name=source.config.slot)
         thread.start()
         running.append((thread, stop))
-        return source, stop
+        return stop
 
     yield begin
     for _, stop in running:
@@ -145,6 +145,17 @@ def start(kafka: Connection) -> Iterator[Callable[[CdcConfig], tuple[Source, Sto
         assert not thread.is_alive()
     if errors:
         raise errors[0]
+
+
+@pytest.fixture
+def start(kafka: Connection, running: Callable[[Source], Stop]) -> Callable[[CdcConfig], tuple[Source, Stop]]:
+    """Run a source as `running` does."""
+
+    def begin(config: CdcConfig) -> tuple[Source, Stop]:
+        source = Source(config, kafka)
+        return source, running(source)
+
+    return begin
 
 
 @pytest.fixture

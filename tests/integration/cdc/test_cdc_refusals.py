@@ -184,7 +184,6 @@ def test_check_creates_nothing(sql: Sql, configure: Configure) -> None:
         ("SELECT 1", r"source\.tables: there is no table public\.t; take it out, or create it"),
         ("CREATE VIEW t AS SELECT 1 AS id", r"public\.t is no table"),
         ("CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", r'ALTER TABLE "public"\."t" SET LOGGED'),
-        ("CREATE TABLE t (id int)", r'no primary key.*ALTER TABLE "public"\."t" ADD PRIMARY KEY'),
     ],
 )
 def test_a_table_that_cannot_be_captured_is_named(sql: Sql, configure: Configure, statement: str, reason: str) -> None:
@@ -192,19 +191,6 @@ def test_a_table_that_cannot_be_captured_is_named(sql: Sql, configure: Configure
     config = configure("public.t")
     with pytest.raises(Misconfigured, match=reason):
         Source(config, Connection(bootstrap="127.0.0.1:1")).run(Stop())
-
-
-def test_a_table_without_a_key_goes_to_a_topic_that_is_not_compacted(
-    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt
-) -> None:
-    sql("CREATE TABLE t (id int)")
-    sql("INSERT INTO t VALUES (1)")
-    config = configure("public.t")
-    topics = {name: structs.replace(topic, cleanup="delete") for name, topic in config.topics.items()}
-    config = structs.replace(config, topics=topics)
-    assert levels(check(config)) == {"warning"}
-    streaming(config)
-    assert rebuilt(config, "public.t") == [{"id": 1}]
 
 
 def test_a_server_without_logical_wal_is_told_apart(

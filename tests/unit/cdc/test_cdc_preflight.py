@@ -67,11 +67,6 @@ def looked(
     return findings(config, Found(SERVER._replace(**server), list(tables or [TABLE]), publication, slot))
 
 
-def keyless_config() -> CdcConfig:
-    topics = {name: structs.replace(topic, cleanup="delete") for name, topic in CONFIG.topics.items()}
-    return structs.replace(CONFIG, topics=topics)
-
-
 def test_a_server_that_is_ready_has_no_findings() -> None:
     assert looked() == []
     published = Publication(tables=frozenset({("public", "users")}))
@@ -179,18 +174,31 @@ def test_no_table_at_all_is_an_error() -> None:
     assert finding.problem == "names no table"
 
 
-def test_a_table_without_a_key_is_a_warning_where_the_topic_takes_it() -> None:
-    key, identity = looked(table(indexes=NO_KEY), config=keyless_config())
+def test_a_table_without_a_key_is_warned_of_and_so_is_one_without_identity() -> None:
+    key, identity = looked(table(indexes=NO_KEY))
     assert (key.level, identity.level) == ("warning", "warning")
-    assert "has no primary key: its rows get no key" in key.problem
+    assert "has no primary key: its records have no key, so its topic is kept whole" in key.problem
     assert "refuses every UPDATE and DELETE" in identity.problem
     assert identity.remedy == 'ALTER TABLE "public"."users" REPLICA IDENTITY FULL'
 
 
-def test_a_table_without_a_key_is_an_error_where_the_topic_is_compacted() -> None:
-    [finding] = looked(table(indexes=NO_KEY, identity="f"))
-    assert finding.level == "error"
-    assert "which a compacted topic refuses" in finding.problem
+def with_key(*columns: str, **filters: Any) -> CdcConfig:
+    return structs.replace(CONFIG, filters=Filters(key_columns={".*": columns}, **filters))
+
+
+def test_a_chosen_key_stands_for_the_primary_key_where_deletes_carry_it() -> None:
+    assert looked(table(indexes=NO_KEY, identity="f"), config=with_key("n")) == []
+    [missing] = looked(config=with_key("nothing"))
+    assert str(missing).startswith("source.key_columns: public.users has no column nothing; name columns")
+    [uncarried] = looked(config=with_key("n"))
+    assert "deletes in public.users carry only its own key; ALTER TABLE" in str(uncarried)
+
+
+def test_row_filters_need_postgres_15_unless_there_is_no_publication() -> None:
+    [finding] = looked(table(row_filter="n > 1"), version=140_000)
+    assert "publications filter rows from PostgreSQL 15 on, and this is 14" in finding.problem
+    only = structs.replace(CONFIG, snapshot="initial_only")
+    assert looked(table(row_filter="n > 1"), version=140_000, config=only) == []
 
 
 def test_two_tables_that_share_a_topic_are_an_error() -> None:

@@ -70,3 +70,16 @@ def test_errors_name_the_topic_and_the_fix() -> None:
     assert "kafka.replication = 3" in text(KafkaError.INVALID_REPLICATION_FACTOR)
     assert "topic `t`" in text(KafkaError.POLICY_VIOLATION)
     assert "POLICY_VIOLATION" in text(KafkaError.POLICY_VIOLATION)
+
+
+def test_a_topic_of_changes_may_be_compacted_or_kept_whole() -> None:
+    changes = Catalogue().changes_of("public.users")
+    whole = changes.without_keys()
+    assert (whole.cleanup, whole.retention_ms, whole.name) == ("delete", -1, changes.name)
+    assert Catalogue(keyless_changes=True).changes_of("public.users") == whole
+    for config in (changes.config, whole.config):
+        assert plan([changes], {changes.name: Existing(partitions=4, config=config)}) == []
+    short = {**whole.config, "retention.ms": "1000"}
+    assert len(plan([changes], {changes.name: Existing(partitions=4, config=short)})) == 1
+    [step] = plan([whole], {whole.name: Existing(partitions=4, config=changes.config)})
+    assert "cleanup.policy from compact to delete" in str(step)
