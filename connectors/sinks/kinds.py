@@ -23,7 +23,9 @@ EMBEDDED = "embedded"
 GROUP = "travelos.sinks"
 
 # Those of the project: where each class lies, by store and name. The extra that brings the driver has the kind's name.
-KINDS: Mapping[StoreName, Mapping[str, str]] = {}
+KINDS: Mapping[StoreName, Mapping[str, str]] = {
+    "timeseries": {"influxdb": "connectors.sinks.influxdb:InfluxSink"},
+}
 
 _SECRET = re.compile(r"password|secret|token|credential|(^|_)api_key$")
 

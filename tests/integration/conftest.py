@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local.influxdb import InfluxServer
 from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
@@ -53,6 +54,17 @@ def postgres_server(
 ) -> Iterator[PostgresServer]:
     """A real Postgres for all tests; each uses a database of its own."""
     server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    start_server(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def influx_server(
+    start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InfluxServer]:
+    """A real InfluxDB for all tests; each uses a bucket of its own."""
+    server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
     start_server(server)
     yield server
     server.delete()

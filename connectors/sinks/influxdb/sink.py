@@ -1,0 +1,211 @@
+"""Write points."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+from msgspec import Struct
+
+from connectors.sinks.contract import Held, Limits, Outcome, Rejected
+from connectors.sinks.errors import Fatal
+from connectors.sinks.influxdb import queries
+from connectors.sinks.influxdb.client import InfluxClient
+from connectors.sinks.influxdb.errors import OPTION, Refusal
+from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
+from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, without_stale_fields
+from connectors.sinks.influxdb.options import InfluxOptions
+from connectors.sinks.influxdb.turns import Turns
+from schemas.writes import TimeSeriesWrite
+
+log = structlog.get_logger(__name__)
+
+_HOUR = 3_600
+_HELD_AT_ONCE = 500  # entities in one pattern
+
+
+class _Rendered(Struct, frozen=True):
+    """A write that fits, with the point it is about and, for an upsert, its line."""
+
+    index: int
+    write: TimeSeriesWrite
+    line: bytes
+
+
+class InfluxSink:
+    """Points of InfluxDB 2. How versions are kept in a store that cannot compare is said in `merge` and `turns`.
+
+    In most batches every point is new: one question, one write. A point that is deleted, or loses a field, takes three
+    requests of its own.
+    """
+
+    def __init__(self, options: InfluxOptions) -> None:
+        self._options = options
+        self.limits = Limits(max_records=options.batch_points)
+        self._client = InfluxClient(options)
+        self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
+        self._series: set[str] = set()
+
+    def open(self) -> None:
+        """Find or make the bucket, set its retention, and learn which series it has.
+
+        Raises:
+            Unavailable: the server does not answer.
+            Fatal: address, token, organisation or bucket is wrong; names the option.
+        """
+        bucket = self._client.bucket()
+        wanted = None if self._options.retention_hours is None else self._options.retention_hours * _HOUR
+        if bucket is None:
+            if not self._options.create_bucket:
+                raise Fatal(
+                    f"InfluxDB has no bucket {self._options.bucket!r}; make it, or set `{OPTION}.create_bucket`"
+                )
+            self._client.create_bucket(wanted or 0)
+        elif wanted is not None and bucket.retention != wanted:
+            log.warning("retention_changed", bucket=self._options.bucket, before_s=bucket.retention, now_s=wanted)
+            self._client.set_retention(bucket, wanted)
+        self._series = self._client.series(self._options.max_series)
+        refused = self._client.write([b""])  # a write of nothing: needs the right to write, and leaves no trace
+        if refused is not None:
+            raise Fatal(f"InfluxDB refuses an empty write: {refused.reason}")
+
+    def write(self, batch: Sequence[TimeSeriesWrite]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        outcomes: dict[int, Outcome] = {}
+        points: defaultdict[Point, list[_Rendered]] = defaultdict(list)
+        for index, write in enumerate(batch):
+            try:
+                point = point_of(write)
+                points[point].append(_Rendered(index, write, self._rendered(point, write)))
+            except Unfit as error:
+                outcomes[index] = Rejected(str(error))
+        if points:
+            with self._turns.taken(self._options.request_seconds):
+                self._apply(points, outcomes)
+        return [outcomes[index] for index in range(len(batch))]
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the bucket holds; `copies` counts the points that lie there, also one whose removal is due."""
+        names = sorted({entity for entity, _ in entities})
+        found: defaultdict[str, list[State]] = defaultdict(list)
+        for start in range(0, len(names), _HELD_AT_ONCE):
+            rows = self._client.ask(queries.holding(names[start : start + _HELD_AT_ONCE]))
+            for state in queries.states(rows).values():
+                if state.entity is not None:
+                    found[state.entity].append(state)
+        held: dict[tuple[str, str], Held] = {}
+        for entity, source in entities:
+            known = [state.latest()[source] for state in found[entity] if source in state.latest()]
+            if known:
+                newest = max(known)
+                copies = sum(state.present for state in found[entity])
+                held[entity, source] = Held(version=newest.version, deleted=newest.deleted, copies=copies)
+        return held
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        self._client.close()
+
+    def _rendered(self, point: Point, write: TimeSeriesWrite) -> bytes:
+        if write.op == "delete":
+            tombstone_line(point, entity=write.entity, versions={write.source: (write.version, True)})
+            return b""
+        key = series_key(point.measurement, point.tags)
+        if key not in self._series and len(self._series) >= self._options.max_series:
+            raise Unfit(f"`tags` make a new series, and the bucket has {len(self._series):,} (`{OPTION}.max_series`)")
+        rendered = line(point, entity=write.entity, versions={write.source: write.version}, fields=write.fields)
+        self._series.add(key)
+        return rendered
+
+    def _apply(self, points: Mapping[Point, Sequence[_Rendered]], outcomes: dict[int, Outcome]) -> None:
+        states = queries.states(self._client.ask(queries.states_of(points)))
+        changes = {point: changed(states.get(point, NOTHING), [one.write for one in points[point]]) for point in points}
+        over = [point for point, change in changes.items() if _overwrites(change, states.get(point, NOTHING))]
+        if over:
+            fields = queries.fields(self._client.ask(queries.fields_of(over)))
+            for point in over:
+                changes[point] = without_stale_fields(changes[point], states[point], fields.get(point, ()))
+        refused = self._try(changes)
+        going = {point: change for point, change in changes.items() if point not in refused}
+        self._bury(going)
+        refused |= self._write_content(points, going)
+        for point, rendered in points.items():
+            reason = refused.get(point)
+            if reason is None:
+                outcomes.update(zip((one.index for one in rendered), changes[point].outcomes, strict=True))
+            elif len(rendered) == 1:
+                outcomes[rendered[0].index] = Rejected(reason.reason_of(rendered[0].write))
+            else:  # which of them was refused is seen when each goes by itself
+                for one in rendered:
+                    self._apply({point: [one]}, outcomes)
+
+    def _try(self, changes: Mapping[Point, Change]) -> dict[Point, Refusal]:
+        """Return what is refused of the content that shall take the place of something, which must not go for it.
+
+        A trial adds the new fields without a version, so to readers and to a repetition the point is what it was.
+        """
+        refused: dict[Point, Refusal] = {}
+        for point, change in changes.items():
+            if change.remove and change.content is not None:
+                content = change.content
+                trial = line(point, entity=content.entity, versions={}, fields=content.fields)
+                refusal = self._client.write([trial])
+                if refusal is not None:
+                    refused[point] = refusal
+        return refused
+
+    def _bury(self, changes: Mapping[Point, Change]) -> None:
+        tombstones = [
+            tombstone_line(point, entity=change.entity, versions=change.bury)
+            for point, change in changes.items()
+            if change.bury
+        ]
+        if tombstones:
+            refusal = self._client.write(tombstones)
+            # Some of them can only be refused for their time: older than the retention, as what they would bury.
+            if refusal is not None and not refusal.partial:
+                raise Fatal(f"InfluxDB refuses tombstones: {refusal.reason}")
+        for point, change in changes.items():
+            if change.remove:
+                self._client.delete(queries.removal(point))
+
+    def _write_content(
+        self, points: Mapping[Point, Sequence[_Rendered]], changes: Mapping[Point, Change]
+    ) -> dict[Point, Refusal]:
+        """Write the content of points and return those that were refused."""
+        lines: dict[Point, bytes] = {}
+        for point, change in changes.items():
+            if change.content is not None:
+                lines[point] = _line_of(point, change, points[point])
+        return self._send(lines, changes)
+
+    def _send(self, lines: Mapping[Point, bytes], changes: Mapping[Point, Change]) -> dict[Point, Refusal]:
+        if not lines:
+            return {}
+        refusal = self._client.write(list(lines.values()))
+        if refusal is None:
+            return {}
+        if refusal.partial:
+            # The server says how many it refused and not which. They are those that are not there.
+            states = queries.states(self._client.ask(queries.states_of(lines)))
+            return {point: refusal for point in lines if not _arrived(changes[point], states.get(point, NOTHING))}
+        if len(lines) == 1:
+            return dict.fromkeys(lines, refusal)
+        ordered = list(lines.items())
+        middle = len(ordered) // 2
+        return self._send(dict(ordered[:middle]), changes) | self._send(dict(ordered[middle:]), changes)
+
+
+def _line_of(point: Point, change: Change, rendered: Iterable[_Rendered]) -> bytes:
+    content = change.content
+    assert content is not None
+    if change.versions == {content.source: content.version}:
+        return next(one.line for one in rendered if one.write is content)
+    return line(point, entity=content.entity, versions=change.versions, fields=content.fields)
+
+
+def _overwrites(change: Change, state: State) -> bool:
+    return change.content is not None and state.present
+
+
+def _arrived(change: Change, state: State) -> bool:
+    return all(state.live.get(source) == version for source, version in change.versions.items())

@@ -1,0 +1,222 @@
+"""What the InfluxDB sink does beside the contract, on InfluxDB 2.7."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.influxdb import InfluxOptions, InfluxSink
+from connectors.sinks.influxdb.client import InfluxClient
+from connectors.sinks.influxdb.queries import Answer
+from deploy.local.influxdb import InfluxServer
+from schemas.writes import TimeSeriesWrite
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+TIME = 1_777_000_000_123_456_789
+SOURCE = "gps-events"
+
+
+@pytest.fixture
+def options(influx_server: InfluxServer) -> InfluxOptions:
+    return InfluxOptions(
+        url=influx_server.address,
+        token=influx_server.token,
+        organisation=influx_server.organisation,
+        bucket=f"bucket-{uuid4().hex}",
+    )
+
+
+@pytest.fixture
+def sink(options: InfluxOptions) -> Iterator[InfluxSink]:
+    sink = InfluxSink(options)
+    sink.open()
+    yield sink
+    sink.close()
+
+
+def point(number: int, version: int = 1, **given: Any) -> TimeSeriesWrite:
+    fields: dict[str, Any] = {
+        "entity": f"gps:u1:{TIME + number}",
+        "version": version,
+        "source": SOURCE,
+        "event_id": "e",
+        "occurred_at": datetime(2026, 5, 1, tzinfo=UTC),
+        "measurement": "gps",
+        "tags": {"user_id": "u1"},
+        "time_ns": TIME + number,
+        "fields": {"lat": float(number)},
+    }
+    return TimeSeriesWrite(**{**fields, **given})
+
+
+def rows(options: InfluxOptions, measurement: str = "gps") -> Answer:
+    client = InfluxClient(options)
+    found = client.ask([f'SELECT * FROM "{measurement}" GROUP BY *'])
+    client.close()
+    return found
+
+
+def test_a_point_has_its_fields_its_entity_and_the_version_of_its_source(
+    sink: InfluxSink, options: InfluxOptions
+) -> None:
+    fields = {"lat": 40.5, "count": 2**63 - 1, "jump": False, "cell": 'a "b"\n\\ 🗽'}
+    assert sink.write([point(0, 7, tags={"user_id": "서울 a,b=c", "mode": "walk"}, fields=fields)]) == [APPLIED]
+    assert rows(options) == [
+        (
+            "gps",
+            {"mode": "walk", "user_id": "서울 a,b=c"},
+            TIME,
+            {**fields, "entity": f"gps:u1:{TIME}", "version.gps-events": 7},
+        )
+    ]
+
+
+def test_only_the_lines_of_another_type_are_refused(sink: InfluxSink, options: InfluxOptions) -> None:
+    assert sink.write([point(0)]) == [APPLIED]
+    outcomes = sink.write([point(1), point(2, fields={"lat": 2}), point(3, fields={"lat": "x"}), point(4)])
+    assert [isinstance(outcome, Rejected) for outcome in outcomes] == [False, True, True, False]
+    assert "`fields.lat`" in next(outcome.reason for outcome in outcomes if isinstance(outcome, Rejected))
+    assert [time_ns - TIME for _, _, time_ns, _ in rows(options)] == [0, 1, 4]
+    assert sink.held([(f"gps:u1:{TIME + 2}", SOURCE)]) == {}
+    assert sink.write([point(2), point(1)]) == [APPLIED, SUPERSEDED]
+
+
+def test_a_refused_version_leaves_the_one_before_it_and_lets_the_one_after_it_pass(
+    sink: InfluxSink, options: InfluxOptions
+) -> None:
+    sink.write([point(0, 1, fields={"lat": 1.0, "old": 1})])
+    outcomes = sink.write([point(0, 2, fields={"lat": "text"}), point(9)])
+    assert isinstance(outcomes[0], Rejected)
+    assert rows(options)[0][3] == {"lat": 1.0, "old": 1, "entity": f"gps:u1:{TIME}", "version.gps-events": 1}
+    outcomes = sink.write([point(0, 2, fields={"lat": 2.0}), point(0, 3, fields={"lat": "x"}), point(8)])
+    assert [isinstance(outcome, Rejected) for outcome in outcomes] == [False, True, False]
+    assert sink.held([(f"gps:u1:{TIME}", SOURCE)])[f"gps:u1:{TIME}", SOURCE] == Held(version=2)
+
+
+def test_a_field_that_a_newer_version_does_not_have_is_gone(sink: InfluxSink, options: InfluxOptions) -> None:
+    sink.write([point(0, 1, fields={"lat": 1.0, "place_id": "p1"}), point(1)])
+    assert sink.write([point(0, 2, fields={"lat": 2.0})]) == [APPLIED]
+    assert [fields for _, _, _, fields in rows(options)] == [
+        {"lat": 2.0, "entity": f"gps:u1:{TIME}", "version.gps-events": 2},
+        {"lat": 1.0, "entity": f"gps:u1:{TIME + 1}", "version.gps-events": 1},
+    ]
+    assert sink.write([point(0, 1), point(0, 2)]) == [SUPERSEDED] * 2
+
+
+def test_a_delete_removes_one_point_and_not_its_neighbours(sink: InfluxSink, options: InfluxOptions) -> None:
+    sink.write([point(number, tags={"user_id": "u1", "k y": 'it\'s "a" \\ b'}) for number in range(3)])
+    gone = point(1, 2, tags={"user_id": "u1", "k y": 'it\'s "a" \\ b'}, op="delete", fields={})
+    assert sink.write([gone]) == [APPLIED]
+    assert [time_ns - TIME for _, _, time_ns, _ in rows(options)] == [0, 2]
+    assert sink.held([(gone.entity, SOURCE)]) == {(gone.entity, SOURCE): Held(version=2, deleted=True, copies=0)}
+
+
+def test_versions_of_two_sources_live_in_one_point(sink: InfluxSink, options: InfluxOptions) -> None:
+    other = {"source": "import"}
+    assert sink.write([point(0, 9), point(0, 3, **other)]) == [APPLIED] * 2
+    assert sink.write([point(0, 4, op="delete", **other), point(0, 8)]) == [APPLIED, SUPERSEDED]
+    assert rows(options) == []
+    key = f"gps:u1:{TIME}"
+    held = sink.held([(key, SOURCE), (key, "import")])
+    assert held[key, SOURCE] == Held(version=9, deleted=False, copies=0)
+    assert held[key, "import"] == Held(version=4, deleted=True, copies=0)
+    assert sink.write([point(0, 10)]) == [APPLIED]
+    assert sink.held([(key, "import")])[key, "import"] == Held(version=4, deleted=True, copies=1)
+
+
+def test_another_entity_cannot_take_a_point(sink: InfluxSink) -> None:
+    [outcome] = sink.write([point(0)]) and sink.write([point(0, 5, entity="another")])
+    assert isinstance(outcome, Rejected)
+    assert "`entity`" in outcome.reason
+
+
+def test_a_large_batch_of_many_series_is_read_and_written_as_one(sink: InfluxSink) -> None:
+    batch = [
+        point(n, tags={"user_id": f"user {n}", "mode": "walk"}, entity=f"gps:user {n}:{TIME + n}") for n in range(3_000)
+    ]
+    assert sink.write(batch) == [APPLIED] * 3_000
+    assert sink.write(batch) == [SUPERSEDED] * 3_000
+    assert len(sink.held([(write.entity, SOURCE) for write in batch])) == 3_000
+
+
+def test_the_bucket_is_made_with_its_retention_which_can_be_changed(options: InfluxOptions) -> None:
+    client = InfluxClient(options)
+    for hours, seconds in ((48, 172_800), (None, 172_800), (0, 0)):
+        sink = InfluxSink(msgspec.structs.replace(options, retention_hours=hours))
+        sink.open()
+        sink.close()
+        bucket = client.bucket()
+        assert bucket is not None
+        assert bucket.retention == seconds
+    client.close()
+
+
+def test_a_point_older_than_the_retention_is_rejected_and_its_delete_is_done(options: InfluxOptions) -> None:
+    sink = InfluxSink(msgspec.structs.replace(options, retention_hours=24 * 365 * 20))
+    sink.open()
+    now = int(datetime.now(UTC).timestamp()) * 1_000_000_000
+    old, new = point(0, time_ns=1_000, entity="old"), point(0, time_ns=now, entity="new")
+    outcomes = sink.write([old, new])
+    assert isinstance(outcomes[0], Rejected)
+    assert "retention" in outcomes[0].reason
+    assert outcomes[1] == APPLIED
+    assert (
+        sink.write([msgspec.structs.replace(old, version=2, op="delete"), point(1, time_ns=now + 1)]) == [APPLIED] * 2
+    )
+    sink.close()
+
+
+def test_new_series_beyond_the_limit_are_rejected_and_known_ones_go_on(options: InfluxOptions) -> None:
+    for attempt in (1, 2):  # the second sink learns from the bucket what the first has made
+        sink = InfluxSink(msgspec.structs.replace(options, max_series=3))
+        sink.open()
+        batch = [point(n, attempt, tags={"user_id": f"u {n}"}) for n in range(3)]
+        outcomes = sink.write([*batch, point(5, attempt, tags={"user_id": "one more"})])
+        assert outcomes[:3] == [APPLIED] * 3
+        assert isinstance(outcomes[3], Rejected)
+        assert "max_series" in outcomes[3].reason
+        sink.close()
+
+
+def test_what_is_set_up_wrongly_is_fatal_and_names_the_option_and_no_secret(options: InfluxOptions) -> None:
+    assert options.token not in repr(options)
+    for wrong, says in (
+        ({"token": "wr0ng"}, "stores.timeseries.token"),
+        ({"organisation": "nobody"}, "stores.timeseries.organisation"),
+        ({"create_bucket": False, "bucket": "nowhere"}, "stores.timeseries.create_bucket"),
+        ({"url": "http://"}, "stores.timeseries.url"),
+    ):
+        sink = InfluxSink(msgspec.structs.replace(options, **wrong))
+        with pytest.raises(Fatal) as caught:
+            sink.open()
+        assert says in str(caught.value)
+        assert "wr0ng" not in str(caught.value)
+        sink.close()
+
+
+def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
+    start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = InfluxServer(tmp_path_factory.mktemp("killed"))
+    start_server(server)
+    sink = InfluxSink(InfluxOptions(url=server.address, token=server.token))
+    try:
+        sink.open()
+        assert sink.write([point(0)]) == [APPLIED]
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                sink.write([point(1)])
+        with pytest.raises(Unavailable):
+            sink.open()
+        server.start()
+        assert sink.write([point(0), point(1)]) == [SUPERSEDED, APPLIED]
+    finally:
+        sink.close()
+        server.delete()
