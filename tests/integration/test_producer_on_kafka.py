@@ -14,11 +14,12 @@ from typing import Any, Self
 
 import pytest
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
+from connectors.kafka.watermarks import watermarks
 from connectors.producers import (
     AsyncEventProducer,
     Counts,
@@ -42,7 +43,6 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 8
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = '{"type":"trip_started","event_id":"e%d","user_id":"u1","occurred_at":"2026-03-01T12:00:00Z","trip_id":"t1"}\n'
-LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _prefixes = (f"run{number}." for number in count())
 
 
@@ -78,7 +78,9 @@ def everything(server: KafkaServer, topic: str) -> list[Message]:
     """Return what a topic holds now, partition by partition."""
     consumer = Consumer(Connection(bootstrap=server.bootstrap).consumer("test"))
     try:
-        ends = {number: end_of(consumer, TopicPartition(topic, number)) for number in range(PARTITIONS)}
+        ends = {
+            number: watermarks(consumer, TopicPartition(topic, number), timeout=30)[1] for number in range(PARTITIONS)
+        }
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in ends])
         found: list[Message] = []
         while len(found) < sum(ends.values()):
@@ -89,17 +91,6 @@ def everything(server: KafkaServer, topic: str) -> list[Message]:
         return sorted(found, key=lambda message: (message.partition(), message.offset()))
     finally:
         consumer.close()
-
-
-def end_of(consumer: Consumer, partition: TopicPartition) -> int:
-    """Return the offset after the last record; waits for a leader, which a topic lacks for a moment after a start."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return consumer.get_watermark_offsets(partition, timeout=10)[1]
-        except KafkaException as error:
-            if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
-                raise
 
 
 def until(condition: Callable[[], bool], timeout: float = 30) -> None:

@@ -22,6 +22,7 @@ from connectors.cdc import CdcConfig, Source, Stop
 from connectors.cdc.offsets import OffsetReader
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
+from connectors.kafka.watermarks import watermarks
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
 from schemas.changes import Change
@@ -99,7 +100,7 @@ def written(kafka: Connection) -> Iterator[Callable[[CdcConfig], int]]:
 
     def count(config: CdcConfig) -> int:
         topics = [(topic.name, number) for topic in config.topics.values() for number in range(topic.partitions)]
-        return sum(consumer.get_watermark_offsets(TopicPartition(*home), timeout=10)[1] for home in topics)
+        return sum(watermarks(consumer, TopicPartition(*home), timeout=10)[1] for home in topics)
 
     yield count
     consumer.close()
