@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import typer.main
 
+from connectors.sinks.kinds import KINDS, kind_of
 from streams.cli.main import command_line
 from streams.settings import all_options
+from streams.settings.load import variable_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -54,6 +56,9 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 def test_every_variable_that_a_page_names_is_an_option() -> None:
     known = {option.variable for option in all_options()} | {"TRAVELOS_CONFIG", "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+    for store, kinds in KINDS.items():
+        described = [option for kind in kinds for option in kind_of(store, kind).described()]
+        known |= {variable_of(f"stores.{store}.{option.name}") for option in described}
     named = {name for page in PAGES for name in re.findall(r"TRAVELOS_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))}
     assert named - known == set()
 
