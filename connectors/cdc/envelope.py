@@ -128,8 +128,8 @@ def _updated(table: Table, change: Update, source: bytes, now_ns: int) -> list[R
     if key == old_key or old_key is None:
         return [Record(key, _value(table, table.row(before), row, source, b"u", now_ns))]
     return [
-        *_deleted(table, before, source, now_ns, [(NEW_KEY, key)]),
-        Record(key, _value(table, NULL, row, source, b"c", now_ns), [(OLD_KEY, old_key)]),
+        *_deleted(table, before, source, now_ns, [(NEW_KEY, table.plain_key_of(encoded))]),
+        Record(key, _value(table, NULL, row, source, b"c", now_ns), [(OLD_KEY, table.plain_key_of(before))]),
     ]
 
 

@@ -16,7 +16,6 @@ from typing import cast
 from connectors.cdc.publisher import Outgoing, Report
 from connectors.cdc.replication import DATA_HEADER
 from connectors.cdc.tables import Table
-from connectors.cdc.types import NULL
 
 # From a message of the stream, with its header, and the members of the envelope that say when it is processed, to its
 # record, the tombstone after a delete left out; None when the message has to go the other way.
@@ -80,7 +79,7 @@ def shortcuts_of(table: Table, source: bytes, report: Report, outgoing: list[Out
 
 def _maker(table: Table, kinds: bytes, template: bytes, report: Report) -> Make:
     # Everything that a row needs is a local name here: it is looked up for each column of each row.
-    encoders = table.encoders
+    encoders, nulls = table.encoders, table.nulls
     template = table.template_with_schema(template)
     heads = tuple([b"%c" % kind + len(encoders).to_bytes(2) for kind in kinds])
     key_template = table.key_template
@@ -102,7 +101,7 @@ def _maker(table: Table, kinds: bytes, template: bytes, report: Report) -> Make:
                     append(encode(padded[at:end]))
                     at = end
                 elif kind == _NULL:
-                    append(NULL)
+                    append(nulls[len(encoded)])
                     at += 1
                 else:
                     return None

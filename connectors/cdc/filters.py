@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.cdc.errors import Misconfigured
+from connectors.cdc.schema_blocks import Schema
 from connectors.cdc.types import Codec
 
 OWN_PREFIX = "travelos."  # of heartbeats and the like
@@ -35,9 +36,9 @@ class Filters(Struct, frozen=True, kw_only=True):
         include_columns: patterns of "<schema>.<table>.<column>"; empty for all: `column.include.list`. Columns of the
             key are always in the key.
         exclude_columns: `column.exclude.list`.
-        mask_columns: by pattern, how many asterisks stand for a value: `column.mask.with.length.chars`. Null stays so.
-        hash_columns: patterns of columns whose values are replaced by the SHA-256 of salt and value, in hexadecimal:
-            `column.mask.hash.v2.SHA-256.with.salt`.
+        mask_columns: by pattern, how many asterisks stand for a value or for null: `column.mask.with.length.chars`.
+        hash_columns: patterns of columns whose values are replaced by the SHA-256 of salt and value, in hexadecimal, as
+            much of it as the column may hold: `column.mask.hash.v2.SHA-256.with.salt`. Null stays so.
         hash_salt: the salt.
         truncate_columns: by pattern, how many characters are left of a value: `column.truncate.to.length.chars`.
         key_columns: by pattern of "<schema>.<table>", the columns that make the key of its records:
@@ -113,30 +114,39 @@ class Filters(Struct, frozen=True, kw_only=True):
         name = f"{table}.{column}"
         return _matches(name, (*self.mask_columns, *self.hash_columns, *self.truncate_columns))
 
-    def conceal(self, table: str, column: str, codec: Codec) -> Codec:
+    def conceal(self, table: str, column: str, codec: Codec, length: int | None = None) -> Codec:
         """Return how a column's values become JSON with only as much of them as may be seen.
+
+        Args:
+            table: as "<schema>.<table>".
+            column: of the table.
+            codec: how they become JSON as they are.
+            length: how many characters the column may hold; None for any number.
 
         Raises:
             Misconfigured: the column holds no text.
         """
         name = f"{table}.{column}"
-        length = _first(name, self.mask_columns)
+        asterisks = _first(name, self.mask_columns)
         limit = _first(name, self.truncate_columns)
         hashed = _matches(name, self.hash_columns)
-        if length is None and limit is None and not hashed:
+        if asterisks is None and limit is None and not hashed:
             return codec
         if codec.schema["type"] != "string":
             raise Misconfigured(
                 f"source: only text can be masked, hashed or truncated, and column {name} is written as "
                 f'{codec.schema["type"]}; leave it out with source.exclude_columns = ["{name}"]'
             )
-        if length is not None:
-            mask = b'"%b"' % (b"*" * length)
-            return codec._replace(encode=partial(_masked, mask), placeholder=mask)
+        if asterisks is not None:
+            mask = b'"%b"' % (b"*" * asterisks)
+            schema = _with_parameter(codec.schema, "masked", "true")
+            return codec._replace(encode=partial(_masked, mask), schema=schema, placeholder=mask, null=mask)
         if hashed:
-            return codec._replace(encode=partial(_hashed, self.hash_salt.encode()))
+            schema = _with_parameter(codec.schema, "masked", "true")
+            return codec._replace(encode=partial(_hashed, self.hash_salt.encode(), length), schema=schema)
         assert limit is not None
-        return codec._replace(encode=partial(_truncated, limit))
+        schema = _with_parameter(codec.schema, "truncateLength", str(limit))
+        return codec._replace(encode=partial(_truncated, limit), schema=schema)
 
 
 def check_patterns(option: str, patterns: Iterable[str]) -> None:
@@ -165,9 +175,17 @@ def _masked(mask: bytes, _: bytes) -> bytes:
     return mask
 
 
-def _hashed(salt: bytes, value: bytes) -> bytes:
-    return b'"%b"' % sha256(salt + value).hexdigest().encode()
+def _hashed(salt: bytes, length: int | None, value: bytes) -> bytes:
+    return b'"%b"' % sha256(salt + value).hexdigest()[:length].encode()
+
+
+def _with_parameter(schema: Schema, name: str, value: str) -> Schema:
+    return {**schema, "parameters": {**schema.get("parameters", {}), name: value}}
 
 
 def _truncated(limit: int, value: bytes) -> bytes:
-    return _json.encode(value.decode("utf-8", "replace")[:limit])
+    text = value.decode("utf-8", "replace")
+    if len(text) * 2 > limit:  # else no count can be too large
+        # Debezium counts as Java does: a character beyond 16 bits is two. Half of one is dropped.
+        text = text.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore")
+    return _json.encode(text)

@@ -32,6 +32,13 @@ class PgType(Struct, frozen=True):
         return self.name not in _FIXED_SIZE and not self.labels
 
 
+def length_of(kind: PgType, typmod: int) -> int | None:
+    """Return how many characters a column of a type may hold; None for any number, and for what is no text."""
+    kind, typmod = without_domain(kind, typmod)
+    # Source: varchar.c of PostgreSQL; the modifier counts the four bytes of a header.
+    return typmod - 4 if kind.name in ("varchar", "bpchar") and typmod >= 4 else None
+
+
 def without_domain(kind: PgType, typmod: int) -> tuple[PgType, int]:
     """Return the type that a domain stands for, however deep, and the modifier that goes with it."""
     while kind.base is not None:

@@ -12,7 +12,6 @@ from connectors.cdc.envelope import processed_at
 from connectors.cdc.pgoutput import Value
 from connectors.cdc.publisher import Outgoing, Report
 from connectors.cdc.tables import Table
-from connectors.cdc.types import NULL
 
 
 class SnapshotRows:
@@ -56,8 +55,10 @@ class SnapshotRows:
             return []
         try:
             columns = [
-                _encoded(encode, column)
-                for encode, column in zip(self._table.encoders, zip(*rows, strict=True), strict=True)
+                _encoded(encode, null, column)
+                for encode, null, column in zip(
+                    self._table.encoders, self._table.nulls, zip(*rows, strict=True), strict=True
+                )
             ]
             encoded = list(zip(*columns, strict=True))
         except (ValueError, KeyError):
@@ -69,7 +70,7 @@ class SnapshotRows:
         return [{"key": key % key_values(row), "value": value % (row + rest), "callback": report} for row in encoded]
 
 
-def _encoded(encode: Callable[[bytes], bytes], column: Sequence[Value]) -> Iterable[bytes]:
+def _encoded(encode: Callable[[bytes], bytes], null: bytes, column: Sequence[Value]) -> Iterable[bytes]:
     if None in column:
-        return [NULL if value is None else encode(value) for value in column]  # pyright: ignore[reportArgumentType]
+        return [null if value is None else encode(value) for value in column]  # pyright: ignore[reportArgumentType]
     return map(encode, column)  # pyright: ignore[reportArgumentType]

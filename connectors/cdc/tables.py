@@ -9,10 +9,10 @@ from msgspec import Struct
 from connectors.cdc.encoding import DEFAULT, Encoding
 from connectors.cdc.errors import KeyUnknown, MalformedMessage, UnreadableValue
 from connectors.cdc.filters import Filters
-from connectors.cdc.pg_types import BUILT_IN, UNKNOWN, PgType
+from connectors.cdc.pg_types import BUILT_IN, UNKNOWN, PgType, length_of
 from connectors.cdc.pgoutput import UNCHANGED, Relation, Value
 from connectors.cdc.schema_blocks import envelope_schema, key_schema, placed, wrapped
-from connectors.cdc.types import NULL, PLAIN_TEXT, Codec, codec_of
+from connectors.cdc.types import PLAIN_TEXT, Codec, codec_of
 
 NO_FILTERS = Filters()
 _LEFT_OUT = b"%.0b"  # in the place of a column that rows do not hold: its value is cut down to nothing
@@ -72,10 +72,12 @@ class Table:
         identity: places of the columns that an old row always has.
         encoding: how values are written.
         filters: which columns are shown, and how much of them.
+        key_is_chosen: whether the key is one of the options, whose columns may be null unless they are NOT NULL.
 
     Attributes:
         shown: for each column whether rows hold it.
         encoders: what makes JSON of each column's text.
+        nulls: what stands for null in each column.
         row_template: a row as a JSON object, with a place for each column.
         key_template: the same for the columns of the key, with its schema where schemas are on.
         value_schema: of the values, as JSON; None when schemas are off.
@@ -94,6 +96,7 @@ class Table:
         identity: Sequence[int] = (),
         encoding: Encoding = DEFAULT,
         filters: Filters = NO_FILTERS,
+        key_is_chosen: bool = False,
     ) -> None:
         self.schema = schema
         self.name = name
@@ -107,16 +110,17 @@ class Table:
             for column, codec in zip(columns, found, strict=True)
         ]
         codecs = [  # columns of the key are always in the key
-            filters.conceal(str(self), column.name, codec or PLAIN_TEXT)
+            filters.conceal(str(self), column.name, codec or PLAIN_TEXT, length_of(column.type, column.typmod))
             for column, codec in zip(columns, found, strict=True)
         ]
         self.large = tuple([place for place, column in enumerate(columns) if column.type.varies])
         self.encoders = [codec.encode for codec in codecs]
+        self.nulls = [codec.null for codec in codecs]
         self._placeholders = [codec.placeholder for codec in codecs]
         self.row_template = _object(
             [column.name if shown else None for column, shown in zip(columns, self.shown, strict=True)]
         )
-        self.key_template = _object([columns[place].name for place in key])
+        self._plain_key = self.key_template = _object([columns[place].name for place in key])
         self.value_schema: bytes | None = None
         self.schemas = [
             placed(codec.schema, optional=not column.not_null or codec.maybe_null)
@@ -124,7 +128,7 @@ class Table:
         ]
         if encoding.schemas:
             fields = [
-                _field(column, codec, place in self.key)
+                _field(column, codec, of_key=place in self.key and (column.not_null or not key_is_chosen))
                 for place, (column, codec) in enumerate(zip(columns, codecs, strict=True))
             ]
             self.value_schema = envelope_schema(
@@ -142,8 +146,10 @@ class Table:
         self.check_width(values)
         try:
             return [
-                NULL if value is None else placeholder if value is UNCHANGED else encode(value)
-                for value, encode, placeholder in zip(values, self.encoders, self._placeholders, strict=True)
+                null if value is None else placeholder if value is UNCHANGED else encode(value)
+                for value, encode, null, placeholder in zip(
+                    values, self.encoders, self.nulls, self._placeholders, strict=True
+                )
             ]
         except (ValueError, KeyError):
             raise self._unreadable(values) from None  # what was raised may quote the value
@@ -171,13 +177,19 @@ class Table:
             return None
         return self.key_template % tuple([encoded[place] for place in self.key])
 
+    def plain_key_of(self, encoded: Sequence[bytes]) -> bytes:
+        """Return the same without a schema, as headers have it; only of a table whose rows have a key."""
+        return self._plain_key % tuple([encoded[place] for place in self.key])
+
     def key_of_values(self, values: Sequence[Value]) -> bytes | None:
         """Return the key of a row of which only the key is looked at; None when it has none, or one that is no key."""
         if len(values) != len(self.encoders):
             return None
         try:
-            key = [(self.encoders[place], values[place]) for place in self.key]
-            encoded = [NULL if value is None else encode(value) for encode, value in key if value is not UNCHANGED]
+            key = [(self.encoders[place], self.nulls[place], values[place]) for place in self.key]
+            encoded = [
+                null if value is None else encode(value) for encode, null, value in key if value is not UNCHANGED
+            ]
         except (ValueError, KeyError):
             return None
         return self.key_template % tuple(encoded) if encoded and len(encoded) == len(key) else None
@@ -235,6 +247,7 @@ def table_of(
         identity=[place for place in range(len(names)) if relation.columns[place].identity],
         encoding=encoding,
         filters=filters,
+        key_is_chosen=chosen is not None,
     )
 
 
@@ -306,6 +319,6 @@ def _object(names: Sequence[str | None]) -> bytes:
     return b"{%b}" % template
 
 
-def _field(column: Column, codec: Codec, of_key: bool) -> dict[str, Any]:
+def _field(column: Column, codec: Codec, *, of_key: bool) -> dict[str, Any]:
     never_null = (of_key or column.never_null) and not codec.maybe_null
     return placed(codec.schema, optional=not never_null, field=column.name)

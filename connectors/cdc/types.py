@@ -54,12 +54,14 @@ class Codec(NamedTuple):
         placeholder: stands for a value that is not in the stream, as Debezium 3.4 writes it; where that writes null,
             which nobody can tell from data, the constant in the form of the schema.
         maybe_null: whether a value that is not null in Postgres may become null.
+        null: what stands for null: the mask of a masked column, so that nobody sees which rows have a value.
     """
 
     encode: Encode
     schema: Schema
     placeholder: bytes = _PLACEHOLDER
     maybe_null: bool = False
+    null: bytes = NULL
 
 
 def codec_of(kind: PgType, typmod: int, encoding: Encoding = DEFAULT) -> Codec | None:

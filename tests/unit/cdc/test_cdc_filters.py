@@ -1,24 +1,31 @@
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import KeyUnknown, Misconfigured, UnreadableValue
+from connectors.cdc.fast_path import shortcuts_of
 from connectors.cdc.filters import Filters
 from connectors.cdc.pg_types import BUILT_IN
 from connectors.cdc.pgoutput import UNCHANGED, Relation, RelationColumn
+from connectors.cdc.publisher import Report
+from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.tables import Column, Table, chosen_key
 
-TEXT, INT4, UUID = 25, 23, 2950
+TEXT, INT4, UUID, VARCHAR = 25, 23, 2950, 1043
 SECRET = "rosa@example.org"
 
 
-def table(filters: Filters, *columns: tuple[str, int], key: tuple[int, ...] = (0,)) -> Table:
-    described = [Column(name, oid, -1, BUILT_IN[oid]) for name, oid in columns]
-    return Table("public", "users", "topic", described, key=key, filters=filters)
+def table(
+    filters: Filters, *columns: tuple[str, int], key: tuple[int, ...] = (0,), typmod: int = -1, schemas: bool = False
+) -> Table:
+    described = [Column(name, oid, typmod, BUILT_IN[oid]) for name, oid in columns]
+    encoding = Encoding(schemas=schemas)
+    return Table("public", "users", "topic", described, key=key, filters=filters, encoding=encoding)
 
 
 def shown(filters: Filters, value: str | None, oid: int = TEXT) -> Any:
@@ -42,21 +49,58 @@ def test_patterns_match_whole_names_without_regard_to_case(filters: Filters, cap
     assert found == captured
 
 
-def test_a_masked_value_is_asterisks_and_null_stays_null() -> None:
+def test_a_masked_value_is_asterisks_and_so_is_null() -> None:
     filters = Filters(mask_columns={r"public\.users\.EMAIL": 4})
     assert shown(filters, SECRET) == "****"
-    assert shown(filters, None) is None
+    assert shown(filters, None) == "****"
     assert shown(Filters(mask_columns={r".*\.email": 0}, include_columns=(".*",)), SECRET, UUID) == ""
+
+
+def test_null_is_masked_in_the_short_ways_too() -> None:
+    made = table(Filters(mask_columns={r".*\.email": 4}), ("id", INT4), ("email", TEXT))
+    report = cast("Report", None)  # nothing is sent
+    source = b'{"lsn":%d,"lsn":%d}'
+    message = b"w" + bytes(24) + b"I" + bytes(4) + b"N\0\2" + b"t\0\0\0\x011" + b"n"
+    found = shortcuts_of(made, source, report, [])[0].make(message, b'"ts_ms":1')
+    assert found is not None
+    assert msgspec.json.decode(found["value"])["after"]["email"] == "****"
+    [record] = SnapshotRows(made, source, 1).of_lines([b"1\t\\N\n"], 1, report)
+    assert msgspec.json.decode(record["value"])["after"]["email"] == "****"
 
 
 def test_a_hashed_value_is_debeziums() -> None:
     filters = Filters(hash_columns=("public.users.email",), hash_salt="CzQMA0cB5K")
-    assert shown(filters, SECRET) == sha256(b"CzQMA0cB5K" + SECRET.encode()).hexdigest()
+    digest = sha256(b"CzQMA0cB5K" + SECRET.encode()).hexdigest()
+    assert shown(filters, SECRET) == digest
+    assert shown(filters, None) is None
+    short = table(filters, ("email", VARCHAR), typmod=20 + 4)
+    assert short.encode([SECRET.encode()]) == [msgspec.json.encode(digest[:20])]
+
+
+@pytest.mark.parametrize(
+    ("filters", "parameters"),
+    [
+        (Filters(mask_columns={".*email": 4}), {"masked": "true"}),
+        (Filters(hash_columns=(".*email",)), {"masked": "true"}),
+        (Filters(truncate_columns={".*email": 4}), {"truncateLength": "4"}),
+    ],
+)
+def test_a_schema_tells_what_is_concealed(filters: Filters, parameters: dict[str, str]) -> None:
+    made = table(filters, ("id", INT4), ("email", TEXT), schemas=True)
+    _, after, *_ = msgspec.json.decode(made.value_schema or b"")["fields"]
+    expected = {"type": "string", "optional": True, "parameters": parameters, "field": "email"}
+    assert list(after["fields"][1].items()) == list(expected.items())
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.integers(0, 20))
 def test_a_truncated_value_has_so_many_characters(text: str, limit: int) -> None:
-    assert shown(Filters(truncate_columns={".*email": limit}), text) == text[:limit]
+    """As Java counts them: one beyond 16 bits is two, and half of one is dropped."""
+    expected = ""
+    for character in text:
+        if len((expected + character).encode("utf-16-le")) > 2 * limit:
+            break
+        expected += character
+    assert shown(Filters(truncate_columns={".*email": limit}), text) == expected
 
 
 def test_columns_that_are_left_out_are_in_no_row_but_in_the_key() -> None:

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from connectors.cdc.encoding import Encoding, UnknownTypes
-from connectors.cdc.envelope import Database, Moment, processed_at, records, source_template
+from connectors.cdc.envelope import NEW_KEY, OLD_KEY, Database, Moment, processed_at, records, source_template
 from connectors.cdc.fast_path import shortcuts_of
-from connectors.cdc.pgoutput import Delete, Insert, Relation, RelationColumn
+from connectors.cdc.pgoutput import Delete, Insert, Relation, RelationColumn, Update
 from connectors.cdc.publisher import Report
 from connectors.cdc.replication import DATA_HEADER
 from connectors.cdc.schema_blocks import placed
@@ -125,6 +125,20 @@ def test_keys_and_values_bring_their_schema() -> None:
     assert before["name"] == after["name"] == "dbz.public.t.Value"
     assert [field["field"] for field in source["fields"]] == list(payload["source"])
     assert payload["after"] == {"id": 1, "100%": "x"}
+
+
+def test_headers_of_a_changed_key_hold_it_without_a_schema() -> None:
+    change = Update(1, [b"1", None], old_is_full=False, new=[b"2", b"x"])
+    deleted, _, created = records(TABLE, change, source_template(DATABASE, TABLE, MOMENT) % (3, 3), 4)
+    assert deleted.headers == [(NEW_KEY, b'{"id":2}')]
+    assert created.headers == [(OLD_KEY, b'{"id":1}')]
+
+
+def test_columns_of_a_chosen_key_are_required_only_when_they_are_not_null() -> None:
+    columns = [Column("id", INT4, -1, not_null=True), Column("a", TEXT, -1)]
+    table = Table("public", "t", "topic", columns, key=[0, 1], encoding=WITH_SCHEMAS, key_is_chosen=True)
+    key, _ = made(table, Insert(1, [b"1", None]))
+    assert [field["optional"] for field in key["schema"]["fields"]] == [False, True]
 
 
 def test_readers_of_this_project_take_a_value_with_its_schema() -> None:
