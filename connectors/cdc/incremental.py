@@ -11,19 +11,21 @@ from collections.abc import Callable
 import structlog
 from psycopg import Connection
 
-from connectors.cdc.acknowledgement import Acknowledgements, Transaction
-from connectors.cdc.catalog import TableInfo, read_tables
-from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, lock_query, places_of, row_key
+from connectors.cdc.acknowledgement import Acknowledgements
+from connectors.cdc.catalog import read_tables
+from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, lock_query, row_key
 from connectors.cdc.config import split_name
 from connectors.cdc.connect import connect, translated
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, source_template
 from connectors.cdc.errors import ColumnMissing, Disconnected, Fatal
+from connectors.cdc.incremental_chunk import Chunk, progress
+from connectors.cdc.incremental_notices import IncrementalNotices, ScanStatus
 from connectors.cdc.pgoutput import Tuple
 from connectors.cdc.session import Session
 from connectors.cdc.snapshot_progress import SnapshotProgress
 from connectors.cdc.snapshot_rows import SnapshotRows
-from connectors.cdc.snapshot_state import Key, SnapshotState, TableToRead
+from connectors.cdc.snapshot_state import SnapshotState, TableToRead
 from connectors.cdc.window import Floor, Visibility
 from connectors.cdc.wire import Wire
 
@@ -44,34 +46,6 @@ FROM pg_current_snapshot() s
 """
 # In a transaction of its own, so that its commit is in the stream, whatever the server's version, and at once.
 _WATERMARK = b"SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, 'travelos.watermark', ''), '0/0')::int8"
-
-
-class Chunk:
-    """Rows of one table that were read together.
-
-    Attributes:
-        run: the run of the table that it belongs to.
-        info: the table when it was read.
-        topic: of the table.
-        writer: makes its records.
-        transaction: its records on their way.
-        rows: how many were read.
-        after: key of its last row; None when it has none.
-        is_last: nothing of the table is left behind it.
-    """
-
-    def __init__(self, run: int, info: TableInfo, topic: str, writer: SnapshotRows) -> None:
-        self.run = run
-        self.info = info
-        self.topic = topic
-        self.writer = writer
-        self.places = places_of(chunk_key(info), info)
-        self.row_places = places_of(row_key(info), info)
-        self.transaction = Transaction(is_marker=True)
-        self.rows = 0
-        self.bytes = 0
-        self.after: Key | None = None
-        self.is_last = False
 
 
 class IncrementalSnapshot:
@@ -107,6 +81,7 @@ class IncrementalSnapshot:
         self._run: int = 0
         self._chunk_rows = 0  # how many fit into a chunk, as far as the last one tells
         self._progress = SnapshotProgress(session.counters)
+        self._notices = IncrementalNotices(session.notifications)
         slot = session.found.slot
         self._floor = Floor((slot.restart_lsn if slot is not None else None) or 0)
         self._floor_wanted_until = 0.0
@@ -126,11 +101,13 @@ class IncrementalSnapshot:
         """Whether the stream has to wait, as it does while rows are read that have no key to tell them apart by."""
         return self._phase == self._copy or self._window.touched > TOUCHED_KEYS
 
-    def change(self, step: Callable[[SnapshotState], SnapshotState]) -> None:
-        """Change what is to be read; a chunk of a table that is no longer wanted is dropped."""
+    def change(self, step: Callable[[SnapshotState], SnapshotState], signal: str = "") -> None:
+        """Change what is to be read, as a signal asks; a chunk of a table that is no longer wanted is dropped."""
         offsets = self._session.offsets
+        before = offsets.snapshot
         self._ahead = step(self._ahead)
-        offsets.keep(step(offsets.snapshot))
+        offsets.keep(step(before))
+        self._notices.changed(before, offsets.snapshot, signal)
 
     def step(self) -> None:
         """Do a little.
@@ -167,13 +144,12 @@ class IncrementalSnapshot:
         found = read_tables(connection, [split_name(entry.table)], self._session.config.filters)
         if not found or entry.table not in self._session.config.topics:
             log.warning("snapshot_of_a_table_ended", table=entry.table, reason="it is gone, or not captured any more")
-            self.change(lambda state: state.finished(entry.run))
+            self._give_up(entry, "UNKNOWN_SCHEMA")
             return
         if entry.run != self._run:
             self._run, self._chunk_rows = entry.run, self._session.config.chunk_rows
             self._progress.expect(found, already=entry.rows)
-            table = entry.table
-            self._session.notifications.send("Incremental Snapshot", "STARTED", data_collections=table)
+            self._notices.begins(self._session.offsets.snapshot, entry)
             log.info("table_snapshot_started", table=entry.table, condition=entry.condition, signal=entry.signal)
         self._entry = entry
         with translated(f"reading {entry.table}"):
@@ -308,18 +284,33 @@ class IncrementalSnapshot:
             if not transaction.finished or self._acknowledgements.confirmed < transaction.end_lsn:
                 return
             self._sent.popleft()
-            offsets.keep(progress(offsets.snapshot, chunk))
-            table, notify = str(chunk.info), self._session.notifications.send
+            before = offsets.snapshot
+            entry = next((one for one in before.tables if one.run == chunk.run), None)
+            if entry is None:
+                continue  # it was stopped meanwhile
+            offsets.keep(progress(before, chunk))
             if not chunk.is_last:
-                notify("Incremental Snapshot", "IN_PROGRESS", current_collection_in_progress=table)
-            else:
-                notify("Incremental Snapshot", "TABLE_SCAN_COMPLETED", scanned_collection=table)
-                log.info("table_snapshot_completed", table=table, tables_left=len(offsets.snapshot.tables))
-            if offsets.snapshot.done:
-                self._session.counters.snapshots += 1
-                self._progress.end()
-                notify("Incremental Snapshot", "COMPLETED")
-                log.info("incremental_snapshot_completed")
+                self._notices.progressed(before, entry, chunk.after)
+                continue
+            rows = entry.rows + chunk.rows
+            log.info("table_snapshot_completed", table=entry.table, tables_left=len(offsets.snapshot.tables))
+            self._ended(before, entry, rows, "SUCCEEDED" if rows else "EMPTY")
+
+    def _ended(self, before: SnapshotState, entry: TableToRead, rows: int, status: ScanStatus) -> None:
+        self._notices.scanned(before, entry, rows, status)
+        if self._session.offsets.snapshot.done:
+            self._session.counters.snapshots += 1
+            self._progress.end()
+            self._notices.completed(entry)
+            log.info("incremental_snapshot_completed")
+
+    def _give_up(self, entry: TableToRead, status: ScanStatus) -> None:
+        """Take a table that cannot be read out of what is to be read."""
+        offsets = self._session.offsets
+        before = offsets.snapshot
+        self._ahead = self._ahead.finished(entry.run)
+        offsets.keep(before.finished(entry.run))
+        self._ended(before, entry, entry.rows, status)
 
     def _start_copy(self, limit: int | None) -> None:
         entry, chunk, (_, wire) = self._reading(), self._reading_chunk(), self._open()
@@ -348,7 +339,7 @@ class IncrementalSnapshot:
         if not entry.condition:
             raise error  # a right was taken from us, or the fault is ours
         log.warning("snapshot_of_a_table_ended", table=entry.table, signal=entry.signal, reason=str(error))
-        self.change(lambda state: state.finished(entry.run))
+        self._give_up(entry, "SQL_EXCEPTION")
         self._abandon()
 
     def _again(self, seconds: float = 0.0) -> None:
@@ -379,11 +370,3 @@ class IncrementalSnapshot:
     def _reading_chunk(self) -> Chunk:
         assert self._chunk is not None
         return self._chunk
-
-
-def progress(state: SnapshotState, chunk: Chunk) -> SnapshotState:
-    """Return the state once a chunk is done."""
-    if chunk.is_last:
-        return state.finished(chunk.run)
-    assert chunk.after is not None
-    return state.progressed(chunk.run, chunk.after, chunk.rows)

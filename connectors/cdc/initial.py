@@ -1,11 +1,14 @@
 """The snapshot of a session: create the slot, read the tables as they were at that moment, say that it is done."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
 import structlog
 
+from connectors.cdc.connect import translated
 from connectors.cdc.envelope import Moment, SnapshotMarker, source_template
-from connectors.cdc.errors import ColumnMissing, Disconnected, Stopped
+from connectors.cdc.errors import CdcError, ColumnMissing, Disconnected, Stopped
 from connectors.cdc.known_values import read_shape
 from connectors.cdc.lsn import format_lsn
 from connectors.cdc.publication import ensure_publication
@@ -38,10 +41,13 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
         Fatal: a right or a table is missing, or Kafka refuses a row.
         Disconnected: a connection is lost.
     """
-    config = session.config
     log.info("snapshot_started", reason=start.reason, tables=[entry.table for entry in start.state.tables])
-    tables = ",".join(entry.table for entry in start.state.tables)
-    session.notifications.send("Initial Snapshot", "STARTED", data_collections=tables)
+    with announced(session, start.state):
+        return _take_snapshot(session, start)
+
+
+def _take_snapshot(session: Session, start: TakeSnapshot) -> int:
+    config = session.config
     # Before the slot: then a slot without an offset is never ours, and one with an unfinished offset always is.
     session.offsets.keep(start.state)
     session.offsets.write(0, None)
@@ -61,8 +67,6 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
         if not start.state.done:
             _send_tables(session, created.snapshot, start.state, _lsn_of_rows(session, created))
     except Stopped:
-        session.notifications.send("Initial Snapshot", "ABORTED", data_collections=tables)
-        session.publisher.flush(ABORT_SECONDS)
         if read_slot(session.control, config.slot) is not None:
             log.warning(
                 "snapshot_interrupted",
@@ -71,7 +75,6 @@ def take_snapshot(session: Session, start: TakeSnapshot) -> int:
             )
         raise
     except ColumnMissing as error:
-        session.notifications.send("Initial Snapshot", "ABORTED", data_collections=tables)
         # Renamed or dropped after the snapshot began and before the table was locked: the next attempt looks again.
         raise Disconnected(str(error)) from None
     _flush(session)
@@ -87,12 +90,37 @@ def read_tables_only(session: Session, start: ReadOnly) -> None:
     """
     log.info("snapshot_started", reason="initial_only", tables=[entry.table for entry in start.state.tables])
     session.offsets.keep(start.state)
-    tables = ",".join(entry.table for entry in start.state.tables)
-    session.notifications.send("Initial Snapshot", "STARTED", data_collections=tables)
-    row = session.control.execute(_CURRENT_LSN).fetchone()
-    assert row is not None
-    _send_tables(session, None, start.state, row[0])
-    _flush(session)
+    with announced(session, start.state):
+        with translated("reading the position of the WAL"):
+            row = session.control.execute(_CURRENT_LSN).fetchone()
+        assert row is not None
+        _send_tables(session, None, start.state, row[0])
+        _flush(session)
+
+
+@contextmanager
+def announced(session: Session, state: SnapshotState) -> Generator[None]:
+    """Tell that a snapshot starts and, when it does not come to its end, that it was aborted; SKIPPED when it is empty.
+
+    Debezium starts an aborted one again; ours goes on beside the stream.
+    """
+    notify, tables = session.notifications.send, _names(state)
+    if state.done:
+        notify("Initial Snapshot", "SKIPPED")
+        yield
+        return
+    notify("Initial Snapshot", "STARTED", data_collections=tables)
+    try:
+        yield
+    except (Stopped, CdcError):
+        notify("Initial Snapshot", "ABORTED", data_collections=tables)
+        with suppress(CdcError):  # what ended the snapshot is told, not that Kafka has gone with it
+            session.publisher.flush(ABORT_SECONDS)
+        raise
+
+
+def _names(state: SnapshotState) -> str:
+    return ",".join(entry.table for entry in state.tables)
 
 
 def _send_tables(session: Session, exported: str | None, state: SnapshotState, lsn: int) -> None:
@@ -109,7 +137,12 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
             if writer is None:
                 if all(table is not run.table for table, _ in writers):
                     now = str(run.table)
-                    session.notifications.send("Initial Snapshot", "IN_PROGRESS", current_collection_in_progress=now)
+                    session.notifications.send(
+                        "Initial Snapshot",
+                        "IN_PROGRESS",
+                        data_collections=_names(state),
+                        current_collection_in_progress=now,
+                    )
                 moment = Moment(
                     time_us=snapshot.moment.time_us,
                     tx_id=snapshot.moment.tx_id,
@@ -147,13 +180,21 @@ def _note(session: Session, snapshot: Snapshot) -> None:
     while chunks and chunks[0].transaction.finished:
         chunk = chunks.popleft()
         run = chunk.entry.run
-        if chunk.upto is None:
-            offsets.keep(offsets.snapshot.finished(run))
-            table = chunk.entry.table
-            session.notifications.send("Initial Snapshot", "TABLE_SCAN_COMPLETED", scanned_collection=table)
-            log.info("table_read", table=table, tables_left=len(offsets.snapshot.tables))
-        else:
-            offsets.keep(offsets.snapshot.progressed(run, chunk.upto, chunk.rows))
+        before = offsets.snapshot
+        if chunk.upto is not None:
+            offsets.keep(before.progressed(run, chunk.upto, chunk.rows))
+            continue
+        offsets.keep(before.finished(run))
+        rows = chunk.rows + next((entry.rows for entry in before.tables if entry.run == run), 0)
+        session.notifications.send(
+            "Initial Snapshot",
+            "TABLE_SCAN_COMPLETED",
+            data_collections=_names(before),
+            scanned_collection=chunk.entry.table,
+            total_rows_scanned=str(rows),
+            status="SUCCEEDED",
+        )
+        log.info("table_read", table=chunk.entry.table, tables_left=len(offsets.snapshot.tables))
 
 
 def _lsn_of_rows(session: Session, created: CreatedSlot) -> int:

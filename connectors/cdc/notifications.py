@@ -1,7 +1,7 @@
 """What happens to snapshots and to the slot, told on a topic for programs that wait for it.
 
 Format: Debezium 3.4, `notification.enabled.channels=sink`, JSON without schemas. The aggregates "Initial Snapshot" and
-"Incremental Snapshot" and their types are Debezium's; "Slot" is ours.
+"Incremental Snapshot", their types and their data are Debezium's; "Slot" is ours.
 """
 
 import time
@@ -15,7 +15,9 @@ from connectors.cdc.envelope import Record
 from connectors.cdc.publisher import Publisher
 
 Aggregate = Literal["Initial Snapshot", "Incremental Snapshot", "Slot"]
-Kind = Literal["STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "COMPLETED", "ABORTED", "WARNING"]
+Kind = Literal[
+    "STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "COMPLETED", "ABORTED", "SKIPPED", "PAUSED", "RESUMED", "WARNING"
+]
 
 
 class Notifications:
@@ -40,11 +42,18 @@ class Notifications:
         self._connector = connector
         self._clock = clock
 
-    def send(self, aggregate: Aggregate, kind: Kind, **data: str) -> None:
-        """Tell of one thing that happened; `data` is its `additional_data`, texts as in Debezium."""
+    def send(self, aggregate: Aggregate, kind: Kind, identity: str = "", **data: str) -> None:
+        """Tell of one thing that happened.
+
+        Args:
+            aggregate: what it happened to.
+            kind: what happened.
+            identity: of the signal that asked for it; empty for a new one.
+            data: its `additional_data`, texts as in Debezium.
+        """
         if self._publisher is None or self._topic is None:
             return
-        identity = str(uuid4())
+        identity = identity or str(uuid4())
         value = {
             "id": identity,
             "aggregate_type": aggregate,

@@ -67,7 +67,7 @@ class Signalling:
         except Unusable as reason:
             log.warning("signal_ignored", id=signal.id, type=signal.type, reason=str(reason))
             return
-        self._snapshot.change(step)
+        self._snapshot.change(step, signal.id)
         state = self._session.offsets.snapshot
         log.info(
             "signal_followed",

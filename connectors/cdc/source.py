@@ -145,6 +145,8 @@ class Source:
                 read_tables_only(session, start)
                 return
             if isinstance(start, Resume):
+                if self._first and start.state.done and not start.new:
+                    session.notifications.send("Initial Snapshot", "SKIPPED")
                 resume(session, start)
             else:
                 start = Resume(take_snapshot(session, start), None)

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from msgspec import structs
@@ -19,34 +21,74 @@ pytestmark = pytest.mark.integration
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-def test_a_snapshot_is_told_of_from_its_start_to_its_end(
-    sql: Sql,
-    kafka: Connection,
-    configure: Callable[..., CdcConfig],
-    streaming: Callable[[CdcConfig], tuple[Source, Stop]],
-) -> None:
-    sql("CREATE TABLE t (id int PRIMARY KEY)")
-    sql("INSERT INTO t SELECT g FROM generate_series(1, 10) g")
+Told = Callable[[int], dict[str, dict[str, str]]]
+
+
+@pytest.fixture
+def notified(kafka: Connection, configure: Callable[..., CdcConfig]) -> tuple[CdcConfig, Told]:
+    """Return a configuration for public.t with a topic of notifications, and what waits for so many kinds of them."""
     config = configure("public.t")
     prefix = config.offsets.name.removesuffix("cdc.offsets")
     topic = Catalogue(prefix=prefix).beside_changes("notification", key="id", purpose="what happens to snapshots")
     topic = structs.replace(topic, partitions=4)  # as the in-memory cluster makes them, so their order is not kept
     ensure_topics(kafka, [topic])
-    streaming(structs.replace(config, notifications=topic))
-    consumer = Consumer(kafka.consumer("notifications"))
-    consumer.assign([TopicPartition(topic.name, number, OFFSET_BEGINNING) for number in range(topic.partitions)])
-    found: dict[str, Any] = {}
-    while len(found) < 4:
-        message = consumer.poll(10)
-        assert message is not None, found
-        value = json.loads(message.value() or b"")
-        found[value["type"]] = value["additional_data"]
-        assert value["aggregate_type"] == "Initial Snapshot"
-    consumer.close()
+
+    def told(kinds: int) -> dict[str, dict[str, str]]:
+        consumer = Consumer(kafka.consumer("notifications"))
+        consumer.assign([TopicPartition(topic.name, number, OFFSET_BEGINNING) for number in range(topic.partitions)])
+        found: dict[str, dict[str, str]] = {}
+        with closing(consumer):
+            while len(found) < kinds:
+                message = consumer.poll(10)
+                assert message is not None, found
+                value = json.loads(message.value() or b"")
+                found[value["type"]] = value["additional_data"]
+                assert value["aggregate_type"] == "Initial Snapshot"
+        return found
+
+    return structs.replace(config, notifications=topic), told
+
+
+def test_a_snapshot_is_told_of_from_its_start_to_its_end_and_a_start_without_one_as_skipped(
+    sql: Sql,
+    notified: tuple[CdcConfig, Told],
+    streaming: Callable[[CdcConfig], tuple[Source, Stop]],
+    eventually: Callable[[Callable[[], bool]], None],
+) -> None:
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sql("INSERT INTO t SELECT g FROM generate_series(1, 10) g")
+    config, told = notified
+    source, stop = streaming(config)
+    found = told(4)
     assert found.keys() == {"STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "COMPLETED"}
     assert found["STARTED"]["data_collections"] == "public.t"
-    assert found["TABLE_SCAN_COMPLETED"]["scanned_collection"] == "public.t"
-    assert found["COMPLETED"]["total_rows_scanned"] == "10"
+    assert found["IN_PROGRESS"]["current_collection_in_progress"] == "public.t"
+    scanned = {name: found["TABLE_SCAN_COMPLETED"][name] for name in ("scanned_collection", "status")}
+    assert scanned == {"scanned_collection": "public.t", "status": "SUCCEEDED"}
+    assert found["TABLE_SCAN_COMPLETED"]["total_rows_scanned"] == found["COMPLETED"]["total_rows_scanned"] == "10"
+    stop.request()
+    eventually(lambda: source.counters.phase == "stopped")
+    streaming(config)
+    assert "SKIPPED" in told(5)
+
+
+def test_a_snapshot_that_is_interrupted_is_told_as_aborted(
+    dsn: str,
+    sql: Sql,
+    notified: tuple[CdcConfig, Told],
+    start: Callable[[CdcConfig], tuple[Source, Stop]],
+    eventually: Callable[[Callable[[], bool]], None],
+) -> None:
+    """The slot waits for the open transaction, and so the snapshot begins and does not end."""
+    sql("CREATE TABLE t (id int PRIMARY KEY)")
+    config, told = notified
+    with psycopg.connect(dsn) as open_transaction:
+        open_transaction.execute("SELECT pg_current_xact_id()")
+        source, stop = start(config)
+        assert told(1).keys() == {"STARTED"}
+        stop.request()
+        eventually(lambda: source.counters.phase == "stopped")
+    assert told(2)["ABORTED"]["data_collections"] == "public.t"
 
 
 def test_a_running_source_tells_lag_events_and_the_budget_of_its_slot(
