@@ -26,6 +26,7 @@ from streams.runtime.faults import FaultPoints
 from streams.runtime.hold_ups import HoldUps
 from streams.runtime.lanes import Urgency
 from streams.runtime.metrics import RuntimeMetrics
+from streams.runtime.pauses import Pauses
 from streams.runtime.progress import PATIENCE_SECONDS
 from streams.runtime.publisher import QUEUE_RECORDS, Publisher
 from streams.runtime.records import Record, Run
@@ -54,7 +55,8 @@ class StreamApp(faust.App):
     """A Faust app on the run transport.
 
     Everything of Faust works as documented; what is added: `runs` (an agent that takes runs), `state` (a state table),
-    `publisher` (started and stopped with the app), `transactions`, `metrics`, and `watch`, which knows if it is stuck.
+    `publisher` (started and stopped with the app), `transactions`, `metrics`, `pauses` (topics of which nothing more is
+    to be fetched for now), and `watch`, which knows if it is stuck.
 
     Args:
         group: the consumer group.
@@ -100,6 +102,7 @@ class StreamApp(faust.App):
         self._counts_letters = dead_letters is not None
         self.metrics = RuntimeMetrics(dead_letters)
         self.hold_ups = HoldUps()
+        self.pauses = Pauses()
         self.urgency = Urgency()
         self.watch = Watch(partial(take_sample, self), partial(where, self), patience=patience)
         self.metrics.read_from(group, self.watch.snapshot)

@@ -13,6 +13,7 @@ from streams.runtime.crash_journal import CrashJournal
 from streams.runtime.faults import FaultPoints
 from streams.runtime.hold_ups import HoldUps
 from streams.runtime.metrics import RuntimeMetrics
+from streams.runtime.pauses import Pauses
 from streams.runtime.producer import RunProducer
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,7 @@ class RunApp(Protocol):
     buffer_bytes: int
     metrics: RuntimeMetrics
     hold_ups: HoldUps
+    pauses: Pauses
     crashes: CrashJournal
     faults: FaultPoints
 

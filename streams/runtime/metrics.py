@@ -70,7 +70,7 @@ PAUSED = Metric(
     "gauge",
     ("topic", "partition", "reason"),
     "1 while no more is fetched. Reasons: bytes (as much as may be open is open), held_up (the same, and whoever works "
-    "on it waits for something outside).",
+    "on it waits for something outside), and what the application pauses for: breaker, operator, deferred.",
 )
 RESTORING = Metric("restoring", "gauge", (), "1 while tables are read back from their changelogs.")
 RESTORED = Metric(
@@ -210,7 +210,9 @@ class _Gauges(Collector):
             families[LAG_SECONDS].add_metric(home, lag_seconds(one, look))
             families[OPEN_RUNS].add_metric(home, one.open_runs)
             families[OPEN_BYTES].add_metric(home, one.open_bytes)
-            if one.full:
+            for reason in one.paused:
+                families[PAUSED].add_metric((*home, reason), 1)
+            if one.full and not one.paused:
                 held_up = one.oldest is not None and one.oldest.held_up is not None
                 families[PAUSED].add_metric((*home, "held_up" if held_up else "bytes"), 1)
         for table in sample.restores:

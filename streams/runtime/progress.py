@@ -45,7 +45,8 @@ class PartitionSample(Struct, frozen=True):
     oldest: Oldest | None = None
     open_runs: int = 0
     open_bytes: int = 0
-    full: bool = False  # no more of it is asked for until some of it is finished
+    full: bool = False  # no more of it is asked for, until some of it is finished or it is no longer paused
+    paused: tuple[str, ...] = ()  # the kinds of reasons for which somebody has asked for no more of it
 
     @property
     def name(self) -> str:
@@ -191,7 +192,7 @@ class Progress:
     def _fetch_stall(self, one: PartitionSample, kept: set[Hashable]) -> Iterator[Stall]:
         answered = one.answered is not None and one.answered < self._patience
         read = one.position is not None and one.end is not None and one.position >= one.end
-        starved = one.oldest is None and not (answered and read)
+        starved = one.oldest is None and not one.paused and not (answered and read)
         seconds = self._unchanged(("fetch", one.topic, one.partition), (starved, one.position), kept)
         if starved:
             self._starved[one.topic, one.partition] = seconds

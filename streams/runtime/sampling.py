@@ -100,7 +100,8 @@ def _partition(
     if offsets is not None and offsets.oldest is not None:
         first, last, timestamp = offsets.oldest
         runs = tp.topic in app.run_topics
-        oldest = Oldest(first, last, timestamp, not runs or (tp, first) in begun, app.hold_ups.reason(tp.topic))
+        held_up = app.hold_ups.reason(tp.topic) or app.pauses.reason(tp.topic)
+        oldest = Oldest(first, last, timestamp, not runs or (tp, first) in begun, held_up)
     return PartitionSample(
         tp.topic,
         tp.partition,
@@ -116,6 +117,7 @@ def _partition(
         open_runs=0 if offsets is None else offsets.unfinished,
         open_bytes=consumer._open_bytes.get(tp, 0),
         full=not consumer._may_fetch(tp),
+        paused=tuple(app.pauses.kinds(tp.topic)),
     )
 
 

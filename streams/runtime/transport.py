@@ -226,6 +226,8 @@ class RunConsumer(CommittingConsumer):
             return False
         if tp.topic in self._run_app.run_changelogs and self._restoring_runs() >= CHANGELOG_RUNS:
             return False
+        if self._run_app.pauses.kinds(tp.topic):
+            return False
         return self._open_bytes.get(tp, 0) < self.share
 
     def _restoring_runs(self) -> int:
