@@ -18,7 +18,7 @@ Document = dict[str, Any]
 BINDING_VERSION = "0.5.0"
 TITLE = "Travel OS streams"
 # Raised by hand: the major number when a channel goes away or changes its meaning, else the minor one.
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 DESCRIPTION = """The data plane of Travel OS. Operations are what it does towards others: it receives events and row
 changes, and sends everything else. Topics that one of its roles writes and another one reads appear once, as sent."""
 # Others may write these as well: producers the events, a real Debezium the changes.
@@ -125,7 +125,10 @@ def _cloudevents_headers() -> Document:
             headers.CE_TIME: {"type": "string", "format": "date-time", "description": "the occurred_at"},
             headers.CONTENT_TYPE: {"const": "application/json"},
             headers.TRACEPARENT: {"type": "string", "description": "W3C trace context"},
-            headers.PRIORITY: {"enum": ["normal", "urgent"], "description": "the lane"},
+            headers.PRIORITY: {
+                "enum": ["low", "normal", "urgent"],
+                "description": "urgent: the lane; low: may be put off while a store lags behind",
+            },
             VALUE_SCHEMA_ID: {"description": "a schema id of a Schema Registry, where the producer puts it here"},
         },
     }

@@ -20,6 +20,7 @@ CE_TIME = "ce_time"
 CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
 PRIORITY = "priority"
+LOW_PRIORITY = (PRIORITY, b"low")  # of an event and of the writes that follow from it: they may be put off
 
 ERROR_TOPIC = "__connect.errors.topic"
 ERROR_PARTITION = "__connect.errors.partition"

@@ -152,6 +152,26 @@ class Catalogue:
             for store in STORES
             for lane in ("normal", "urgent")
         }
+        self._deferred: dict[StoreName, Topic] = {
+            store: topic(
+                f"writes.{store}.deferred",
+                key="entity",
+                value=WRITE_TYPES[store].__name__,
+                owner="deliver",
+                purpose=f"writes for the {store} store that were put off while it lagged behind",
+                max_message_bytes=2 * MIB,
+            )
+            for store in STORES
+        }
+        self.store_controls = topic(
+            "deliver.controls",
+            key="store",
+            value="StoreControl",
+            owner="operators",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="which stores are paused, by whom and why",
+        )
         self._write_topics: dict[Priority, dict[StoreName, str]] = {
             lane: {store: self._writes[store, lane].name for store in STORES} for lane in ("normal", "urgent")
         }
@@ -218,6 +238,10 @@ class Catalogue:
         """Return the topic of the writes for one store and lane."""
         return self._writes[store, lane]
 
+    def deferred(self, store: StoreName) -> Topic:
+        """Return the topic of the writes for one store that were put off."""
+        return self._deferred[store]
+
     def write_topics(self, lane: Priority = "normal") -> Mapping[StoreName, str]:
         """Return the names of one lane's topics of writes, by store."""
         return self._write_topics[lane]
@@ -253,7 +277,8 @@ class Catalogue:
         yield self.cdc_offsets
         yield self.cdc_signals
         yield from self._writes.values()
-        yield from (self.receipts, self.dead_letters)
+        yield from self._deferred.values()
+        yield from (self.receipts, self.dead_letters, self.store_controls)
         yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())
 
 

@@ -6,6 +6,7 @@
 
 import os
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from connectors.registry import unframer
 from schemas.reference import Place, WaitingEvent
 from schemas.topics import STATE_TABLES, Catalogue
 from schemas.wire import Unframe
-from schemas.writes import STORES, StoreName
+from schemas.writes import STORES
 from streams.agents.changes import ChangePass
 from streams.agents.embed import Embedders
 from streams.agents.events import EventPass
@@ -23,7 +24,9 @@ from streams.agents.intake import IntakeRules
 from streams.agents.waiting import ResumedPass, WaitingRoom
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
+from streams.delivery.controls import Controls
 from streams.delivery.delivery import Delivery
+from streams.delivery.metrics import DeliveryMetrics
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
@@ -32,11 +35,12 @@ from streams.runtime.app import StreamApp
 from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
 from streams.settings import Options, load
-from streams.stores import sink_of
+from streams.stores import plan_of, sinks_of
 
 Role = Literal["ingest", "deliver"]
 
 GIVE_UP_EVERY_SECONDS = 5.0
+LAG_EVERY_SECONDS = 1.0
 
 
 def build(role: Role, options: Options) -> StreamApp:
@@ -154,16 +158,40 @@ def _deliver_app(options: Options) -> StreamApp:
         longest_pause=options.deliver.backoff_max_seconds,
         breaker_failures=options.deliver.breaker_failures,
         breaker_pause=options.deliver.breaker_seconds,
+        target_seconds=options.deliver.target_ms / 1_000,
     )
-    for store in STORES:
-        _deliver_to(store, app, catalogue, options, policy)
+    metrics = DeliveryMetrics(app.metrics.registry)
+    deliveries = [
+        Delivery(
+            store,
+            sinks_of(store, options),
+            publisher=app.publisher,
+            catalogue=catalogue,
+            policy=policy,
+            plan=plan_of(options.stores.of(store)),
+            pauses=app.pauses,
+            metrics=metrics,
+        )
+        for store in STORES
+    ]
+    for delivery in deliveries:
+        _deliver_to(delivery, app, catalogue)
+
+    async def note_lags() -> None:
+        lags = Counter[str]()
+        for partition in app.watch.snapshot().sample.partitions:
+            lags[partition.topic] += partition.lag
+        for delivery in deliveries:
+            delivery.note_lag(sum(lags[topic] for topic in delivery.backlog))
+
+    app.every(LAG_EVERY_SECONDS, note_lags)
+    controls = Controls({delivery.store: delivery for delivery in deliveries})
+    app.follow(ReferenceReader(options.kafka.connection(), catalogue.store_controls, controls.apply))
     return app
 
 
-def _deliver_to(
-    store: StoreName, app: StreamApp, catalogue: Catalogue, options: Options, policy: DeliveryPolicy
-) -> None:
-    delivery = Delivery(store, sink_of(store, options), publisher=app.publisher, catalogue=catalogue, policy=policy)
+def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue) -> None:
+    store = delivery.store
 
     async def set_aside(record: Record, error: Exception) -> None:
         # There is no receipt of it: reading the write to tell of it might be what kills the process.
@@ -174,6 +202,7 @@ def _deliver_to(
         [catalogue.writes(store, "urgent").name], delivery.accept, set_aside, name=f"{store}-urgent", urgent=True
     )
     app.hand_over([catalogue.writes(store).name], delivery.accept, set_aside, name=store)
+    app.hand_over([catalogue.deferred(store).name], delivery.accept, set_aside, name=f"{store}-deferred")
     app.add_drain(delivery.drain)
     app.background(delivery.run)
 

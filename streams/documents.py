@@ -1,6 +1,7 @@
 """The generated pages of docs/: `python -m streams.documents` writes them, with `--check` it compares them only."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from connectors.cdc.types_document import types_page
 from schemas.document import events_page
 from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
+from streams.delivery.metrics import METRICS
 from streams.routing.document import routing_page
 from streams.runtime.metrics_document import metrics_page
 from streams.settings.document import configuration_page
@@ -19,7 +21,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,
-    "metrics.md": metrics_page,
+    "metrics.md": partial(metrics_page, METRICS),
     "routing.md": routing_page,
 }
 

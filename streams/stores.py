@@ -6,7 +6,9 @@ from connectors.sinks.contract import Sink
 from connectors.sinks.embedded import embedded_sink
 from connectors.sinks.kinds import EMBEDDED, UnknownKind, kind_of
 from schemas.writes import StoreName
+from streams.delivery.delivery import StorePlan
 from streams.settings import Options
+from streams.settings.model import Store
 
 
 def sink_of(store: StoreName, options: Options) -> Sink[Any]:
@@ -24,3 +26,22 @@ def sink_of(store: StoreName, options: Options) -> Sink[Any]:
     if isinstance(settled, list):
         raise UnknownKind("; ".join(f"stores.{store}.{one.name}: {one.reason}" for one in settled))
     return kind.make(settled)
+
+
+def sinks_of(store: StoreName, options: Options) -> list[Sink[Any]]:
+    """Return as many sinks of a store as there may be requests at a time."""
+    first = sink_of(store, options)
+    requests = options.stores.of(store).requests or first.limits.requests
+    return [first, *(sink_of(store, options) for _ in range(1, requests))]
+
+
+def plan_of(store: Store) -> StorePlan:
+    """Return how much a store is given, from its options."""
+    return StorePlan(
+        max_records=store.batch_records,
+        max_bytes=store.batch_bytes,
+        linger_ms=store.linger_ms,
+        rate=store.rate_limit,
+        burst=store.rate_burst,
+        shed_lag=store.shed_lag,
+    )

@@ -19,12 +19,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How much one `write` takes.
 
     The framework never sends more than `max_records` writes at once, nor more than `max_bytes` of encoded writes unless
-    a single one is larger, and waits at most `linger_ms` for a batch to fill.
+    a single one is larger, and waits at most `linger_ms` for a batch to fill. `requests` is how many sinks of the store
+    may write side by side, each the writes of other keys; more than one where that is faster.
     """
 
     max_records: int = 1_000
     max_bytes: int = 4 * 1024 * 1024
     linger_ms: int = 20
+    requests: int = 1
 
 
 class Applied(Struct, frozen=True):

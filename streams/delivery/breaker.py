@@ -4,12 +4,16 @@ from streams.runtime.retry import RetryPolicy
 
 
 class DeliveryPolicy(RetryPolicy, frozen=True, kw_only=True):
-    """How failures of a store are answered: retried as any record, and left alone after a row of them."""
+    """How failures of a store are answered: retried as any record, and left alone after a row of them.
+
+    `target_seconds` is how long a request should take at most; its size follows from that.
+    """
 
     attempts: int = 8
     longest_pause: float = 30.0
     breaker_failures: int = 5
     breaker_pause: float = 60.0
+    target_seconds: float = 0.5
 
 
 class Breaker:

@@ -1,250 +1,239 @@
-"""Delivers the writes of one store: takes runs, batches across them, writes, and accounts for every single write."""
+"""Delivers the writes of one store: takes runs, shares them out to the ways into the store, sees each to its end."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
 
-from connectors.sinks.contract import Applied, Outcome, Rejected, Retry, Sink, Superseded
-from connectors.sinks.errors import BatchTooLarge, Fatal, SinkError, Unavailable
-from schemas.receipts import Receipt, Result, encode_receipt
+from connectors.sinks.contract import Limits, Sink
 from schemas.topics import Catalogue
-from schemas.writes import BaseWrite, InvalidWrite, Priority, StoreName, decode_write, store_of
-from streams.deadletters import dead_letter, publish_with_letters
-from streams.delivery.breaker import Breaker, DeliveryPolicy
-from streams.delivery.queue import Item, Parcel, WriteQueue
-from streams.runtime.publisher import Outgoing, Publisher, TryAgain
+from schemas.writes import InvalidWrite, Priority, StoreName, decode_write, key_of, store_of
+from streams.delivery.accounts import Accounts
+from streams.delivery.breaker import DeliveryPolicy
+from streams.delivery.channel import Channel
+from streams.delivery.gate import Gate
+from streams.delivery.metrics import DeliveryMetrics, StoreSample
+from streams.delivery.queue import Item, Parcel
+from streams.delivery.shedding import Shedding, may_wait
+from streams.delivery.token_bucket import TokenBucket
+from streams.runtime.pauses import Pauses
+from streams.runtime.publisher import Outgoing, Publisher
 from streams.runtime.records import Run
 
 log = structlog.get_logger(__name__)
+
+TIMER_SECONDS = 0.001  # a timer may fire a little early; then it is set again
+
+
+class StorePlan(Struct, frozen=True, kw_only=True):
+    """How much a store is given.
+
+    Attributes:
+        max_records: of a request, where it is less than the sink's own; so are the other two.
+        max_bytes: of a request.
+        linger_ms: how long a write waits for others; may be more, too.
+        rate: most writes per second; 0: no limit.
+        burst: seconds of that rate that may be saved up.
+        shed_lag: records of lag over which low-priority writes are put off; 0: never.
+    """
+
+    max_records: int | None = None
+    max_bytes: int | None = None
+    linger_ms: int | None = None
+    rate: float = 0.0
+    burst: float = 1.0
+    shed_lag: int = 0
+
+    def within(self, own: Limits) -> Limits:
+        """Return a sink's limits with what is planned in their place, as far as the sink takes that much."""
+        return Limits(
+            max_records=min(own.max_records, self.max_records or own.max_records),
+            max_bytes=min(own.max_bytes, self.max_bytes or own.max_bytes),
+            linger_ms=own.linger_ms if self.linger_ms is None else self.linger_ms,
+            requests=own.requests,
+        )
 
 
 class Delivery:
     """The way of all writes into one store.
 
-    Every write ends in exactly one of: applied, superseded (both in the store), or a dead letter. A run is finished
-    when all of its writes have ended and their receipts and dead letters are acknowledged by Kafka. The store is called
-    from one thread. While it is away its batch is kept and tried again; other stores do not notice.
+    Every write ends in exactly one of: applied, superseded (both in the store), or a dead letter; one that is put off
+    goes to a topic of its own and ends when it is read from there. A run is finished when all of its writes have ended
+    and their receipts and dead letters are acknowledged by Kafka. Writes of one key go one way, in their order, and
+    different keys side by side, one request for each sink. While the store is away its topics are paused and what was
+    read is kept and tried again; other stores do not notice.
+
+    Args:
+        store: which one.
+        sinks: of the store, one for each request at a time, not open.
+        publisher: of receipts and dead letters.
+        catalogue: the topics.
+        policy: how failures are answered.
+        plan: how much the store is given.
+        pauses: the topics of which nothing is fetched for now.
+        metrics: counts what happens.
+        now: a clock in seconds that is never set back.
     """
 
     def __init__(
         self,
         store: StoreName,
-        sink: Sink[Any],
+        sinks: Sequence[Sink[Any]],
         *,
         publisher: Publisher,
         catalogue: Catalogue,
         policy: DeliveryPolicy,
+        plan: StorePlan = StorePlan(),  # noqa: B008 - it cannot be changed
+        pauses: Pauses | None = None,
+        metrics: DeliveryMetrics | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store: StoreName = store
-        self._sink = sink
-        self._publisher = publisher
-        self._catalogue = catalogue
-        self._policy = policy
+        self.backlog = (catalogue.writes(store, "urgent").name, catalogue.writes(store).name)
+        self._deferred = catalogue.deferred(store).name
+        self._topics = (*self.backlog, self._deferred)
+        self._pauses = pauses or Pauses()
+        self._metrics = metrics or DeliveryMetrics(CollectorRegistry())
+        self._accounts = Accounts(store, publisher, catalogue, policy)
+        self._shedding = Shedding(plan.shed_lag)
         self._now = now
-        self._breaker = Breaker(policy)
-        self._queue = WriteQueue(sink.limits)
-        self._wake = asyncio.Event()
-        self._hurry = False
-        self._open = False
+        self._paused = False
         self._latest: dict[str, Run] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{store}")
-        self._settling: asyncio.Task[None] | None = None
-        self._undecodable: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._reading_again: asyncio.TimerHandle | None = None
+        self._gate = Gate(
+            policy,
+            TokenBucket(plan.rate, plan.burst, now()) if plan.rate else None,
+            now,
+            changed=self._pause_topics,
+            throttled=lambda seconds: self._metrics.throttled(store, seconds),
+        )
+        self._channels = [
+            Channel(
+                sink,
+                plan.within(sink.limits),
+                gate=self._gate,
+                accounts=self._accounts,
+                policy=policy,
+                metrics=self._metrics,
+                held_up=self._hold_up,
+                now=now,
+            )
+            for sink in sinks
+        ]
+        self._metrics.read_from(store, self._sample)
 
     def accept(self, run: Run) -> None:
-        """Take a run of this store's writes topic and see it through."""
-        self._latest[run.tp.topic] = run
-        lane: Priority = "urgent" if run.tp.topic == self._catalogue.writes(self.store, "urgent").name else "normal"
+        """Take a run of one of this store's topics and see it through."""
+        topic = run.tp.topic
+        self._latest[topic] = run
+        lane: Priority = "urgent" if topic == self.backlog[0] else "normal"
+        sheds = self._shedding.active and topic == self.backlog[1]
         parcel = Parcel(run, len(run.records))
-        items: list[Item] = []
+        items: list[list[Item]] = [[] for _ in self._channels]
+        sent: list[Outgoing] = []
+        put_off = 0
         for record in run.records:
             try:
                 write = decode_write(record.value or b"")
                 if store_of(write) != self.store:
                     raise InvalidWrite(f"Expected a write for the store {self.store} - at `$.store`")
             except InvalidWrite as error:
-                letter = dead_letter(
-                    self._catalogue, record, component=self._component, stage="decode", error=error, store=self.store
-                )
-                task = asyncio.create_task(self._send([letter], [parcel]))
-                self._undecodable.add(task)
-                task.add_done_callback(self._undecodable.discard)
-            else:
-                items.append(Item(write, record, parcel))
-        self._queue.add(items, lane, self._now())
-        self._wake.set()
+                sent.append(self._accounts.unreadable(record, error))
+                continue
+            if sheds and may_wait(record, write):
+                sent.append(self._accounts.deferred(record))
+                put_off += 1
+                continue
+            way = crc32(key_of(write).encode()) % len(items) if len(items) > 1 else 0
+            items[way].append(Item(write, record, parcel))
+        for channel, share in zip(self._channels, items, strict=True):
+            channel.add(share, lane)
+        if sent:
+            self._metrics.ended(self.store, {"deferred": put_off, "rejected": len(sent) - put_off})
+            task = asyncio.create_task(self._accounts.settle(sent, [parcel] * len(sent)))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
     def drain(self) -> None:
-        """Write what is queued without waiting for full batches; called before a rebalance or a stop."""
-        self._hurry = True
-        self._wake.set()
+        """Write what is queued without waiting for full batches; called before a rebalance or a stop.
+
+        What cannot be written now, because the store is away or paused, is left to the next owner of its partition.
+        """
+        for channel in self._channels:
+            channel.hurry()
+            if self._gate.held:
+                for parcel in channel.queue.parcels():
+                    if parcel.run.leaving.is_set():
+                        parcel.run.leave()
+
+    def pause(self, why: str) -> None:
+        """Call the store no more, and read no more of its topics, until `resume`; requests under way are finished."""
+        if not self._paused:
+            log.warning("delivery_paused", store=self.store, why=why)
+        self._paused = True
+        self._pauses.pause(self._topics, "operator", why)
+        self._gate.pause()
+
+    def resume(self) -> None:
+        """Go on; harmless when it was not paused."""
+        if self._paused:
+            log.warning("delivery_resumed", store=self.store)
+        self._paused = False
+        self._pauses.resume(self._topics, "operator")
+        self._gate.resume()
+
+    def note_lag(self, records: int) -> None:
+        """Take the lag of this store's topics; over the limit, low-priority writes are put off until it has fallen."""
+        if not self._shedding.note(records):
+            return
+        log.warning("low_priority_deferred" if self._shedding.active else "deferred_drained", store=self.store)
+        if self._shedding.active:
+            self._pauses.pause([self._deferred], "deferred", f"the store {self.store} lags behind")
+        else:
+            self._pauses.resume([self._deferred], "deferred")
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         try:
-            while True:
-                await self._wait_for_batch()
-                batch = self._queue.take(self._now())
-                if not batch:
-                    continue
-                outcomes = await self._write(batch)
-                if self._settling is not None:
-                    await self._settling  # at most one batch of receipts is on its way while the next is written
-                self._settling = asyncio.create_task(self._settle(batch, outcomes))
+            async with asyncio.TaskGroup() as group:
+                for channel in self._channels:
+                    group.create_task(channel.run())
         finally:
-            if self._settling is not None:
-                await asyncio.wait([self._settling], timeout=1)
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._sink.close)
-            self._thread.shutdown(wait=False)
+            if self._reading_again is not None:
+                self._reading_again.cancel()
 
-    @property
-    def _component(self) -> str:
-        return f"deliver.{self.store}"
+    def _hold_up(self, reason: str, seconds: float) -> None:
+        for run in self._latest.values():
+            run.hold_up(reason, seconds)
 
-    async def _wait_for_batch(self) -> None:
-        while True:
-            wait = self._queue.wait(self._now(), hurry=self._hurry)
-            if wait == 0:
-                return
-            self._hurry = False
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
-            except TimeoutError:
-                return
-
-    async def _write(self, batch: list[Item]) -> list[Outcome]:
-        """Return the outcome of each write, however often the store has to be asked."""
-        while True:
-            if all(item.parcel.run.stale for item in batch):
-                return [Retry("the partition was taken away")] * len(batch)
-            pause = self._breaker.wait(self._now())
-            if pause:
-                await asyncio.sleep(pause)
-            try:
-                outcomes = await self._call(self._attempt, [item.write for item in batch])
-            except (Unavailable, Fatal) as error:
-                self._open = False
-                pause = self._breaker.failed(self._now(), getattr(error, "after", None))
-                log.warning(
-                    "store_unavailable" if isinstance(error, Unavailable) else "store_refuses",
-                    store=self.store,
-                    error=str(error),
-                    failures=self._breaker.failures,
-                    pause=round(pause, 3),
-                )
-                for run in self._latest.values():
-                    run.hold_up(f"store {self.store}: {error}", pause)
-            else:
-                self._breaker.succeeded()
-                return outcomes
-
-    def _attempt(self, writes: Sequence[BaseWrite]) -> list[Outcome]:
-        """Open the sink if need be and write; runs in the sink's thread."""
-        if not self._open:
-            self._sink.close()
-            self._sink.open()
-            self._open = True
-        return self._bisect(writes)
-
-    def _bisect(self, writes: Sequence[BaseWrite]) -> list[Outcome]:
-        try:
-            outcomes = self._sink.write(writes)
-        except (Unavailable, Fatal):
-            raise
-        except BatchTooLarge as error:
-            reason = f"too large for the store by itself: {error}"
-        # A fault in a sink must cost the write that provokes it, not the batch, and never the worker.
-        except Exception as error:
-            log.exception("sink_raised", store=self.store, writes=len(writes))
-            reason = f"{type(error).__name__}: {error}"
+    def _pause_topics(self) -> None:
+        """Have no more read while the breaker is open; half-open it needs something to try the store with."""
+        if self._reading_again is not None:
+            self._reading_again.cancel()
+            self._reading_again = None
+        if self._gate.state == "open":
+            why = f"store {self.store}: {self._gate.failures} requests in a row failed"
+            self._pauses.pause(self._topics, "breaker", why)
+            loop = asyncio.get_running_loop()
+            self._reading_again = loop.call_later(max(self._gate.open_for, TIMER_SECONDS), self._pause_topics)
         else:
-            if len(outcomes) == len(writes):
-                return outcomes
-            reason = f"the sink returned {len(outcomes)} outcomes for {len(writes)} writes"
-        if len(writes) == 1:
-            return [Rejected(reason)]
-        middle = len(writes) // 2
-        return [*self._bisect(writes[:middle]), *self._bisect(writes[middle:])]
+            self._pauses.resume(self._topics, "breaker")
 
-    async def _call(self, function: Callable[[Sequence[BaseWrite]], list[Outcome]], writes: list[BaseWrite]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, writes)
-
-    async def _settle(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Publish receipts and dead letters, and finish the runs whose writes have all ended."""
-        records: list[Outgoing] = []
-        ended: list[Parcel] = []
-        for item, outcome in zip(batch, outcomes, strict=True):
-            final = self._again_or_final(item, outcome)
-            if final is None:
-                continue
-            result, reason = final
-            if result == "rejected":
-                records.append(self._dead_letter(item, reason or ""))
-            records.append(self._receipt(item.write, result, reason))
-            ended.append(item.parcel)
-        await self._send(records, ended)
-
-    async def _send(self, records: list[Outgoing], ended: list[Parcel]) -> None:
-        attempt = 0
-        while True:
-            try:
-                await publish_with_letters(self._publisher, self._catalogue, records)
-                break
-            except TryAgain as error:
-                attempt += 1
-                pause = self._policy.pause(attempt)
-                log.warning("receipts_retried", store=self.store, attempt=attempt, error=str(error))
-                await asyncio.sleep(pause)
-        for parcel in ended:
-            parcel.settle()
-
-    def _again_or_final(self, item: Item, outcome: Outcome) -> tuple[Result, str | None] | None:
-        match outcome:
-            case Retry(reason=reason, after=after):
-                item.failed()
-                if item.attempts < self._policy.attempts:
-                    pause = self._policy.pause(item.attempts, after)
-                    item.parcel.run.hold_up(f"store {self.store}: {reason}", pause)
-                    self._queue.retry(item, self._now() + pause)
-                    self._wake.set()
-                    return None
-                return "rejected", f"{reason} (after {item.attempts} attempts)"
-            case Rejected(reason=reason):
-                item.failed()
-                return "rejected", reason
-            case Applied():
-                return "applied", None
-            case Superseded():
-                return "superseded", None
-
-    def _receipt(self, write: BaseWrite, result: Result, reason: str | None) -> Outgoing:
-        receipt = Receipt(
-            store=self.store,
-            entity=write.entity,
-            version=write.version,
-            source=write.source,
-            event_id=write.event_id,
-            result=result,
-            at=datetime.now(UTC),
-            reason=reason,
-        )
-        return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))
-
-    def _dead_letter(self, item: Item, reason: str) -> Outgoing:
-        return dead_letter(
-            self._catalogue,
-            item.record,
-            component=self._component,
-            stage="write",
-            error=SinkError(reason),
-            attempts=item.attempts,
-            first_failed_at=item.first_failed_at,
-            store=self.store,
+    def _sample(self) -> StoreSample:
+        waiting = [channel.queue for channel in self._channels]
+        in_flight = [item for channel in self._channels for item in channel.in_flight]
+        return StoreSample(
+            batch_limit=max(channel.most for channel in self._channels),
+            queued=sum(map(len, waiting)),
+            queued_bytes=sum(queue.bytes for queue in waiting),
+            in_flight=len(in_flight),
+            in_flight_bytes=sum(item.size for item in in_flight),
+            breaker=self._gate.state,
+            paused=self._paused,
         )

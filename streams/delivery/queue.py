@@ -77,26 +77,42 @@ class WriteQueue:
         self._order += 1
         heapq.heappush(self._later, (due, self._order, item))
 
-    def wait(self, now: float, *, hurry: bool = False) -> float | None:
+    @property
+    def bytes(self) -> int:
+        """Size of the encoded writes that wait, those that wait for another try included."""
+        return self._bytes + sum(item.size for _, _, item in self._later)
+
+    def parcels(self) -> set[Parcel]:
+        """Return the runs whose writes wait."""
+        lanes = (item.parcel for lane in self._lanes.values() for item in lane)
+        return {*lanes, *(item.parcel for _, _, item in self._later)}
+
+    def wait(self, now: float, *, hurry: bool = False, most: int | None = None) -> float | None:
         """Return how long to wait for the next batch: 0 when there is one now, None when there is nothing at all.
 
         A batch is due when it is full, when an urgent write is in it, or when the oldest write waited for `linger_ms`;
         in a hurry, when it holds anything. A pause before another try is kept to all the same.
+
+        Args:
+            now: the time.
+            hurry: whether to wait for no others.
+            most: how many writes make it full; else what the limits say.
         """
         due = [self._later[0][0] - now] if self._later else []
         queued = sum(len(lane) for lane in self._lanes.values())
         if queued and self._oldest is not None:
-            full = queued >= self._limits.max_records or self._bytes >= self._limits.max_bytes
+            full = queued >= self._most(most) or self._bytes >= self._limits.max_bytes
             if full or hurry or self._lanes["urgent"]:
                 return 0.0
             due.append(self._oldest + self._limits.linger_ms / 1000 - now)
         return max(0.0, min(due)) if due else None
 
-    def take(self, now: float) -> list[Item]:
-        """Take the next batch; writes of runs that are no longer ours are left out."""
+    def take(self, now: float, most: int | None = None) -> list[Item]:
+        """Take the next batch, of at most so many writes; those of runs that are no longer ours are left out."""
         batch: list[Item] = []
         size = 0
-        while self._later and self._later[0][0] <= now and len(batch) < self._limits.max_records:
+        records = self._most(most)
+        while self._later and self._later[0][0] <= now and len(batch) < records:
             if batch and size + self._later[0][2].size > self._limits.max_bytes:
                 break
             item = heapq.heappop(self._later)[2]
@@ -105,7 +121,7 @@ class WriteQueue:
                 size += item.size
         for lane in ("urgent", "normal"):
             queue = self._lanes[lane]
-            while queue and len(batch) < self._limits.max_records:
+            while queue and len(batch) < records:
                 if batch and size + queue[0].size > self._limits.max_bytes:
                     break
                 item = queue.popleft()
@@ -115,3 +131,6 @@ class WriteQueue:
                     size += item.size
         self._oldest = now if any(self._lanes.values()) else None
         return batch
+
+    def _most(self, asked_for: int | None) -> int:
+        return self._limits.max_records if asked_for is None else min(asked_for, self._limits.max_records)

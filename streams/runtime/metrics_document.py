@@ -1,6 +1,8 @@
 """docs/metrics.md, from the list of the metrics."""
 
-from streams.runtime.metrics import METRICS
+from collections.abc import Iterator, Sequence
+
+from streams.runtime.metrics import METRICS, Metric
 
 INTRODUCTION = """<!-- Written by `python -m streams.documents` from streams/runtime/metrics.py. -->
 # Metrics and health
@@ -53,14 +55,20 @@ by itself.
 ## All metrics
 Units are base units. Labels are topics, partitions, agents, tables and classes of errors, never keys or messages.
 Gauges are read when the page is asked for.
-
 """
+DELIVERIES = """\
+A worker of the deliver role has these, too. The ramp of the adaptive requests is
+`stream_delivery_batch_limit_records`."""
 
 
-def metrics_page() -> str:
-    """Return the text of docs/metrics.md."""
-    rows = [
-        f"| `{one.full_name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.about} |"
-        for one in METRICS
-    ]
-    return INTRODUCTION + "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows]) + "\n"
+def metrics_page(deliveries: Sequence[Metric]) -> str:
+    """Return the text of docs/metrics.md, with the metrics of the deliver role."""
+    parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
+    return "\n".join(parts) + "\n"
+
+
+def _table(metrics: Sequence[Metric]) -> Iterator[str]:
+    yield from ("| metric | kind | labels | meaning |", "|---|---|---|---|")
+    for one in metrics:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        yield f"| `{one.full_name}` | {one.kind} | {labels} | {one.about} |"

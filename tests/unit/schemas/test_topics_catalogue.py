@@ -5,7 +5,7 @@ from schemas.topics import STATE_TABLES, Catalogue
 from schemas.writes import STORES, WRITE_TYPES
 
 # What only one role reads and writes, and what is kept as it came.
-OPAQUE = {"CdcOffset", "Signal", "StateEntry", "the original bytes"}
+OPAQUE = {"CdcOffset", "Signal", "StateEntry", "StoreControl", "the original bytes"}
 
 
 def test_no_two_topics_have_the_same_name_and_all_names_are_allowed() -> None:
@@ -27,6 +27,7 @@ def test_every_topic_can_be_reached_by_iteration() -> None:
     names = {topic.name for topic in catalogue}
     assert {topic.name for topic in catalogue.changes.values()} == {"cdc.travel.public.a", "cdc.travel.public.b"}
     assert {catalogue.writes(store, lane).name for store in STORES for lane in ("normal", "urgent")} <= names
+    assert {catalogue.deferred(store).name for store in STORES} <= names
     assert {catalogue.changelog(table).name for table in STATE_TABLES} <= names
 
 

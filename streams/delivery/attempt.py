@@ -1,0 +1,79 @@
+"""One attempt to write a batch: what the store does not take as a whole is bisected down to the write at fault."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from connectors.sinks.contract import Outcome, Sink
+from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
+from schemas.writes import BaseWrite, StoreName
+from streams.delivery.errors import Refused, SinkRaised, WriteTooLarge
+
+log = structlog.get_logger(__name__)
+
+
+class Attempts:
+    """A sink, opened when there is something to write, and opened anew after it failed. One thread at a time.
+
+    Attributes:
+        too_large: how often the store said that a batch was too large.
+    """
+
+    def __init__(self, store: StoreName, sink: Sink[Any]) -> None:
+        self._store = store
+        self._sink = sink
+        self._open = False
+        self.too_large = 0
+
+    def write(self, writes: Sequence[BaseWrite]) -> list[Outcome]:
+        """Return one outcome for each write.
+
+        Raises:
+            Unavailable: nothing is known of any of them.
+            Fatal: the store takes nothing from us.
+        """
+        try:
+            if not self._open:
+                self._reopen()
+            return self._bisect(writes)
+        except (Unavailable, Fatal):
+            self._open = False
+            raise
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
+
+    def _reopen(self) -> None:
+        try:
+            self._sink.close()
+            self._sink.open()
+        except (Unavailable, Fatal):
+            raise
+        # Nothing of that is the writes' fault; the worker goes on to serve the other stores.
+        except Exception as error:
+            log.exception("sink_raised", store=self._store)
+            raise Fatal(f"opening the sink raised {type(error).__name__}: {error}") from error
+        self._open = True
+
+    def _bisect(self, writes: Sequence[BaseWrite]) -> list[Outcome]:
+        try:
+            outcomes = self._sink.write(writes)
+        except (Unavailable, Fatal):
+            raise
+        except BatchTooLarge as error:
+            self.too_large += 1
+            refused = Refused(f"too large for the store by itself: {error}", WriteTooLarge)
+        # A fault in a sink must cost the write that provokes it, not the batch, and never the worker.
+        except Exception as error:
+            log.exception("sink_raised", store=self._store, writes=len(writes))
+            refused = Refused(f"{type(error).__name__}: {error}", SinkRaised)
+        else:
+            if len(outcomes) == len(writes):
+                return outcomes
+            refused = Refused(f"the sink returned {len(outcomes)} outcomes for {len(writes)} writes", SinkRaised)
+        if len(writes) == 1:
+            return [refused]
+        middle = len(writes) // 2
+        return [*self._bisect(writes[:middle]), *self._bisect(writes[middle:])]

@@ -1,0 +1,192 @@
+"""One way into a store: a sink with a thread of its own, and the writes that wait for it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from connectors.sinks.contract import Applied, Limits, Outcome, Rejected, Retry, Sink, Superseded
+from connectors.sinks.errors import Fatal, Unavailable
+from schemas.receipts import Result
+from schemas.writes import Priority
+from streams.delivery.accounts import Accounts
+from streams.delivery.attempt import Attempts
+from streams.delivery.batch_size import after_request, after_too_large, first_size
+from streams.delivery.breaker import DeliveryPolicy
+from streams.delivery.errors import Refused, RetriesExhausted, WriteRejected
+from streams.delivery.gate import Gate
+from streams.delivery.metrics import DeliveryMetrics
+from streams.delivery.queue import Item, Parcel, WriteQueue
+from streams.runtime.publisher import Outgoing
+
+log = structlog.get_logger(__name__)
+
+
+class Channel:
+    """Writes the batches of some keys of a store, one request after the other, and accounts for every single write.
+
+    Args:
+        sink: not open.
+        limits: of a request.
+        gate: shared by the channels of the store.
+        accounts: where receipts and dead letters go.
+        policy: of retries.
+        metrics: counts what happens.
+        held_up: told why the store does not take anything and for how many seconds it is left alone.
+        now: a clock in seconds that is never set back.
+    """
+
+    def __init__(
+        self,
+        sink: Sink[Any],
+        limits: Limits,
+        *,
+        gate: Gate,
+        accounts: Accounts,
+        policy: DeliveryPolicy,
+        metrics: DeliveryMetrics,
+        held_up: Callable[[str, float], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._attempts = Attempts(accounts.store, sink)
+        self._limits = limits
+        self._gate = gate
+        self._accounts = accounts
+        self._policy = policy
+        self._metrics = metrics
+        self._held_up = held_up
+        self._now = now
+        self._size = first_size(limits.max_records)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{accounts.store}")
+        self._settling: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._hurry = False
+        self.queue = WriteQueue(limits)
+        self.in_flight: Sequence[Item] = ()
+
+    @property
+    def most(self) -> int:
+        """The most writes of the next request."""
+        return self._size.records if self._gate.most is None else min(self._size.records, self._gate.most)
+
+    def add(self, items: Sequence[Item], lane: Priority) -> None:
+        """Have writes written."""
+        self.queue.add(items, lane, self._now())
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Write what waits without waiting for full batches."""
+        self._hurry = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        try:
+            while True:
+                await self._wait_for_batch()
+                entered = await self._gate.enter(min(len(self.queue), self.most))
+                batch = self.queue.take(self._now(), self.most)
+                if not batch:
+                    self._gate.unused()
+                    continue
+                outcomes = await self._write(batch, entered)
+                if outcomes is None:
+                    continue
+                if self._settling is not None:
+                    await self._settling  # at most one batch of receipts is on its way while the next is written
+                self._settling = asyncio.create_task(self._settle(batch, outcomes))
+        finally:
+            if self._settling is not None:
+                await asyncio.wait([self._settling], timeout=1)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._attempts.close)
+            self._thread.shutdown(wait=False)
+
+    async def _wait_for_batch(self) -> None:
+        while True:
+            wait = self.queue.wait(self._now(), hurry=self._hurry, most=self.most)
+            if wait == 0:
+                return
+            self._hurry = False
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                return
+
+    async def _write(self, batch: list[Item], entered: float) -> list[Outcome] | None:
+        """Return the outcome of each write; None when the store took nothing and the batch waits again."""
+        self._gate.spend(len(batch))
+        self.in_flight = batch
+        started, too_large = self._now(), self._attempts.too_large
+        try:
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._attempts.write, [item.write for item in batch]
+            )
+        except (Unavailable, Fatal) as error:
+            self._put_back(batch, error, entered)
+            return None
+        finally:
+            self.in_flight = ()
+        self._gate.succeeded()
+        seconds = self._now() - started
+        self._metrics.request(self._accounts.store, len(batch), seconds)
+        if self._attempts.too_large > too_large:
+            self._size = after_too_large(self._size, taken=len(batch))
+        else:
+            target, most = self._policy.target_seconds, self._limits.max_records
+            self._size = after_request(self._size, taken=len(batch), seconds=seconds, target=target, most=most)
+        return outcomes
+
+    def _put_back(self, batch: Sequence[Item], error: Unavailable | Fatal, entered: float) -> None:
+        store = self._accounts.store
+        pause = self._gate.failed(entered, getattr(error, "after", None))
+        self._metrics.failed(store, error)
+        log.warning(
+            "store_unavailable" if isinstance(error, Unavailable) else "store_refuses",
+            store=store,
+            error=str(error),
+            failures=self._gate.failures,
+            pause=round(pause, 3),
+        )
+        self._held_up(f"store {store}: {error}", pause)
+        for item in batch:
+            self.queue.retry(item, self._now())
+
+    async def _settle(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """Publish receipts and dead letters, and finish the runs whose writes have all ended."""
+        records: list[Outgoing] = []
+        ended: list[Parcel] = []
+        counts: Counter[str] = Counter()
+        for item, outcome in zip(batch, outcomes, strict=True):
+            final = self._again_or_final(item, outcome)
+            if final is None:
+                counts["retried"] += 1
+                continue
+            records += self._accounts.ended(item, *final)
+            ended.append(item.parcel)
+            counts[final[0]] += 1
+        self._metrics.ended(self._accounts.store, counts)
+        await self._accounts.settle(records, ended)
+
+    def _again_or_final(self, item: Item, outcome: Outcome) -> tuple[Result, Exception | None] | None:
+        match outcome:
+            case Retry(reason=reason, after=after):
+                item.failed()
+                if item.attempts < self._policy.attempts:
+                    pause = self._policy.pause(item.attempts, after)
+                    item.parcel.run.hold_up(f"store {self._accounts.store}: {reason}", pause)
+                    self.queue.retry(item, self._now() + pause)
+                    self._wake.set()
+                    return None
+                return "rejected", RetriesExhausted(f"{reason} (after {item.attempts} attempts)")
+            case Rejected(reason=reason):
+                item.failed()
+                error = outcome.error if isinstance(outcome, Refused) else WriteRejected
+                return "rejected", error(reason)
+            case Applied():
+                return "applied", None
+            case Superseded():
+                return "superseded", None
