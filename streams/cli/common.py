@@ -1,7 +1,10 @@
 """What the commands share: their options, how they print, and what their exit codes mean."""
 
+import getpass
 import json
+import os
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -59,6 +62,23 @@ def load_options(config: Path | None, **overrides: Any) -> Options:
         raise typer.Exit(Exit.USAGE) from None
     configure_logging(options.log.level, options.log.format)
     return options
+
+
+def with_brokers(config: Path | None) -> Options:
+    """Return the options in force; leave with USAGE when they name no brokers."""
+    options = load_options(config)
+    if not options.kafka.bootstrap:
+        fail("no brokers are named: set kafka.bootstrap (TRAVELOS_KAFKA_BOOTSTRAP)", Exit.USAGE)
+    return options
+
+
+def operator() -> str:
+    """Return who gives the command, "user@host", for what is recorded of it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the user has no name in this container
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def printable(text: str) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "schemas": _Lazy("schemas", "JSON Schemas and the AsyncAPI document: generate, check, release."),
     "config": _Lazy("config", "Print every option, its value and where the value comes from."),
     "replay": _Lazy("replay", "Have a role read topics again from a time, an offset or the beginning."),
+    "sinks": _Lazy("sinks", "Check the stores, pause and resume their deliveries."),
     "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
 }
