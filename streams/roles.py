@@ -1,7 +1,6 @@
 """The roles that make up the pipeline on one machine."""
 
 from collections.abc import Mapping
-from itertools import count, repeat
 from pathlib import Path
 
 from streams.settings import Options
@@ -12,6 +11,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "ingest": ("worker", "ingest"),
     "deliver": ("worker", "deliver"),
 }
+PORTS = ("ingest", "deliver", "cdc")  # in the order of their ports: workers had theirs first
 
 
 def pipeline(options: Options, environment: Mapping[str, str], *, first_port: int = 0) -> list[RoleProcess]:
@@ -20,7 +20,7 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
     Args:
         options: the options in force.
         environment: variables that give child processes the same options.
-        first_port: where the first worker serves what it says of itself, the next ones on the ports after it; 0: none
+        first_port: where ingest serves what it says of itself, deliver on the port after it, cdc on the next; 0: none
             does.
     """
     folder = options.data_dir.resolve() / "run"
@@ -29,12 +29,13 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
 
 
 def with_ports(first_port: int) -> dict[str, tuple[str, ...]]:
-    """Return the arguments of the roles, those of workers with ports counted up from `first_port`; all 0 when it is."""
-    ports = count(first_port) if first_port else repeat(0)
-    return {
-        name: (*arguments, "--port", str(next(ports))) if arguments[0] == "worker" else arguments
-        for name, arguments in ROLES.items()
-    }
+    """Return the arguments of the roles, each with its port; 0: none serves anything, whatever `worker.port` says."""
+    if not first_port:
+        return {
+            name: (*arguments, "--port", "0") if arguments[0] == "worker" else arguments
+            for name, arguments in ROLES.items()
+        }
+    return {name: (*arguments, "--port", str(first_port + PORTS.index(name))) for name, arguments in ROLES.items()}
 
 
 def stop_left_behind(data_dir: Path) -> None:

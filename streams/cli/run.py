@@ -37,9 +37,10 @@ def command(
         int | None,
         typer.Option(
             "--port",
-            help="Serve /metrics, /live and /ready of ingest there, of deliver on the next; instead of worker.port.",
+            help="Serve /metrics, /live and /ready of ingest there, of deliver on the next, of cdc on the one after; "
+            "instead of worker.port.",
             min=0,
-            max=65_534,
+            max=65_533,
         ),
     ] = None,
 ) -> None:

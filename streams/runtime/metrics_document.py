@@ -8,8 +8,9 @@ INTRODUCTION = """<!-- Written by `python -m streams.documents` from streams/run
 # Metrics and health
 
 A worker serves three pages once it has a port: `travelos worker ingest --port 9400`, or `worker.port`. With
-`travelos run --port 9400` ingest is on 9400 and deliver on 9401. They are served on the loopback interface; where
-probes come from other machines (Kubernetes, Prometheus), set `TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
+`travelos run --port 9400` ingest is on 9400, deliver on 9401, and the [source of changes](cdc-metrics.md) on 9402. They
+are served on the loopback interface; where probes come from other machines (Kubernetes, Prometheus), set
+`TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
 
 | page | 200 | 503 |
 |---|---|---|

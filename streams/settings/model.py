@@ -337,7 +337,7 @@ class Worker(Section):
         default=0,
         ge=0,
         le=65_535,
-        description="their port; 0: they are not served. `run` counts up from it, a role each",
+        description="their port; 0: they are not served. `run` counts up from it: ingest, deliver, cdc",
     )
     patience_seconds: float = Field(
         default=60, ge=1, description="what has work and does not move for so long makes the worker stuck"

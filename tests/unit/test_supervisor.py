@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.roles import ROLES, pipeline
+from streams.roles import ROLES, pipeline, with_ports
 from streams.settings import load
 from streams.supervisor import CALM_SECONDS, LONGEST_PAUSE_SECONDS, RoleProcess, Supervisor
 
@@ -144,6 +144,13 @@ def test_a_supervisor_starts_checks_and_stops_all_roles(make: Callable[[str, str
     supervisor.stop()
     assert [role.pid for role in roles] == [None, None, None]
     supervisor.stop()  # twice is harmless
+
+
+def test_each_role_serves_on_a_port_of_its_own_or_none_does() -> None:
+    ports = {name: arguments[arguments.index("--port") + 1] for name, arguments in with_ports(9400).items()}
+    assert ports == {"cdc": "9402", "ingest": "9400", "deliver": "9401"}
+    assert with_ports(0)["cdc"] == ("cdc", "run")
+    assert with_ports(0)["ingest"] == ("worker", "ingest", "--port", "0")
 
 
 def test_the_roles_of_the_pipeline_run_our_own_commands_and_log_below_the_data_folder(tmp_path: Path) -> None:

@@ -109,13 +109,13 @@ def test_the_health_check_ends_with_1_and_names_what_does_not_run(tmp_path: Path
     assert done.stdout == "no role was started\n"
 
 
-def test_the_health_check_asks_the_workers_where_they_answer() -> None:
+def test_the_health_check_asks_the_roles_where_they_answer() -> None:
     (check,) = (line for line in instructions(FINAL) if line.startswith("HEALTHCHECK"))
     (line,) = (line for line in instructions(FINAL) if line.startswith("ENV"))
     options = load(environ=dict(pair.split("=") for pair in line.split() if "WORKER_PORT" in pair)).options
     commands = with_ports(options.worker.port).values()
-    served = [arguments[-1] for arguments in commands if "--port" in arguments]
-    assert re.findall(r"\d+", check.partition("/run")[2]) == served == ["9400", "9401"]
+    served = sorted(arguments[-1] for arguments in commands if "--port" in arguments)
+    assert re.findall(r"\d+", check.partition("/run")[2]) == served == ["9400", "9401", "9402"]
 
 
 async def test_a_worker_that_is_stuck_or_does_not_answer_is_not_healthy() -> None:
