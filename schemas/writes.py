@@ -14,7 +14,8 @@ from schemas.fields import Latitude, Longitude, Timestamp, Version
 from schemas.reasons import shortened
 
 Scalar = str | int | float | bool | None
-Priority = Literal["normal", "urgent"]
+Priority = Literal["normal", "urgent"]  # the lanes
+EventPriority = Literal["low", "normal", "urgent"]  # low: in the normal lane, and put off while a store lags behind
 RelationalTable = Literal["messages", "trips", "bookings", "urgent_requests", "erasure_requests"]
 
 

@@ -15,7 +15,7 @@ from schemas.clock import HybridClock
 from schemas.events import Event
 from schemas.headers import Headers
 from schemas.topics import Catalogue
-from schemas.writes import Priority
+from schemas.writes import EventPriority
 
 YIELD_EVERY = 100  # publishes between two turns of the loop, so that a tight loop of publishes starves nobody
 
@@ -58,7 +58,9 @@ class AsyncEventProducer:
         """Ask the brokers for the topics of events. Raises as `EventProducer.check`."""
         await asyncio.to_thread(self._queue.check, self._records.topics, timeout)
 
-    async def publish(self, event: Event, *, priority: Priority = "normal", traceparent: str | None = None) -> None:
+    async def publish(
+        self, event: Event, *, priority: EventPriority = "normal", traceparent: str | None = None
+    ) -> None:
         """Accept an event for sending; waits while there is no room. Raises as `EventProducer.publish`."""
         record = self._records.record(event, priority, traceparent)
         await self._accept(partial(self._queue.offer, record))

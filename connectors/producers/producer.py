@@ -14,7 +14,7 @@ from schemas.clock import HybridClock
 from schemas.events import Event
 from schemas.headers import Headers
 from schemas.topics import Catalogue
-from schemas.writes import Priority
+from schemas.writes import EventPriority
 
 
 class EventProducer:
@@ -66,12 +66,13 @@ class EventProducer:
         """
         self._queue.check(self._records.topics, timeout)
 
-    def publish(self, event: Event, *, priority: Priority = "normal", traceparent: str | None = None) -> None:
+    def publish(self, event: Event, *, priority: EventPriority = "normal", traceparent: str | None = None) -> None:
         """Accept an event for sending; blocks while there is no room.
 
         Args:
             event: goes to the topic of its type. Version 0 is replaced by the clock's next version.
-            priority: "urgent" sends it to the lane that overtakes all others, whatever its type.
+            priority: "urgent" sends it to the lane that overtakes all others, whatever its type; what follows from a
+                "low" one may be put off while a store lags behind.
             traceparent: the W3C trace context to carry along.
 
         Raises:

@@ -22,10 +22,20 @@ from schemas.events import (
     encode_event,
 )
 from schemas.fields import Identifier
-from schemas.headers import CE_ID, CE_SOURCE, CE_SPECVERSION, CE_TIME, CE_TYPE, CONTENT_TYPE, PRIORITY, TRACEPARENT
+from schemas.headers import (
+    CE_ID,
+    CE_SOURCE,
+    CE_SPECVERSION,
+    CE_TIME,
+    CE_TYPE,
+    CONTENT_TYPE,
+    LOW_PRIORITY,
+    PRIORITY,
+    TRACEPARENT,
+)
 from schemas.reasons import shortened
 from schemas.topics import Catalogue
-from schemas.writes import Priority
+from schemas.writes import EventPriority
 
 HeaderList = list[tuple[str, str | bytes | None]]
 Record = tuple[
@@ -89,7 +99,7 @@ class EventRecords:
         self._source = (CE_SOURCE, source.encode())
         self._clock = clock
 
-    def record(self, event: Event, priority: Priority = "normal", traceparent: str | None = None) -> Record:
+    def record(self, event: Event, priority: EventPriority = "normal", traceparent: str | None = None) -> Record:
         """Return the record of an event, checked: `decode_event` reads its value.
 
         An event without a version (0) gets the clock's next one; a version that is given is kept, and the clock
@@ -132,6 +142,8 @@ class EventRecords:
         if priority == "urgent":
             topic = self._urgent_topic
             headers.append(_URGENT)
+        elif priority == "low":
+            headers.append(LOW_PRIORITY)
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
         return topic, event.user_id, value, headers

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
+from schemas.headers import LOW_PRIORITY
 from schemas.reference import WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
@@ -47,14 +48,27 @@ class EventPass:
                 travellers=states,
                 rules=ingest.gps,
             )
-            outputs = [*self._writes(joined), *self._waiting(joined, checked.admitted), *self._letters(checked)]
+            outputs = [
+                *self._writes(joined, checked.admitted),
+                *self._waiting(joined, checked.admitted),
+                *self._letters(checked),
+            ]
             transaction.commit_after(lambda: ingest.publish(outputs))
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
 
-    def _writes(self, joined: Joined) -> list[Outgoing]:
+    def _writes(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
-        return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
+        low = {index for index, one in enumerate(admitted) if LOW_PRIORITY in one.record.headers}
+        if not low:
+            return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
+        return [
+            record
+            for one in embedded
+            for record in self._ingest.outgoing(
+                route(one), self._lane, (LOW_PRIORITY,) if one.enriched.index in low else ()
+            )
+        ]
 
     def _waiting(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
         topic = self._ingest.catalogue.waiting_events.name

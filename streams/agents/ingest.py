@@ -101,10 +101,12 @@ class Ingest(Struct, frozen=True):
         """Publish outputs, dead letters among them."""
         await publish_with_letters(self.publisher, self.catalogue, records)
 
-    def outgoing(self, writes: Iterable[Write], lane: Priority = "normal") -> list[Outgoing]:
+    def outgoing(self, writes: Iterable[Write], lane: Priority = "normal", headers: Headers = ()) -> list[Outgoing]:
         """Return writes as records of their stores' topics."""
         topics = self.catalogue.write_topics(lane)
-        return [Outgoing(topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes]
+        return [
+            Outgoing(topics[store_of(write)], key_of(write).encode(), encode_write(write), headers) for write in writes
+        ]
 
 
 def _as_it_is(value: bytes, headers: Headers = ()) -> bytes:  # noqa: ARG001 - a batch without frames has them too

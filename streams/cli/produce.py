@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from connectors.producers import EventProducer, QueueLimits, TopicMissing, Unrea
 from connectors.producers.event_files import read_events
 from connectors.producers.gps_files import read_fixes
 from connectors.producers.input_files import InputFile, Reading, UnreadableFile
+from schemas.writes import EventPriority
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, out, print_json
 from streams.cli.sending import send
 from streams.settings import Options
@@ -34,7 +35,10 @@ Bootstrap = Annotated[
     str | None, typer.Option(help="host:port of the brokers; overrides kafka.bootstrap.", show_default=False)
 ]
 Lane = Annotated[
-    Literal["normal", "urgent"], typer.Option(help="`urgent` sends to the lane that overtakes all others.")
+    EventPriority,
+    typer.Option(
+        help="`urgent` sends to the lane that overtakes all others; `low` may wait while a store lags behind."
+    ),
 ]
 
 
@@ -82,7 +86,7 @@ def _produce(
     read: Callable[[InputFile], Reading],
     rate: float | None,
     bootstrap: str | None,
-    priority: Literal["normal", "urgent"],
+    priority: EventPriority,
     config: Path | None,
     *,
     as_json: bool,

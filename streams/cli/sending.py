@@ -13,7 +13,7 @@ from connectors.producers import DeliveryFailed, EventProducer, ProducerError
 from connectors.producers.input_files import InputFile, Reading
 from connectors.producers.pacing import TokenBucket
 from schemas.events import Event, InvalidEvent
-from schemas.writes import Priority
+from schemas.writes import EventPriority
 from streams.cli.common import Exit, err
 from streams.cli.interrupt import StopOnInterrupt
 
@@ -65,7 +65,7 @@ def send(
     producer: EventProducer,
     *,
     rate: float | None = None,
-    priority: Priority = "normal",
+    priority: EventPriority = "normal",
 ) -> Summary:
     """Send everything, or what can be sent until Ctrl-C; return once the brokers acknowledged it or it was given up on.
 
@@ -125,11 +125,11 @@ def _reason(error: ProducerError) -> str:
 class _Feed:
     """Takes the records of a file to the producer and counts them."""
 
-    def __init__(self, name: str, reading: Reading, producer: EventProducer, priority: Priority) -> None:
+    def __init__(self, name: str, reading: Reading, producer: EventProducer, priority: EventPriority) -> None:
         self._name = name
         self._reading = reading
         self._producer = producer
-        self._priority: Priority = priority
+        self._priority: EventPriority = priority
         self.read = 0
         self.bad = 0
 

@@ -58,7 +58,7 @@ NO_TOPICS = {
 PAUSES = {
     ("connectors/cdc/stop.py", "time.sleep(min(STEP_SECONDS, left))"): "a pause between two attempts that a stop ends",
     ("connectors/producers/asynchronous.py", "asyncio.sleep(0)"): "gives other tasks their turn; no time passes",
-    ("streams/delivery/accounts.py", "asyncio.sleep(pause)"): "an open breaker, and the pause before a retry",
+    ("streams/delivery/accounts.py", "asyncio.sleep(pause)"): "the pause before receipts are sent again",
 }
 
 

@@ -25,9 +25,18 @@ from schemas.events import (
     TripEnded,
     TripStarted,
 )
-from schemas.headers import ERROR_MESSAGE, ERROR_OFFSET, ERROR_STAGE, SCHEMA, Headers, header_map, without_error_headers
+from schemas.headers import (
+    ERROR_MESSAGE,
+    ERROR_OFFSET,
+    ERROR_STAGE,
+    LOW_PRIORITY,
+    SCHEMA,
+    Headers,
+    header_map,
+    without_error_headers,
+)
 from schemas.reference import Place, Profile, WaitingEvent
-from schemas.writes import Write, store_of
+from schemas.writes import Write, decode_write, store_of
 from streams.agents.events import EventPass
 from streams.runtime.publisher import Outgoing, PublishFailed, TryAgain
 
@@ -138,6 +147,16 @@ async def test_urgent_events_go_to_the_urgent_lane_of_every_store(stage: Any) ->
     catalogue = stage.catalogue
     lanes = {topic.name: lane for topic, _, lane in catalogue.all_writes()}
     assert {lanes[one.topic] for one in stage.kafka.calls[0]} == {"urgent"}
+
+
+async def test_the_writes_of_an_event_of_low_priority_say_so_and_those_of_others_do_not(stage: Any) -> None:
+    low = msgspec.structs.replace(stage.event(message(1), 1), headers=(LOW_PRIORITY,))
+    await EventPass(stage.ingest(), "normal").process([low, stage.event(message(2), 2)])
+    written = {decode_write(one.value).event_id: one.headers for one in stage.kafka.calls[0] if "writes." in one.topic}
+    assert {name: tuple(headers) for name, headers in written.items()} == {
+        message(1).event_id: (LOW_PRIORITY,),
+        message(2).event_id: (),
+    }
 
 
 async def test_a_write_is_keyed_so_that_its_entity_keeps_its_order(stage: Any) -> None:

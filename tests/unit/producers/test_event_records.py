@@ -108,6 +108,12 @@ def test_the_type_of_an_event_chooses_its_topic_and_the_traveller_is_its_key(eve
     assert record[:2] == (topic, "u1")
 
 
+def test_an_event_of_low_priority_goes_where_it_always_goes_and_says_so() -> None:
+    topic, _, _, headers = records().record(MESSAGE, "low")
+    assert topic == "blue.user-events"
+    assert dict(headers)["priority"] == b"low"
+
+
 def test_an_urgent_event_goes_to_the_urgent_lane_whatever_its_type_and_says_so() -> None:
     topic, _, _, headers = records().record(MESSAGE, "urgent")
     assert topic == "blue.urgent-events"
