@@ -22,7 +22,7 @@ def sink_of(store: StoreName, options: Options) -> Sink[Any]:
         relational = options.stores.relational.url.get_secret_value()
         return embedded_sink(store, options.data_dir.resolve() / "stores", relational)
     kind = kind_of(store, chosen.kind)
-    settled = kind.settle(chosen.given())
+    settled = kind.settle(chosen.given(kind.names))
     if isinstance(settled, list):
         raise UnknownKind("; ".join(f"stores.{store}.{one.name}: {one.reason}" for one in settled))
     return kind.make(settled)

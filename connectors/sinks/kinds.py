@@ -25,6 +25,7 @@ GROUP = "travelos.sinks"
 # Those of the project: where each class lies, by store and name. The extra that brings the driver has the kind's name.
 KINDS: Mapping[StoreName, Mapping[str, str]] = {
     "timeseries": {"influxdb": "connectors.sinks.influxdb:InfluxSink"},
+    "cache": {"redis": "connectors.sinks.redis:RedisSink"},
 }
 
 _SECRET = re.compile(r"password|secret|token|credential|(^|_)api_key$")
@@ -61,6 +62,11 @@ class Kind(NamedTuple):
     name: str
     make: Callable[[Any], Sink[Any]]
     options: type[Struct]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its options."""
+        return self.options.__struct_fields__
 
     def described(self) -> Iterator[StoreOption]:
         """Yield the options in the order they are declared."""
@@ -137,11 +143,12 @@ def _kind(name: str, found: Any) -> Kind:
     if not inspect.isclass(found) or missing:
         raise UnknownKind(f"{name!r} is no sink: it is to be a class with limits, open, write, held and close")
     sink = typing.cast("Callable[..., Sink[Any]]", found)
-    parameters = list(inspect.signature(sink).parameters)
+    parameters = list(inspect.signature(sink).parameters.values())
     if not parameters:
         return Kind(name, partial(_without_options, sink), NoOptions)
-    options = typing.get_type_hints(found.__init__).get(parameters[0])
-    if len(parameters) > 1 or not inspect.isclass(options) or not issubclass(options, Struct):
+    options = typing.get_type_hints(found.__init__).get(parameters[0].name)
+    needs_more = any(one.default is inspect.Parameter.empty for one in parameters[1:])
+    if needs_more or not inspect.isclass(options) or not issubclass(options, Struct):
         raise UnknownKind(f"{name!r}: its constructor is to take one argument, annotated with a msgspec Struct")
     return Kind(name, sink, options)
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from connectors.sinks.kinds import KINDS, StoreOption, kind_of
 from streams.settings.load import CONFIG_FILE, Option, all_options, variable_of
-from streams.settings.model import Options
+from streams.settings.model import Options, Store
 
 INTRODUCTION = f"""<!-- Written by `travelos config --markdown` from streams/settings/model.py. -->
 # Configuration
@@ -83,6 +83,8 @@ def _kinds() -> Iterator[str]:
             yield f"### stores.{store}, kind `{name}`\n"
             yield from ("| option | variable | default | allowed | meaning |", "|---|---|---|---|---|")
             for option in kind_of(store, name).described():
+                if option.name in Store.model_fields:
+                    continue  # it is listed with those that every kind has
                 variable = variable_of(f"stores.{store}.{option.name}")
                 default = "" if option.secret else _kind_default(option.default)
                 cells = (f"`{option.name}`", f"`{variable}`", default, _kind_type(option), option.description)

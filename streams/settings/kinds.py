@@ -29,12 +29,13 @@ def problems_of(stores: Stores, origins: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong with the kinds of the stores and their options; a value is in none of it."""
     for name in STORES:
         store = stores.of(name)
-        given = store.given()
         if store.kind == EMBEDDED:
-            yield from (_said(f"stores.{name}.{one}", origins, "the kind embedded has no such option") for one in given)
+            reason = "the kind embedded has no such option"
+            yield from (_said(f"stores.{name}.{one}", origins, reason) for one in store.given())
             continue
         try:
-            settled = kind_of(name, store.kind).settle(given)
+            kind = kind_of(name, store.kind)
+            settled = kind.settle(store.given(kind.names))
         except UnknownKind as error:
             yield _said(f"stores.{name}.kind", origins, str(error))
             continue
@@ -49,10 +50,11 @@ def kind_options(stores: Stores) -> Iterator[KindOption]:
         store = stores.of(name)
         if store.kind == EMBEDDED:
             continue
+        kind = kind_of(name, store.kind)
         given = store.given()
-        for option in kind_of(name, store.kind).described():
+        for option in kind.described():
             if option.name in type(store).model_fields:
-                continue  # the address of the relational store, whatever its kind
+                continue  # it is listed with those that every kind has
             value = given.get(option.name, option.default)
             yield KindOption(f"stores.{name}.{option.name}", option, value, option.name in given)
 

@@ -4,7 +4,7 @@ This model is the only description: `travelos.toml`, the `TRAVELOS_*` variables,
 docs/configuration.md all follow from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -272,9 +272,20 @@ class Store(Section):
         default=0, ge=0, description="lag, in records of a worker, over which low-priority writes are put off; 0: never"
     )
 
-    def given(self) -> dict[str, Any]:
-        """Return the options of the kind that are set, as they were given."""
-        return dict(self.model_extra or {})
+    def given(self, known: Collection[str] = ()) -> dict[str, Any]:
+        """Return the options of the kind that are set, as they were given.
+
+        Args:
+            known: names of the kind's options; those of them that are declared here are the kind's business, too.
+        """
+        declared = {
+            name: getattr(self, name) for name in self.model_fields_set & set(known) & set(self.__class__.model_fields)
+        }
+        plain = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in declared.items()
+        }
+        return {name: value for name, value in plain.items() if value not in (None, "")} | (self.model_extra or {})
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # Which of the kind's options are secrets, only the kind knows.
@@ -286,11 +297,6 @@ class RelationalStore(Store):
     """The relational store."""
 
     url: SecretStr = Field(default=SecretStr(""), description="of a Postgres database; empty: the embedded server's")
-
-    def given(self) -> dict[str, Any]:
-        """Return the options of the kind that are set, the address among them."""
-        url = self.url.get_secret_value()
-        return {**super().given(), **({"url": url} if url and self.kind != "embedded" else {})}
 
 
 class Stores(Section):

@@ -12,6 +12,7 @@ from connectors.sinks.kinds import KINDS, UnknownKind, kind_of
 from schemas.writes import CacheWrite
 from streams.settings import Loaded, SettingsError, load
 from streams.settings.document import configuration_page
+from streams.settings.kinds import kind_options
 from streams.stores import sink_of
 
 HERE = f"{__name__}:StandInSink"
@@ -53,6 +54,17 @@ class StandInSink:
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         return {}
+
+
+class BatchingOptions(Struct, frozen=True, kw_only=True):
+    """Of a kind that prepares for the size of its batches."""
+
+    batch_records: int = 10
+
+
+class Batching(StandInSink):
+    def __init__(self, options: BatchingOptions) -> None:
+        self.options: Any = options
 
 
 class WithoutOptions(StandInSink):
@@ -105,6 +117,19 @@ def test_a_kind_gets_its_options_from_the_file_variables_and_the_command_line_th
     assert found.origins["stores.cache.url"] == "options.toml"
     assert found.origins["stores.cache.port"] == "TRAVELOS_STORES_CACHE_PORT"
     assert found.origins["stores.cache.mode"] == "command line"
+
+
+def test_an_option_of_a_kind_that_every_store_has_reaches_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(
+        environ={"TRAVELOS_STORES_RELATIONAL_URL": "x://", "TRAVELOS_STORES_RELATIONAL_KIND": HERE},
+        overrides={"stores.cache.kind": f"{__name__}:Batching", "stores.cache.batch_records": 7},
+    )
+    sinks: list[Any] = [sink_of("relational", found.options), sink_of("cache", found.options)]
+    assert sinks[0].options.url == "x://"
+    assert sinks[1].options.batch_records == found.options.stores.cache.batch_records == 7
+    assert [
+        one.name for one in kind_options(found.options.stores) if one.name.endswith((".url", ".batch_records"))
+    ] == []
 
 
 def test_the_frameworks_own_options_of_a_store_do_not_reach_the_kind() -> None:
