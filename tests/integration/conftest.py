@@ -12,6 +12,7 @@ from deploy.local.influxdb import InfluxServer
 from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
+from deploy.local.redis import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,15 @@ def influx_server(
 ) -> Iterator[InfluxServer]:
     """A real InfluxDB for all tests; each uses a bucket of its own."""
     server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
+    start_server(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def redis_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for all tests; each uses a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     start_server(server)
     yield server
     server.delete()

@@ -25,7 +25,6 @@ class InfluxOptions(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, description="series (measurement and tags) in the bucket beyond which new ones are rejected")
     ] = 100_000
     gzip: Annotated[bool, Meta(description="compress what is sent")] = True
-    batch_points: Annotated[int, Meta(ge=1, description="most points in one request")] = 5_000
     connect_seconds: Annotated[float, Meta(gt=0, description="longest wait for a connection")] = 5.0
     request_seconds: Annotated[float, Meta(gt=0, description="longest wait for an answer")] = 30.0
     ca_file: Annotated[str, Meta(description="certificates that the server's is checked with; empty: the system's")] = (

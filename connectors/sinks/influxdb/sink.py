@@ -38,9 +38,10 @@ class InfluxSink:
     requests of its own.
     """
 
+    limits = Limits(max_records=5_000)  # InfluxData's own advice for InfluxDB 2
+
     def __init__(self, options: InfluxOptions) -> None:
         self._options = options
-        self.limits = Limits(max_records=options.batch_points)
         self._client = InfluxClient(options)
         self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
         self._series: set[str] = set()

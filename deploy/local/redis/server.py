@@ -22,6 +22,8 @@ class RedisServer(Server):
     name = "redis"
     default_port = 16379
     driver = "redis"
+    settings = ""  # further lines of redis.conf
+    arguments: tuple[str, ...] = ()  # behind the configuration file
 
     @property
     def password(self) -> str:
@@ -57,9 +59,9 @@ class RedisServer(Server):
         configuration = self.folder / "redis.conf"
         configuration.touch(mode=0o600)
         text = (HERE / "redis.conf").read_text()
-        configuration.write_text(text.format(port=self.port, data=data, password=self.password))
+        configuration.write_text(text.format(port=self.port, data=data, password=self.password) + self.settings)
         program = self.install() / PROGRAM
-        self.process.spawn([program, configuration], env=_library_path(program))
+        self.process.spawn([program, configuration, *self.arguments], env=_library_path(program))
 
     def answers(self) -> bool:
         """Whether the server answers a ping; while it loads its data it does not."""

@@ -1,0 +1,126 @@
+"""How keys are named, and what of a write goes into a script. Pure.
+
+A value lies under `<prefix>{<key>}`, its versions under `<prefix>versions:{<entity>}`. The braces put both into one
+slot of a cluster when the key is the entity, as it is for all that the router writes.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from schemas.writes import CacheWrite
+
+_MAX_TTL_SECONDS = 10_000 * 365 * 86_400  # beyond that Redis' clock in milliseconds would overflow with some more zeros
+_MAX_LATITUDE = 85.05112878  # of Redis' geo commands, which are a web Mercator projection
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Unfit(ValueError):  # noqa: N818 - becomes the outcome Rejected
+    """A write that Redis cannot hold; the message names the field."""
+
+
+class Names(NamedTuple):
+    """The names of keys and channels of one installation."""
+
+    prefix: str
+
+    def value(self, key: str) -> str:
+        """Return where the value of a key lies."""
+        return f"{self.prefix}{{{key}}}"
+
+    def versions(self, entity: str) -> str:
+        """Return where the versions of an entity lie."""
+        return f"{self.prefix}versions:{{{entity}}}"
+
+    @property
+    def channels(self) -> str:
+        """What the names of channels begin with; the key follows."""
+        return f"{self.prefix}changes:"
+
+    @property
+    def positions(self) -> tuple[str, str, str]:
+        """The geo index, the versions of its members, and when they expire."""
+        index = f"{self.prefix}geo:{{positions}}"
+        return index, f"{index}:versions", f"{index}:expiry"
+
+
+class _Place(Struct, frozen=True):
+    lon: float
+    lat: float
+
+
+def digits(version: int) -> str:
+    """Return a version as text that sorts as the number does."""
+    return f"{version:019d}"
+
+
+def arguments(write: CacheWrite) -> tuple[str, str, str, str, int, bytes]:
+    """Return what `write.lua` is told of a write.
+
+    Raises:
+        Unfit: the time to live is none, or the value cannot be written as JSON.
+    """
+    if write.op == "delete":
+        return write.key, write.source, digits(write.version), "d", 0, b""
+    ttl = write.ttl_seconds
+    if ttl is not None and not 0 < ttl <= _MAX_TTL_SECONDS:
+        raise Unfit(f"`ttl_seconds` is {ttl}, not 1 to {_MAX_TTL_SECONDS:,}")
+    try:
+        value = _encode(write.value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unfit(f"`value` cannot be written as JSON: {type(error).__name__}") from error
+    return write.key, write.source, digits(write.version), "u", (ttl or 0) * 1_000, value
+
+
+def check_names(write: CacheWrite, *, one_slot: bool) -> None:
+    """Raise when a write's names cannot be keys.
+
+    Args:
+        write: any.
+        one_slot: whether key and entity have to lie in one slot, as in a cluster.
+
+    Raises:
+        Unfit: names the field.
+    """
+    for field, text in (("key", write.key), ("entity", write.entity), ("source", write.source)):
+        if not text:
+            raise Unfit(f"`{field}` is empty")
+        if text.startswith("}"):
+            raise Unfit(f"`{field}` begins with a brace, which would put its keys into different slots")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise Unfit(f"`{field}` is not valid Unicode") from error
+    if one_slot and write.key != write.entity:
+        raise Unfit("`key` differs from `entity`; in a cluster both have to lie in one slot")
+
+
+def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str | float, str | float, int] | None:
+    """Return what `positions.lua` is told of a write; None when it is no position.
+
+    Args:
+        write: any; of a position the value has `lat` and `lon` in degrees.
+        begins: how the keys of positions begin; the rest is the member of the index.
+    """
+    if not begins or not write.key.startswith(begins):
+        return None
+    member = write.key.removeprefix(begins)
+    version = digits(write.version)
+    place = _place(write.value) if write.op == "upsert" else None
+    if place is None:
+        return member, write.source, version, "", "", 0
+    return member, write.source, version, *place, (write.ttl_seconds or 0) * 1_000
+
+
+def _place(value: Any) -> tuple[float, float] | None:
+    """Return longitude and latitude, where Redis can index them."""
+    try:
+        found = msgspec.convert(value, _Place)
+    except msgspec.ValidationError:
+        return None
+    longitude, latitude = found.lon, found.lat
+    # Comparisons are false for NaN.
+    return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= _MAX_LATITUDE else None

@@ -1,0 +1,186 @@
+"""Write live state."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
+from connectors.sinks.errors import Fatal
+from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
+from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
+from connectors.sinks.redis.options import RedisOptions
+from connectors.sinks.redis.server import Job, Server, connect
+from schemas.writes import CacheWrite
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_OLDEST = (6, 0)
+_AT_ONCE = 200  # writes of one script: nobody else is served while it runs, some 2 ms
+_HOUR_MS = 3_600_000
+
+
+class _Prepared(Struct, frozen=True):
+    """A write that fits: its keys, and what the script is told of it."""
+
+    index: int
+    entity: str
+    keys: tuple[str, str]
+    arguments: tuple[str | bytes | int, ...]
+    position: tuple[str | float, ...] | None
+
+
+class RedisSink:
+    """Values in Redis, with their versions beside them.
+
+    A batch is a pipeline of scripts, each of which compares and applies up to 200 writes in one atomic step. The geo
+    index follows in the same pipeline with versions of its own; it may be behind the values for that long.
+    """
+
+    limits = Limits(linger_ms=5)  # live state is looked at while it changes
+
+    def __init__(self, options: RedisOptions) -> None:
+        self._options = options
+        self._names = Names(options.prefix)
+        self._server: Server | None = None
+
+    def open(self) -> None:
+        """Connect, see that the server can do what we need, and run a script on nothing.
+
+        Raises:
+            Unavailable: the server does not answer.
+            Fatal: address, login or permissions are wrong, or the server is a replica or too old; names the option.
+        """
+        self.close()
+        with interpreted():
+            self._server = connect(self._options)
+            about = self._server.information()
+            [answer] = self._server.run([Job("write", (), ("", 0))])
+            if isinstance(answer, Exception):
+                raise meaning(answer)
+        version = tuple(int(part) for part in str(about["redis_version"]).split(".")[:2])
+        if version < _OLDEST:
+            raise Fatal(f"Redis is {about['redis_version']}; 6.0 or newer is needed")
+        if about.get("role") == "slave":
+            raise Fatal(f"`{OPTION}.url` is a replica; name the primary, or its sentinels")
+        if str(about.get("maxmemory_policy", "")).startswith("allkeys"):
+            log.warning(
+                "eviction_may_take_versions", policy=about["maxmemory_policy"], fix="noeviction or volatile-ttl"
+            )
+
+    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        server = self._opened()
+        outcomes: dict[int, Outcome] = {}
+        prepared: list[_Prepared] = []
+        for index, write in enumerate(batch):
+            try:
+                prepared.append(self._prepare(index, write, server))
+            except Unfit as error:
+                outcomes[index] = Rejected(str(error))
+        groups = list(_grouped(prepared, lambda one: server.slot(one.keys[0])))
+        placed = [one for one in prepared if one.position is not None]
+        jobs = [self._job(group) for group in groups]
+        if placed:
+            jobs.append(self._positions(placed))
+        with interpreted():
+            answers = server.run(jobs) if jobs else []
+        for group, answer in zip(groups, answers, strict=False):
+            outcomes.update(zip((one.index for one in group), _outcomes(answer, len(group)), strict=True))
+        if placed and isinstance(answers[-1], Exception):
+            # The index is only complete once it knows them too; their values are superseded by then, which is success.
+            outcomes.update(zip((one.index for one in placed), _outcomes(answers[-1], len(placed)), strict=True))
+        return [outcomes[index] for index in range(len(batch))]
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the server holds. A value that has expired counts as deleted."""
+        server = self._opened()
+        groups = list(_grouped(entities, lambda one: server.slot(self._names.versions(one[0]))))
+        jobs = [
+            Job(
+                "held",
+                [key for entity, _ in group for key in (self._names.versions(entity), self._names.value(entity))],
+                [source for _, source in group],
+            )
+            for group in groups
+        ]
+        with interpreted():
+            answers = server.run(jobs) if jobs else []
+        held: dict[tuple[str, str], Held] = {}
+        for group, answer in zip(groups, answers, strict=True):
+            if isinstance(answer, Exception):
+                raise meaning(answer)
+            for key, mark, there in zip(group, answer[::2], answer[1::2], strict=True):
+                if mark is not None:
+                    held[key] = Held(version=int(mark[:-1]), deleted=mark[-1:] == b"-", copies=int(there))
+        return held
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _opened(self) -> Server:
+        if self._server is None:
+            self.open()
+        assert self._server is not None
+        return self._server
+
+    def _prepare(self, index: int, write: CacheWrite, server: Server) -> _Prepared:
+        check_names(write, one_slot=server.one_slot)
+        value = self._names.value(write.key)
+        home = "" if write.key == write.entity else self._names.value(write.entity)
+        return _Prepared(
+            index,
+            write.entity,
+            (self._names.versions(write.entity), value),
+            (*arguments(write), home),
+            position(write, self._options.positions),
+        )
+
+    def _job(self, group: Sequence[_Prepared]) -> Job:
+        told: list[str | bytes | int] = [
+            self._names.channels if self._options.publish else "",
+            self._options.versions_hours * _HOUR_MS,
+        ]
+        for one in group:
+            told += one.arguments
+        return Job("write", [key for one in group for key in one.keys], told)
+
+    def _positions(self, placed: Sequence[_Prepared]) -> Job:
+        return Job("positions", self._names.positions, [told for one in placed for told in one.position or ()])
+
+
+def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:
+    """Return the outcomes of one script's writes.
+
+    Raises:
+        SinkError: the script was refused as a whole, and not only for the moment.
+    """
+    if isinstance(answer, MOVING):
+        return [Retry(f"the cluster is moving slots: {str(answer).split(' ', 1)[0]}")] * count
+    if isinstance(answer, Exception):
+        raise meaning(answer)
+    letters, *errors = answer
+    reasons = iter(errors)
+    found: list[Outcome] = []
+    for letter in letters.decode():
+        if letter == "e":
+            found.append(Rejected(f"`entity`: {next(reasons).decode()}"))
+        else:
+            found.append(APPLIED if letter == "a" else SUPERSEDED)
+    return found
+
+
+def _grouped(items: Sequence[T], slot: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield items in groups of one slot, none too large, in order within a slot."""
+    groups: defaultdict[int, list[T]] = defaultdict(list)
+    for item in items:
+        groups[slot(item)].append(item)
+    for group in groups.values():
+        yield from (group[start : start + _AT_ONCE] for start in range(0, len(group), _AT_ONCE))
