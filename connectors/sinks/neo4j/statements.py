@@ -1,0 +1,243 @@
+"""The statements, as texts. Pure.
+
+Labels, types and names of properties cannot be parameters; `values.check` has refused those that could end a quoted
+name. Every statement takes all rows of its kind at once. Rows of the two large statements are lists, not maps: the
+driver spends half as long on them, and most of that time goes into the names of maps.
+
+Who reads a version holds the lock of what carries it: `REMOVE n._lock` takes the lock of a node or relation and changes
+nothing. The version is then read by a name in a parameter, because the planner may read a property that it knows
+before the lock (seen in 5.26: CacheProperties inside of LockingMerge). A unique index locks what MERGE looks for, also
+when it is not there yet, until the transaction ends.
+"""
+
+from collections.abc import Iterable, Sequence
+
+TOMBSTONE = "TravelosTombstone"
+
+# What both large statements have in row[0..4]: position, version, oldest version the row stands for, entity, id.
+_GUARD = """
+WITH row, x, x[$version] AS before
+WITH row, x, before, before IS NULL
+  OR (x[$source_name] = $source AND x[$lines] IS NULL AND coalesce(x[$entity], '') = coalesce(row[3], '')) AS alone
+WITH row, x, before, alone, alone
+  AND (before IS NULL OR (before < row[1] AND all(name IN keys(x) WHERE name IN $names))) AS fresh
+FOREACH (_ IN CASE WHEN fresh THEN [1] ELSE [] END | SET {settings})
+RETURN sum(CASE WHEN before IS NULL THEN 1 ELSE 0 END) AS made,
+  collect(CASE WHEN NOT fresh OR before >= row[2] THEN [row[0], fresh, alone, before] END) AS noted
+"""
+GUARD_NAMES = {"version": "_version", "source_name": "_source", "lines": "_lines", "entity": "_entity"}
+
+
+def upsert_nodes(label: str, names: Sequence[str]) -> str:
+    """Return the statement that upserts nodes whose account is one line of one source; others it notes and leaves.
+
+    Args:
+        label: of all of them.
+        names: of the properties in row[5...].
+    """
+    return f"UNWIND $rows AS row MERGE (x:{_quoted(label)} {{id: row[4]}}) REMOVE x._lock" + _GUARD.format(
+        settings=_settings(("_version", 1), ("_entity", 3), named=names, first=5)
+    )
+
+
+def upsert_relations(kind: str, start: str, end: str, names: Sequence[str]) -> str:
+    """Return the like for relations; row[4] and row[5] are the ids of their ends, row[6...] the properties."""
+    return (
+        f"UNWIND $rows AS row MERGE (a:{_quoted(start)} {{id: row[4]}}) MERGE (b:{_quoted(end)} {{id: row[5]}}) "
+        f"MERGE (a)-[x:{_quoted(kind)} {{_entity: row[3]}}]->(b) REMOVE x._lock"
+        + _GUARD.format(settings=_settings(("_version", 1), named=names, first=6))
+    )
+
+
+# Tombstones that speak against what was just made: of the entity, or of a node that a relation joins.
+GRAVES = f"""
+CALL () {{
+  MATCH (t:{TOMBSTONE}) WHERE t.entity IN $entities RETURN t
+  UNION MATCH (t:{TOMBSTONE}) WHERE t.node IN $nodes RETURN t
+}}
+RETURN t.entity AS entity, t.node AS node
+"""
+
+
+def doubles(kind: str) -> str:
+    """Return the statement that finds relations that are there twice, because they have another end now."""
+    return (
+        f"UNWIND $entities AS entity MATCH ()-[x:{_quoted(kind)} {{_entity: entity}}]->() "
+        "WITH entity, count(*) AS copies WHERE copies > 1 RETURN collect(entity) AS entities"
+    )
+
+
+def take_back_nodes(label: str) -> str:
+    """Return the statement that makes nodes again what they are when only relations have named them."""
+    return f"UNWIND $ids AS id MATCH (x:{_quoted(label)} {{id: id}}) SET x = {{id: id}}"
+
+
+def take_back_relations(kind: str, end: str) -> str:
+    """Return the statement that removes relations that this transaction has made: entity, and id of the end."""
+    end = _quoted(end)
+    return f"UNWIND $rows AS row MATCH ()-[x:{_quoted(kind)} {{_entity: row[0]}}]->(:{end} {{id: row[1]}}) DELETE x"
+
+
+def read_nodes(label: str) -> str:
+    """Return the statement that locks nodes, makes those that are missing, and tells what they and tombstones carry."""
+    return (
+        f"UNWIND $rows AS row MERGE (x:{_quoted(label)} {{id: row[1]}}) REMOVE x._lock "
+        f"WITH row, x OPTIONAL MATCH (t:{TOMBSTONE} {{entity: row[2]}}) "
+        f"RETURN row[0] AS position, {_carried('x')}, x[$entity] AS entity, t.lines AS buried"
+    )
+
+
+def read_relations(kind: str, start: str, end: str) -> str:
+    """Return the like for relations; rows are position, entity, ids of start and end."""
+    return (
+        f"UNWIND $rows AS row MERGE (a:{_quoted(start)} {{id: row[2]}}) MERGE (b:{_quoted(end)} {{id: row[3]}}) "
+        f"REMOVE a._lock, b._lock WITH row {_read_relation(kind)}"
+    )
+
+
+def read_relations_to_delete(kind: str, start: str | None) -> str:
+    """Return the like for relations that are to go, of which only the start is known, or nothing; makes no node."""
+    lock = "" if start is None else f"OPTIONAL MATCH (a:{_quoted(start)} {{id: row[2]}}) REMOVE a._lock WITH row "
+    return f"UNWIND $rows AS row {lock}{_read_relation(kind)}"
+
+
+def write_nodes(label: str) -> str:
+    """Return the statement that replaces all properties of nodes, and with them their account."""
+    return (
+        f"UNWIND $rows AS row MATCH (x:{_quoted(label)} {{id: row.id}}) SET x = row.properties "
+        f"WITH row OPTIONAL MATCH (g:{TOMBSTONE} {{node: row.node}}) REMOVE g.node "
+    )
+
+
+def write_relations(kind: str, start: str, end: str) -> str:
+    """Return the statement that makes relations."""
+    return (
+        f"UNWIND $rows AS row MATCH (a:{_quoted(start)} {{id: row.start}}) MATCH (b:{_quoted(end)} {{id: row.end}}) "
+        f"CREATE (a)-[x:{_quoted(kind)}]->(b) SET x = row.properties"
+    )
+
+
+def delete_relations(kind: str) -> str:
+    """Return the statement that removes relations by entity."""
+    return f"UNWIND $entities AS entity MATCH ()-[x:{_quoted(kind)} {{_entity: entity}}]->() DELETE x"
+
+
+def bury_relations_of(label: str) -> str:
+    """Return the statement that makes the tombstones of all relations of nodes: every line of theirs ends as deleted.
+
+    The texts are those of `lines.written`.
+    """
+    return (
+        f"UNWIND $ids AS id MATCH (:{_quoted(label)} {{id: id}})-[x]-() WHERE x._version IS NOT NULL "
+        f"WITH DISTINCT x MERGE (t:{TOMBSTONE} {{entity: x._entity}}) SET t.lines = "
+        "[right('000000000000000000' + toString(x._version), 19) + 'd' + x._source] "
+        "+ [line IN coalesce(x._lines, []) | left(line, 19) + 'd' + substring(line, 20)]"
+    )
+
+
+def delete_nodes(label: str) -> str:
+    """Return the statement that removes nodes and their relations."""
+    return f"UNWIND $ids AS id MATCH (x:{_quoted(label)} {{id: id}}) DETACH DELETE x"
+
+
+def remove_bare_nodes(label: str) -> str:
+    """Return the statement that removes those nodes that nobody has written and no relation joins."""
+    return f"UNWIND $ids AS id MATCH (x:{_quoted(label)} {{id: id}}) WHERE x._version IS NULL AND NOT (x)--() DELETE x"
+
+
+READ_GRAVES = f"""
+UNWIND $rows AS row MERGE (t:{TOMBSTONE} {{entity: row[1]}}) REMOVE t._lock
+RETURN row[0] AS position, t[$lines] AS buried
+"""
+BURY = f"""
+UNWIND $rows AS row MERGE (t:{TOMBSTONE} {{entity: row.entity}}) SET t.lines = row.lines, t.node = row.node
+"""
+DIG_UP = f"UNWIND $entities AS entity MATCH (t:{TOMBSTONE} {{entity: entity}}) DELETE t"
+
+
+def find(labels: Iterable[str], relations: Iterable[str]) -> str:
+    """Return the statement that finds entities wherever they are: one row for each node, relation and tombstone.
+
+    A node that carries no `_entity` is "<label in lower case>:<id>".
+    """
+    parts = [f"UNWIND $entities AS entity MATCH (t:{TOMBSTONE} {{entity: entity}}) "
+             "RETURN entity, null AS label, null AS relation, null AS id, "
+             "null AS source, null AS version, null AS lines, t.lines AS buried"]  # fmt: skip
+    told = "x._source AS source, x._version AS version, x._lines AS lines, null AS buried"
+    for label in labels:
+        literal, prefix = f"'{_literal(label)}'", f"'{_literal(label.lower())}:'"
+        parts.append(
+            f"UNWIND $entities AS entity MATCH (x:{_quoted(label)} {{_entity: entity}}) "
+            f"RETURN entity, {literal} AS label, null AS relation, x.id AS id, {told}"
+        )
+        parts.append(
+            f"UNWIND [entity IN $entities WHERE entity STARTS WITH {prefix}] AS entity "
+            f"MATCH (x:{_quoted(label)} {{id: substring(entity, size({prefix}))}}) "
+            "WHERE x._version IS NOT NULL AND x._entity IS NULL "
+            f"RETURN entity, {literal} AS label, null AS relation, x.id AS id, {told}"
+        )
+    for kind in relations:
+        parts.append(
+            f"UNWIND $entities AS entity MATCH ()-[x:{_quoted(kind)} {{_entity: entity}}]->() "
+            f"RETURN entity, null AS label, '{_literal(kind)}' AS relation, null AS id, {told}"
+        )
+    return " UNION ALL ".join(parts)
+
+
+def node_constraint(label: str) -> str:
+    """Return the statement that makes a label's ids unique; the Community edition has no node keys, nor needs them."""
+    return f"CREATE CONSTRAINT IF NOT EXISTS FOR (x:{_quoted(label)}) REQUIRE x.id IS UNIQUE"
+
+
+def entity_index(label: str) -> str:
+    """Return the statement that indexes the entities of a label that are not "<label in lower case>:<id>"."""
+    return index(label, "_entity")
+
+
+def relation_index(kind: str) -> str:
+    """Return the statement that indexes the entities of a type of relation.
+
+    No constraint: checking it cost 43 µs a relation where the index costs 8. Its start's lock makes an entity unique.
+    """
+    return f"CREATE INDEX IF NOT EXISTS FOR ()-[x:{_quoted(kind)}]-() ON (x._entity)"
+
+
+def index(label: str, name: str) -> str:
+    """Return the statement that indexes a property."""
+    return f"CREATE INDEX IF NOT EXISTS FOR (x:{_quoted(label)}) ON (x.{_quoted(name)})"
+
+
+# Removing a property whose name the database has never seen does nothing at all, and locks nothing (seen in 5.26).
+LOCK_NAME = (
+    "CALL db.propertyKeys() YIELD propertyKey WITH collect(propertyKey) AS known WHERE NOT '_lock' IN known "
+    "CALL db.createProperty('_lock') RETURN 1"
+)
+TOMBSTONE_SCHEMA = (
+    f"CREATE CONSTRAINT IF NOT EXISTS FOR (t:{TOMBSTONE}) REQUIRE t.entity IS UNIQUE",
+    f"CREATE INDEX IF NOT EXISTS FOR (t:{TOMBSTONE}) ON (t.node)",
+)
+
+
+def _read_relation(kind: str) -> str:
+    return (
+        f"OPTIONAL MATCH ()-[x:{_quoted(kind)} {{_entity: row[1]}}]->() REMOVE x._lock "
+        f"WITH row, x OPTIONAL MATCH (t:{TOMBSTONE} {{entity: row[1]}}) "
+        f"RETURN row[0] AS position, {_carried('x')}, t.lines AS buried"
+    )
+
+
+def _carried(name: str) -> str:
+    return f"{name}[$source_name] AS source, {name}[$version] AS version, {name}[$lines] AS lines"
+
+
+def _settings(*own: tuple[str, int], named: Sequence[str], first: int) -> str:
+    columns = [*own, *((name, first + place) for place, name in enumerate(named))]
+    return ", ".join(["x._source = $source", *(f"x.{_quoted(name)} = row[{place}]" for name, place in columns)])
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"
+
+
+def _literal(text: str) -> str:
+    return text.replace("'", "\\'")

@@ -1,0 +1,324 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The graph sink on a real Neo4j."""
+
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any
+
+import msgspec
+import neo4j
+import pytest
+
+from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.conformance.subject import deliver
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.neo4j import Neo4jOptions, Neo4jSink
+from connectors.sinks.neo4j.statements import TOMBSTONE
+from deploy.local.neo4j import Neo4jServer
+from schemas.writes import GraphWrite, NodeRef
+
+pytestmark = pytest.mark.integration
+
+SOURCE = "user-events"
+ANNA, BEN, CLEO = (NodeRef("User", name) for name in ("anna", "ben", "cleo"))
+PIZZA, SUSHI = (NodeRef("Place", name) for name in ("pizza", "sushi"))
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
+    """A real Neo4j for all tests; each begins with an empty graph, as the Community edition has one database."""
+    server = start_server(Neo4jServer(tmp_path_factory.mktemp("neo4j")))
+    yield server
+    server.delete()
+
+
+class Graph:
+    """The server seen by its own driver."""
+
+    def __init__(self, server: Neo4jServer) -> None:
+        self.server = server
+        self.driver = neo4j.GraphDatabase.driver(server.address, auth=("neo4j", server.password))
+
+    def query(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        with self.driver.session(database="neo4j") as session:
+            return session.run(statement, parameters).data()  # pyright: ignore[reportArgumentType] - no literal
+
+    def options(self, **others: Any) -> Neo4jOptions:
+        return Neo4jOptions(url=self.server.address, password=self.server.password, **others)
+
+    def properties(self, node: NodeRef) -> dict[str, Any] | None:
+        rows = self.query(f"MATCH (n:`{node.label}` {{id: $id}}) RETURN properties(n) AS p", id=node.id)
+        return {k: v for k, v in rows[0]["p"].items() if not k.startswith("_") and k != "id"} if rows else None
+
+    def relations(self, node: NodeRef) -> set[tuple[str, str]]:
+        rows = self.query(f"MATCH (:`{node.label}` {{id: $id}})-[r]-(m) RETURN type(r) AS t, m.id AS id", id=node.id)
+        return {(row["t"], row["id"]) for row in rows}
+
+
+@pytest.fixture(scope="session")
+def graph_of_all(neo4j_server: Neo4jServer) -> Iterator[Graph]:
+    graph = Graph(neo4j_server)
+    yield graph
+    graph.driver.close()
+
+
+@pytest.fixture
+def graph(graph_of_all: Graph) -> Graph:
+    graph_of_all.query("MATCH (n) DETACH DELETE n")
+    return graph_of_all
+
+
+@pytest.fixture
+def sink(graph: Graph) -> Generator[Neo4jSink]:
+    sink = Neo4jSink(graph.options())
+    sink.open()
+    yield sink
+    sink.close()
+
+
+class OnNeo4j(SinkConformance[GraphWrite]):
+    graph: Graph
+
+    @pytest.fixture
+    def place(self, graph: Graph) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a fixture of pytest
+        self.graph = graph
+        return "neo4j"
+
+    def sink(self, place: str) -> Neo4jSink:
+        return Neo4jSink(self.graph.options())
+
+
+class TestNeo4jNodes(OnNeo4j):
+    """Entities that are not named after their nodes."""
+
+    def good(self, entity: str, version: int, source: str, content: int) -> GraphWrite:
+        common = self.common(entity, version, source)
+        return GraphWrite(**common, node=NodeRef("Place", entity), properties={"content": content, "name": "🍕"})
+
+    def bad(self, entity: str, version: int, source: str) -> GraphWrite:
+        return GraphWrite(**self.common(entity, version, source), properties={"content": 1})
+
+    def content(self, place: str, entity: str) -> int | None:
+        properties = self.graph.properties(NodeRef("Place", entity))
+        return None if properties is None else properties["content"]
+
+
+class TestNeo4jRelations(OnNeo4j):
+    def good(self, entity: str, version: int, source: str, content: int) -> GraphWrite:
+        ends: dict[str, Any] = {"start": NodeRef("User", "u1"), "end": NodeRef("Place", entity)}
+        return GraphWrite(
+            **self.common(entity, version, source), relation="VISITED", **ends, properties={"content": content}
+        )
+
+    def bad(self, entity: str, version: int, source: str) -> GraphWrite:
+        return GraphWrite(**self.common(entity, version, source), relation="VISITED", start=NodeRef("User", "u1"))
+
+    def content(self, place: str, entity: str) -> int | None:
+        found = self.graph.query("MATCH ()-[r:VISITED]->(:Place {id: $id}) RETURN r.content AS content", id=entity)
+        assert len(found) <= 1
+        return found[0]["content"] if found else None
+
+
+def common(entity: str, version: int) -> dict[str, Any]:
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    return {"entity": entity, "version": version, "source": SOURCE, "event_id": f"e{version}", "occurred_at": at}
+
+
+def node(ref: NodeRef, version: int, **properties: Any) -> GraphWrite:
+    return GraphWrite(**common(f"{ref.label.lower()}:{ref.id}", version), node=ref, properties=properties)
+
+
+def no_node(ref: NodeRef, version: int, *, named: bool = True) -> GraphWrite:
+    write = node(ref, version)
+    return msgspec.structs.replace(write, op="delete", node=ref if named else None)
+
+
+def relation(kind: str, start: NodeRef, end: NodeRef, version: int, entity: str = "", **properties: Any) -> GraphWrite:
+    named = common(entity or f"{kind}:{start.id}:{end.id}", version)
+    return GraphWrite(**named, relation=kind, start=start, end=end, properties=properties)
+
+
+def test_a_relation_in_neo4j_makes_the_nodes_it_needs_and_their_own_writes_fill_them(
+    sink: Neo4jSink, graph: Graph
+) -> None:
+    assert sink.write([relation("VISITED", ANNA, PIZZA, 5, rating=4, date="2026-05-01")]) == [APPLIED]
+    assert graph.properties(PIZZA) == {}
+    assert sink.write([node(PIZZA, 1, name="Joe's")]) == [APPLIED]
+    assert graph.properties(PIZZA) == {"name": "Joe's"}
+    assert sink.write([relation("VISITED", BEN, PIZZA, 6)]) == [APPLIED]
+    assert graph.relations(PIZZA) == {("VISITED", "anna"), ("VISITED", "ben")}
+
+
+def test_an_upsert_in_neo4j_replaces_all_properties(sink: Neo4jSink, graph: Graph) -> None:
+    sink.write([node(PIZZA, 1, name="Joe's", score=0.5), relation("LIKES", ANNA, PIZZA, 1, strength=0.5, text="x")])
+    sink.write([node(PIZZA, 2, area="Soho"), relation("LIKES", ANNA, PIZZA, 2, strength=0.7)])
+    assert graph.properties(PIZZA) == {"area": "Soho"}
+    assert graph.query("MATCH ()-[r:LIKES]->() RETURN r.strength AS s, r.text AS t") == [{"s": 0.7, "t": None}]
+    graph.query("MATCH (n:Place) SET n.by_hand = true")
+    assert sink.write([node(PIZZA, 3, area="Soho")]) == [APPLIED]
+    assert graph.properties(PIZZA) == {"area": "Soho"}
+
+
+def test_an_upsert_with_another_end_moves_a_relation_in_neo4j(sink: Neo4jSink, graph: Graph) -> None:
+    sink.write([relation("IN_CITY", ANNA, PIZZA, 1, "city:anna"), relation("IN_CITY", ANNA, SUSHI, 2, "city:anna")])
+    assert graph.relations(ANNA) == {("IN_CITY", "sushi")}
+    assert sink.write([relation("IN_CITY", ANNA, PIZZA, 3, "city:anna")]) == [APPLIED]
+    assert graph.relations(ANNA) == {("IN_CITY", "pizza")}
+    assert sink.write([relation("IN_CITY", ANNA, SUSHI, 2, "city:anna")]) == [SUPERSEDED]
+    assert graph.relations(ANNA) == {("IN_CITY", "pizza")}
+    assert sink.held([("city:anna", SOURCE)]) == {("city:anna", SOURCE): Held(version=3)}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_deleting_a_node_of_neo4j_removes_its_relations_in_both_directions(
+    sink: Neo4jSink, graph: Graph, named: bool
+) -> None:
+    sink.write([node(ANNA, 1), relation("FRIEND", ANNA, BEN, 2), relation("FRIEND", CLEO, ANNA, 3)])
+    sink.write([relation("FRIEND", BEN, CLEO, 4)])
+    assert sink.write([no_node(ANNA, 5, named=named)]) == [APPLIED]
+    assert graph.properties(ANNA) is None
+    assert graph.relations(BEN) == {("FRIEND", "cleo")}
+    gone = ("FRIEND:anna:ben", SOURCE)
+    assert sink.held([gone, ("user:anna", SOURCE)]) == {
+        gone: Held(version=2, deleted=True, copies=0),
+        ("user:anna", SOURCE): Held(version=5, deleted=True, copies=0),
+    }
+    assert sink.write([relation("FRIEND", ANNA, BEN, 6), relation("FRIEND", CLEO, ANNA, 7)]) == [SUPERSEDED] * 2
+    assert graph.properties(ANNA) is None
+    assert sink.held([gone]) == {gone: Held(version=6, deleted=True, copies=0)}
+
+
+def test_a_relation_of_neo4j_that_moves_to_a_deleted_node_is_gone(sink: Neo4jSink, graph: Graph) -> None:
+    sink.write([relation("IN_CITY", ANNA, PIZZA, 1, "city:anna"), no_node(SUSHI, 1)])
+    assert sink.write([relation("IN_CITY", ANNA, SUSHI, 2, "city:anna")]) == [SUPERSEDED]
+    assert graph.relations(ANNA) == set()
+    assert graph.properties(SUSHI) is None
+    assert sink.held([("city:anna", SOURCE)])["city:anna", SOURCE] == Held(version=2, deleted=True, copies=0)
+
+
+def test_a_replay_does_not_bring_back_the_relations_of_a_node_of_neo4j_that_came_back(
+    sink: Neo4jSink, graph: Graph
+) -> None:
+    history = [node(ANNA, 1), relation("FRIEND", ANNA, BEN, 2), no_node(ANNA, 3), node(ANNA, 4, name="Anna")]
+    assert sink.write(history) == [APPLIED] * 4
+    assert sink.write(history) == [SUPERSEDED] * 4
+    assert graph.properties(ANNA) == {"name": "Anna"}
+    assert graph.relations(ANNA) == set()
+    assert sink.write([relation("FRIEND", ANNA, BEN, 5)]) == [APPLIED]
+
+
+def test_a_node_of_neo4j_belongs_to_one_entity(sink: Neo4jSink) -> None:
+    sink.write([node(PIZZA, 1)])
+    [outcome] = sink.write([GraphWrite(**common("somebody-else", 1), node=PIZZA)])
+    assert isinstance(outcome, Rejected)
+    assert "`node`" in outcome.reason
+
+
+def test_labels_types_and_properties_that_nobody_prepared_are_prepared_when_they_come(
+    sink: Neo4jSink, graph: Graph
+) -> None:
+    odd = NodeRef("Neue Küche 🍕", "k'1")
+    assert sink.write([node(odd, 1, **{"größe in m²": 12}), relation("RIECHT NACH", odd, PIZZA, 1)]) == [APPLIED] * 2
+    assert graph.properties(odd) == {"größe in m²": 12}
+    entity = "neue küche 🍕:k'1"
+    assert sink.held([(entity, SOURCE)]) == {(entity, SOURCE): Held(version=1)}
+    rows = graph.query("SHOW CONSTRAINTS YIELD labelsOrTypes RETURN collect(labelsOrTypes[0]) AS labels")
+    assert odd.label in rows[0]["labels"]
+
+
+def test_more_names_of_properties_than_a_statement_takes_are_stored_all_the_same(sink: Neo4jSink, graph: Graph) -> None:
+    many = [NodeRef("Place", f"p{number}") for number in range(100)]
+    for version in (1, 2):
+        writes = [node(ref, version, **{f"field {number}": version}) for number, ref in enumerate(many)]
+        assert sink.write(writes) == [APPLIED] * 100
+    assert graph.properties(many[99]) == {"field 99": 2}
+
+
+def test_writers_of_the_same_nodes_in_any_order_lose_nothing(graph: Graph) -> None:
+    """Relations of all with all, from both ends at once: what deadlocks is tried again."""
+    users = [NodeRef("User", f"u{number}") for number in range(30)]
+    failures: list[BaseException] = []
+
+    def work(offset: int) -> None:
+        try:
+            sink = Neo4jSink(graph.options())
+            sink.open()
+            for shift in range(1, 15):
+                pairs = [(users[n], users[(n * offset + shift) % 30]) for n in range(30)]
+                deliver(sink, [relation("FRIEND", a, b, shift, f"f{offset}:{a.id}:{b.id}") for a, b in pairs])
+                deliver(sink, [node(ref, shift * 10 + offset, by=offset) for ref in reversed(users)])
+            sink.close()
+        except BaseException as error:  # noqa: BLE001 - a thread cannot fail a test by itself
+            failures.append(error)
+
+    threads = [Thread(target=work, args=(offset,)) for offset in (1, 7, 11)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    rows = graph.query("MATCH (n:User) RETURN count(*) AS n, min(n._version) AS low, collect(DISTINCT n.by) AS who")
+    assert rows == [{"n": 30, "low": 151, "who": [11]}]
+    [counted] = graph.query("MATCH ()-[r:FRIEND]->() RETURN count(r) AS n, count(DISTINCT r._entity) AS entities")
+    assert counted["n"] == counted["entities"]
+
+
+def test_constraints_are_checked_at_the_start(graph: Graph, sink: Neo4jSink) -> None:
+    sink.close()
+    rows = graph.query("SHOW CONSTRAINTS YIELD name, labelsOrTypes WHERE labelsOrTypes = ['Place']")
+    graph.query(f"DROP CONSTRAINT `{rows[0]['name']}`")
+    graph.query("CREATE INDEX in_the_way FOR (n:Place) ON (n.id)")
+    try:
+        with pytest.raises(Fatal, match="Place"):
+            sink.open()
+    finally:
+        graph.query("DROP INDEX in_the_way")
+    sink.open()
+    assert sink.write([node(PIZZA, 1)]) == [APPLIED]
+
+
+def test_a_wrong_password_of_neo4j_is_fatal_and_names_the_option_and_no_secret(graph: Graph) -> None:
+    sink = Neo4jSink(Neo4jOptions(url=graph.server.address, password="wr0ng-secret"))
+    with pytest.raises(Fatal) as caught:
+        sink.open()
+    assert "stores.graph.password" in str(caught.value)
+    assert "wr0ng-secret" not in str(caught.value)
+    sink.close()
+
+
+def test_a_database_that_neo4j_does_not_have_is_fatal(graph: Graph) -> None:
+    with pytest.raises(Fatal, match=r"stores\.graph\.database"):
+        Neo4jSink(graph.options(database="nowhere")).open()
+
+
+def test_a_lost_neo4j_is_unavailable_and_the_sink_goes_on_when_it_is_back(
+    tmp_path_factory: pytest.TempPathFactory, start_server: Callable[[Any], Any]
+) -> None:
+    server = start_server(Neo4jServer(tmp_path_factory.mktemp("killed-neo4j"), heap="256m"))
+    sink = Neo4jSink(Neo4jOptions(url=server.address, password=server.password))
+    try:
+        sink.open()
+        assert sink.write([node(PIZZA, 1, name="kept")]) == [APPLIED]
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                sink.write([node(SUSHI, 1)])
+        sink.close()
+        with pytest.raises(Unavailable):
+            sink.open()
+        server.start()
+        sink.open()
+        assert sink.write([node(PIZZA, 1), node(SUSHI, 1)]) == [SUPERSEDED, APPLIED]
+        assert len(sink.held([("place:pizza", SOURCE), ("place:sushi", SOURCE)])) == 2
+    finally:
+        sink.close()
+        server.delete()
+
+
+def test_tombstones_are_apart_from_the_graph(sink: Neo4jSink, graph: Graph) -> None:
+    sink.write([node(PIZZA, 1), no_node(PIZZA, 2)])
+    assert graph.query("MATCH (n) RETURN labels(n) AS labels") == [{"labels": [TOMBSTONE]}]
+    sink.write([node(PIZZA, 3)])
+    assert graph.query("MATCH (n) RETURN labels(n) AS labels") == [{"labels": ["Place"]}]
