@@ -6,10 +6,10 @@ back: `acknowledgement` (what Kafka has) -> `offset_log` (the offset in Kafka) -
 Before that `preflight` looks, `start` decides and `initial` reads what the tables hold already.
 """
 
+from connectors.cdc.checking import check
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.counters import Counters
 from connectors.cdc.found import Finding
-from connectors.cdc.preflight import check
 from connectors.cdc.source import Source
 from connectors.cdc.stop import Stop
 from connectors.cdc.types import UNAVAILABLE

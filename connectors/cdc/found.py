@@ -40,3 +40,11 @@ class Found(NamedTuple):
     slot: SlotState | None
     row_filters: tuple[FilterState, ...] = ()
     signal_table: TableInfo | None = None
+
+    @property
+    def to_publish(self) -> list[TableInfo]:
+        """The tables that the stream needs: the captured ones, and that of the signals."""
+        signals = self.signal_table
+        if signals is None or any(table.oid == signals.oid for table in self.tables):
+            return self.tables
+        return [*self.tables, signals]

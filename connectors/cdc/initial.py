@@ -14,7 +14,6 @@ from connectors.cdc.lsn import format_lsn
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.publisher import SERVE_SECONDS
 from connectors.cdc.replication import CreatedSlot
-from connectors.cdc.resume import published
 from connectors.cdc.session import Session
 from connectors.cdc.slot import drop_slot, read_slot
 from connectors.cdc.snapshot import Snapshot
@@ -55,8 +54,8 @@ def _take_snapshot(session: Session, start: TakeSnapshot) -> int:
     if start.slot == "replace":
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
-    publication = session.found.publication
-    ensure_publication(session.control, config.publication, publication, published(session), config.unpublished)
+    found = session.found
+    ensure_publication(session.control, config.publication, found.publication, found.to_publish, config.unpublished)
     for table in session.found.tables:
         if (topic := config.topics.get(str(table))) is not None:
             session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))

@@ -31,7 +31,7 @@ def publication_findings(config: CdcConfig, found: Found) -> Iterator[Finding]:
     yield from _row_filters(config, found)
     publication, option = found.publication, "source.publication"
     identifier = f'"{config.publication}"'
-    lacking = found.tables if publication is None else publication.missing(found.tables)
+    lacking = found.to_publish if publication is None else publication.missing(found.to_publish)
     foreign = [table for table in lacking if not table.owned]
     for table in foreign:
         yield Finding(
@@ -72,7 +72,7 @@ def publication_findings(config: CdcConfig, found: Found) -> Iterator[Finding]:
             f"{config.publication} publishes the rows of partitions under the partitions' names",
             f"ALTER PUBLICATION {identifier} SET (publish_via_partition_root = true)",
         )
-    extra = sorted(publication.tables - set(config.tables))
+    extra = sorted(publication.tables - {(table.schema, table.name) for table in found.to_publish} - set(config.tables))
     if extra and not publication.all_tables:
         names = ", ".join(f"{schema}.{name}" for schema, name in extra)
         yield Finding(

@@ -21,6 +21,10 @@ QUEUE_KILOBYTES = 128 * 1024
 LINGER_MS = 5
 SERVE_SECONDS = 0.05
 ANY_PARTITION = -1
+KEEP_WHOLE = (
+    "kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=delete,retention.ms=-1, "
+    "or set kafka.create_topics = true"
+)
 
 # Called with each delivery report.
 Report = Callable[[KafkaError | None, Message], None]
@@ -179,8 +183,6 @@ def _refusal(topic: str | None, error: KafkaError, *, keyless: bool = False) -> 
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return KafkaRefused(f"kafka.username may not write to topic {topic}; grant WRITE on it")
     if keyless and error.code() == KafkaError.INVALID_RECORD:
-        return KafkaRefused(
-            f"topic {topic} takes no record without a key, because it is compacted; kafka-configs.sh --alter --topic "
-            f"{topic} --add-config cleanup.policy=delete,retention.ms=-1, or set kafka.create_topics = true"
-        )
+        mends = KEEP_WHOLE.format(topic=topic)
+        return KafkaRefused(f"topic {topic} takes no record without a key, because it is compacted; {mends}")
     return KafkaRefused(f"Kafka refuses a record for topic {topic}: {error.str()} ({error.name()})")

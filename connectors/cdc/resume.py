@@ -2,10 +2,7 @@
 
 import structlog
 
-from connectors.cdc.catalog import TableInfo, read_tables
-from connectors.cdc.config import split_name
 from connectors.cdc.connect import translated
-from connectors.cdc.errors import Misconfigured
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.session import Session
 from connectors.cdc.start import Resume
@@ -13,25 +10,6 @@ from connectors.cdc.start import Resume
 log = structlog.get_logger(__name__)
 
 _NEXT_XID = b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8"
-
-
-def published(session: Session) -> list[TableInfo]:
-    """Return the tables that the stream needs: the captured ones, and that of the signals.
-
-    Raises:
-        Misconfigured: there is no such table.
-        Fatal, Disconnected: the catalogue cannot be read.
-    """
-    name, tables = session.config.signal_table, session.found.tables
-    if not name or name in session.config.topics:
-        return tables
-    found = read_tables(session.control, [split_name(name)])
-    if not found:
-        raise Misconfigured(
-            f"source.signal_table: there is no table {name}; "
-            f"CREATE TABLE {name} (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))"
-        )
-    return [*tables, *found]
 
 
 def resume(session: Session, start: Resume) -> None:
@@ -48,9 +26,8 @@ def resume(session: Session, start: Resume) -> None:
     if config.failover and slot is not None and not slot.failover:
         session.replication.keep_on_standbys(config.slot, session.stop)
         log.info("slot_is_kept_on_standbys", slot=config.slot)
-    added = ensure_publication(
-        session.control, session.config.publication, session.found.publication, published(session)
-    )
+    found = session.found
+    added = ensure_publication(session.control, config.publication, found.publication, found.to_publish)
     state = start.state
     if start.new and session.config.snapshot != "no_data":
         with translated("looking for open transactions"):

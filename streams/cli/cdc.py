@@ -210,11 +210,16 @@ def run(
 
 @app.command()
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Look at everything the source needs on the server, before anything is created there.
+    """Look at everything the source needs, before anything is created.
+
+    That is the server, and where kafka.bootstrap is set the brokers: topics, and whether the last offset fits the slot.
 
     Exit codes: 0 the source would start (warnings are printed), 1 it would not, 2 wrong options.
     """
-    found = look_for_problems(_config(load_options(config)))
+    options = load_options(config)
+    kafka = options.kafka
+    connection = kafka.connection() if kafka.bootstrap else None
+    found = look_for_problems(_config(options), connection, creates_topics=kafka.create_topics)
     if found or as_json:
         print_rows([structs.asdict(finding) for finding in found], as_json=as_json)
     else:

@@ -5,11 +5,13 @@ import pytest
 from msgspec import structs
 
 from connectors.cdc.catalog import ServerInfo, TableInfo
+from connectors.cdc.checking import check
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import Misconfigured
 from connectors.cdc.filters import Filters
 from connectors.cdc.found import Finding, Found
-from connectors.cdc.preflight import check, findings, require
+from connectors.cdc.outbox_options import Outbox, parse_field
+from connectors.cdc.preflight import findings, require
 from connectors.cdc.publication import Publication, published_operations
 from connectors.cdc.slot import SlotState
 from connectors.cdc.tables import Column, Indexes
@@ -93,6 +95,11 @@ def test_operations_that_are_skipped_need_not_be_published() -> None:
         (looked(in_recovery=True), "error", r"is a standby; name the primary"),
         (looked(slots_used=10), "error", r"source\.slot: all 10 replication slots.*max_replication_slots = 11"),
         (looked(encoding="SQL_ASCII"), "warning", r"SQL_ASCII"),
+        (
+            looked(config=structs.replace(CONFIG, messages=CATALOGUE.cdc_offsets)),
+            "warning",
+            r"source\.messages: logical messages are streamed from PostgreSQL 14 on",
+        ),
         (looked(may_create=False), "error", r'may not create it; GRANT CREATE ON DATABASE "travel" TO "cdc"'),
         (looked(table(kind="v")), "error", r"public\.users is no table"),
         (looked(table(persistence="u")), "error", r'unlogged.*ALTER TABLE "public"\."users" SET LOGGED'),
@@ -192,6 +199,32 @@ def test_a_chosen_key_stands_for_the_primary_key_where_deletes_carry_it() -> Non
     assert str(missing).startswith("source.key_columns: public.users has no column nothing; name columns")
     [uncarried] = looked(config=with_key("n"))
     assert "deletes in public.users carry only its own key; ALTER TABLE" in str(uncarried)
+
+
+def test_what_would_stop_the_source_at_its_first_row_is_told_before() -> None:
+    masked = structs.replace(CONFIG, filters=Filters(mask_columns={".*\\.n": 3}))
+    assert looked(config=masked) == []
+    [finding] = looked(table(columns=(Column("id", 25, -1), Column("n", 23, -1))), config=masked)
+    assert str(finding).startswith("source: only text can be masked, hashed or truncated, and column public.users.n")
+    assert finding.remedy == 'leave it out with source.exclude_columns = ["public.users.n"]'
+    outbox = Outbox(table="public.users", key="n", payload="body", route_by="n", fields=(parse_field("kind:header"),))
+    found = looked(config=structs.replace(CONFIG, outbox=outbox))
+    assert [one.option for one in found] == ["source.outbox_payload", "source.outbox_fields"]
+    [elsewhere] = looked(config=structs.replace(CONFIG, outbox=Outbox(table="public.outbox")))
+    assert str(elsewhere) == "source.outbox_table: public.outbox is not captured; add it to source.tables as well"
+
+
+def test_a_signal_table_is_looked_for_and_belongs_to_the_publication() -> None:
+    config = structs.replace(CONFIG, signal_table="public.signals")
+    [missing] = looked(config=config)
+    assert missing.option == "source.signal_table"
+    assert missing.remedy.startswith("CREATE TABLE public.signals (id varchar(42) PRIMARY KEY")
+    signals = table(oid=2, name="signals", owned=False)
+    both = Publication(tables=USERS | {("public", "signals")})
+    assert findings(config, Found(SERVER, [TABLE], both, None, signal_table=signals)) == []
+    only = Publication(tables=USERS)
+    [foreign] = findings(config, Found(SERVER, [TABLE], only, None, signal_table=signals))
+    assert 'ALTER PUBLICATION "travelos" ADD TABLE ONLY "public"."signals" as boss' in foreign.remedy
 
 
 def test_row_filters_need_postgres_15_unless_there_is_no_publication() -> None:
