@@ -152,6 +152,14 @@ class Catalogue:
             for store in STORES
             for lane in ("normal", "urgent")
         }
+        self.letter_actions = topic(
+            "dead-letters.actions",
+            key="position of the letter",
+            value="LetterAction",
+            owner="operators",
+            retention_ms=365 * DAY_MS,
+            purpose="who replayed, edited or discarded which dead letter, and when",
+        )
         self._deferred: dict[StoreName, Topic] = {
             store: topic(
                 f"writes.{store}.deferred",
@@ -278,7 +286,7 @@ class Catalogue:
         yield self.cdc_signals
         yield from self._writes.values()
         yield from self._deferred.values()
-        yield from (self.receipts, self.dead_letters, self.store_controls)
+        yield from (self.receipts, self.dead_letters, self.letter_actions, self.store_controls)
         yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())
 
 

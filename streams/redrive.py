@@ -1,7 +1,10 @@
-"""Dead letters as they are read back: which there are, what they say, and the record to send again."""
+"""Dead letters as they are read back: which there are, what they say, what was done with them, what to send again."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Literal
 
 from msgspec import Struct
 
@@ -22,6 +25,9 @@ from schemas.headers import (
     header_map,
     without_error_headers,
 )
+from schemas.letter_actions import Deed, InvalidAction, LetterAction, decode_action
+
+LetterState = Literal["open", "replayed", "edited", "discarded"]
 
 
 class Letter(Struct, frozen=True, kw_only=True):
@@ -42,6 +48,12 @@ class Letter(Struct, frozen=True, kw_only=True):
     value: bytes | None
     headers: Headers
     value_left_out: bool
+    state: LetterState = "open"
+
+    @property
+    def origin(self) -> str:
+        """Where the record lay."""
+        return f"{self.topic}-{self.partition}@{self.offset}"
 
     @property
     def kind(self) -> tuple[str, str, str, str, str]:
@@ -50,7 +62,7 @@ class Letter(Struct, frozen=True, kw_only=True):
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """Which letters are meant; an empty field means any."""
+    """Which letters are meant; an empty field means any. `since` is the first moment, `until` is after the last."""
 
     component: str = ""
     stage: str = ""
@@ -58,30 +70,74 @@ class Filter(Struct, frozen=True, kw_only=True):
     error: str = ""
     topic: str = ""
     text: str = ""
+    key: bytes | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    state: str = ""
     positions: frozenset[str] = frozenset()
 
     def matches(self, letter: Letter) -> bool:
         """Whether a letter is meant."""
-        has = letter.kind
-        asked = (self.component, self.stage, self.store, self.error, self.topic)
+        has = (*letter.kind, letter.state)
+        asked = (self.component, self.stage, self.store, self.error, self.topic, self.state)
         if any(wanted and wanted != given for wanted, given in zip(asked, has, strict=True)):
             return False
         if self.positions and letter.position not in self.positions:
             return False
+        if self.key is not None and letter.key != self.key:
+            return False
+        if not _within(letter.first_failed_at, self.since, self.until):
+            return False
         return self.text.casefold() in letter.message.casefold()
 
 
-def read_letters(records: Iterable[StoredRecord]) -> list[Letter]:
+def read_letters(records: Iterable[StoredRecord], deeds: Mapping[str, Deed] | None = None) -> list[Letter]:
     """Return the dead letters among the records of their topic, oldest first; others have no error headers.
 
     A worker that was killed before it committed writes a letter again; the first is returned.
+
+    Args:
+        records: of the topic of dead letters.
+        deeds: what was done last with the letters, by position.
     """
     found: dict[object, Letter] = {}
     for record in sorted(records, key=lambda one: (one.timestamp, one.offset)):
-        letter = _letter(record)
+        letter = _letter(record, (deeds or {}).get(f"{record.partition}:{record.offset}", "open"))
         if letter is not None:
             found.setdefault(_origin(letter), letter)
     return list(found.values())
+
+
+def read_actions(records: Iterable[StoredRecord]) -> list[LetterAction]:
+    """Return what was done with letters, the oldest first; what is no such record is left out."""
+    found: list[LetterAction] = []
+    for record in sorted(records, key=lambda one: (one.timestamp, one.offset)):
+        try:
+            found.append(decode_action(record.value or b""))
+        except InvalidAction:
+            continue  # others may write there; it says nothing about a letter
+    return found
+
+
+def last_deeds(actions: Iterable[LetterAction]) -> dict[str, Deed]:
+    """Return what was done with each letter last."""
+    return {action.position: action.deed for action in actions}
+
+
+def action_on(
+    letter: Letter, deed: Deed, *, by: str, at: datetime, sent: bytes | None = None, why: str = ""
+) -> LetterAction:
+    """Return the record of what is done with a letter; `sent` is the value that goes out."""
+    return LetterAction(
+        position=letter.position,
+        origin=letter.origin,
+        deed=deed,
+        by=by,
+        at=at,
+        found=_digest(letter.value),
+        sent=None if deed == "discarded" else _digest(sent),
+        why=why,
+    )
 
 
 def group(letters: Sequence[Letter]) -> list[tuple[Letter, int]]:
@@ -96,7 +152,7 @@ def original_headers(letter: Letter) -> Headers:
     return without_error_headers(letter.headers)
 
 
-def _letter(record: StoredRecord) -> Letter | None:
+def _letter(record: StoredRecord, state: LetterState) -> Letter | None:
     said = header_map(record.headers)
     if ERROR_TOPIC not in said:
         return None
@@ -116,7 +172,23 @@ def _letter(record: StoredRecord) -> Letter | None:
         value=record.value,
         headers=record.headers,
         value_left_out=VALUE_LEFT_OUT in said,
+        state=state,
     )
+
+
+def _within(moment: str, since: datetime | None, until: datetime | None) -> bool:
+    if since is None and until is None:
+        return True
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        return False  # others may write dead letters as well, and not all headers are sound
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return (since is None or at >= since) and (until is None or at < until)
+
+
+def _digest(value: bytes | None) -> str:
+    return sha256(value or b"").hexdigest()
 
 
 def _origin(letter: Letter) -> object:

@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.errors import KafkaUnavailable, TopicsError
+from schemas.topics import Topic
 from streams.log import configure_logging
 from streams.settings import Options, SettingsError, load
 
@@ -70,6 +73,16 @@ def with_brokers(config: Path | None) -> Options:
     if not options.kafka.bootstrap:
         fail("no brokers are named: set kafka.bootstrap (TRAVELOS_KAFKA_BOOTSTRAP)", Exit.USAGE)
     return options
+
+
+def have_topic(options: Options, topic: Topic) -> None:
+    """Create a topic if it is missing and that is ours to do; leave with FAILED when it cannot be done."""
+    if not options.kafka.create_topics:
+        return
+    try:
+        ensure_topics(options.kafka.connection(), [topic], replication=options.kafka.replication)
+    except (TopicsError, KafkaUnavailable) as error:
+        fail(str(error))
 
 
 def operator() -> str:

@@ -1,40 +1,33 @@
-"""`travelos dlq`: look at dead letters and put them back."""
+"""`travelos dlq`: look at dead letters, put them back, correct or discard them."""
 
-import base64
 import json
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException
 
-from connectors.kafka.errors import error_of
-from connectors.kafka.reading import read_topics
-from connectors.producers import EventProducer, ProducerError
-from streams.cli.common import (
-    AsJson,
-    ConfigFile,
-    Exit,
-    err,
-    fail,
-    load_options,
-    out,
-    print_json,
-    print_rows,
-    printable,
+from streams.cli.common import AsJson, ConfigFile, fail, out, print_json, print_rows, printable, with_brokers
+from streams.cli.dlq_actions import discard, edit, replay
+from streams.cli.letters import (
+    Component,
+    Error,
+    Key,
+    Since,
+    Stage,
+    Store,
+    Text,
+    Topic,
+    Until,
+    actions_of,
+    filter_of,
+    kind,
+    letters_of,
+    readable,
 )
-from streams.redrive import Filter, Letter, group, original_headers, read_letters
-from streams.settings import Options
+from streams.redrive import Filter, Letter, LetterState, group, original_headers
 
-SOURCE = "/travelos/dlq"
+app = typer.Typer(help="Look at dead letters, put them back, correct or discard them.", no_args_is_help=True)
 
-app = typer.Typer(help="Look at dead letters and put them back.", no_args_is_help=True)
-
-Component = Annotated[str, typer.Option(help="Only those of a role: ingest, deliver.graph, ...")]
-Stage = Annotated[str, typer.Option(help="Only those of a step: decode, process, write, ...")]
-Store = Annotated[str, typer.Option(help="Only those of a store.")]
-Error = Annotated[str, typer.Option(help="Only those with this class of error.")]
-Topic = Annotated[str, typer.Option(help="Only those of records of this topic.")]
-Text = Annotated[str, typer.Option("--message", help="Only those whose reason contains this.")]
+State = Annotated[LetterState | None, typer.Option(help="Only those with which this was done.", show_default=False)]
 
 
 @app.command("list")
@@ -45,6 +38,10 @@ def list_letters(
     error: Error = "",
     topic: Topic = "",
     message: Text = "",
+    key: Key = None,
+    since: Since = "",
+    until: Until = "",
+    state: State = None,
     each: Annotated[bool, typer.Option("--each", help="Every letter, not one line for each kind.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -53,12 +50,23 @@ def list_letters(
 
     Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
     """
-    wanted = Filter(component=component, stage=stage, store=store, error=error, topic=topic, text=message)
-    letters = _letters(_options(config), wanted)
+    wanted = filter_of(
+        component,
+        stage,
+        store,
+        error,
+        topic,
+        message,
+        key,
+        since,
+        until,
+        state=state,
+    )
+    letters = letters_of(with_brokers(config), wanted)
     if each:
-        rows = [{"position": one.position, "at": one.first_failed_at, **_kind(one)} for one in letters]
+        rows = [_row(letter) for letter in letters]
     else:
-        rows = [{"count": count, "last": last.position, **_kind(last)} for last, count in group(letters)]
+        rows = [{"count": count, "last": last.position, **kind(last)} for last, count in group(letters)]
     print_rows(rows, as_json=as_json)
 
 
@@ -72,7 +80,7 @@ def show(
 
     Exit codes: 0 printed, 1 there is no such letter or Kafka does not answer, 2 wrong options.
     """
-    found = _letters(_options(config), Filter(positions=frozenset({position})))
+    found = letters_of(with_brokers(config), Filter(positions=frozenset({position})))
     if not found:
         fail(f"there is no dead letter at {position}; `travelos dlq list --each` prints the positions")
     detail = _detail(found[0])
@@ -85,122 +93,53 @@ def show(
         out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+app.command()(replay)
+app.command()(edit)
+app.command()(discard)
+
+
 @app.command()
-def replay(
-    positions: Annotated[
-        list[str] | None, typer.Argument(help="PARTITION:OFFSET of letters.", show_default=False)
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All letters that the filters match.")] = False,
-    component: Component = "",
-    stage: Stage = "",
-    store: Store = "",
-    error: Error = "",
-    topic: Topic = "",
-    message: Text = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send records of dead letters to their topics again, as they were.
+def audit(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Print who replayed, edited or discarded which letters, the oldest first; values are told by their SHA-256.
 
-    Harmless to repeat: events are known by their id and writes by their version. The letters themselves stay.
-
-    Exit codes: 0 all were sent, 1 there is no such letter or Kafka does not answer, 2 wrong options, 3 the value of
-    some had been left out.
+    Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
     """
-    if not positions and not everything:
-        fail("name the letters by their positions, or give --all", Exit.USAGE)
-    wanted = Filter(
-        component=component,
-        stage=stage,
-        store=store,
-        error=error,
-        topic=topic,
-        text=message,
-        positions=frozenset(positions or ()),
-    )
-    options = _options(config)
-    letters = _letters(options, wanted)
-    absent = wanted.positions - {letter.position for letter in letters}
-    if absent:
-        fail(f"no dead letter that matches at {', '.join(sorted(absent))}; nothing was sent")
-    whole = [letter for letter in letters if not letter.value_left_out]
-    if not dry_run and whole:
-        _send(options, whole)
-    for letter in letters:
-        if letter.value_left_out:
-            said = printable(f"{letter.position}: its value was left out; it lies at {_origin(letter)}")
-            err.print(said, highlight=False, markup=False, soft_wrap=True)
-    summary = {
-        "sent": 0 if dry_run else len(whole),
-        "would_send": len(whole),
-        "without_value": len(letters) - len(whole),
-    }
-    if as_json:
-        print_json(summary)
-    else:
-        out.print(f"{'would send' if dry_run else 'sent'} {len(whole)} of {len(letters)} records", highlight=False)
-    if len(whole) < len(letters):
-        raise typer.Exit(Exit.PARTIAL)
+    rows = [
+        {
+            "at": action.at.isoformat(),
+            "by": action.by,
+            "deed": action.deed,
+            "position": action.position,
+            "origin": action.origin,
+            "found": action.found,
+            "sent": action.sent,
+            "why": action.why,
+        }
+        for action in actions_of(with_brokers(config))
+    ]
+    print_rows(rows, as_json=as_json)
 
 
-def _options(config: Any) -> Options:
-    options = load_options(config)
-    if not options.kafka.bootstrap:
-        fail("no brokers are named: set kafka.bootstrap (TRAVELOS_KAFKA_BOOTSTRAP)", Exit.USAGE)
-    return options
-
-
-def _letters(options: Options, wanted: Filter) -> list[Letter]:
-    try:
-        records = read_topics(options.kafka.connection(), [options.catalogue().dead_letters.name])
-    except KafkaException as error:
-        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
-    return [letter for letter in read_letters(records) if wanted.matches(letter)]
-
-
-def _send(options: Options, letters: list[Letter]) -> None:
-    try:
-        with EventProducer(options.kafka.connection(), options.catalogue(), source=SOURCE) as producer:
-            for letter in letters:
-                producer.publish_raw(letter.topic, letter.key, letter.value, original_headers(letter))
-    except ProducerError as error:
-        fail(str(error))
-
-
-def _kind(letter: Letter) -> dict[str, Any]:
+def _row(letter: Letter) -> dict[str, Any]:
     return {
-        "component": letter.component,
-        "stage": letter.stage,
-        "store": letter.store,
-        "error": letter.error,
-        "topic": letter.topic,
-        "message": letter.message,
+        "position": letter.position,
+        "at": letter.first_failed_at,
+        "state": letter.state,
+        "key": readable(letter.key),
+        **kind(letter),
     }
 
 
 def _detail(letter: Letter) -> dict[str, Any]:
     return {
         "position": letter.position,
-        "origin": _origin(letter),
-        **_kind(letter),
+        "origin": letter.origin,
+        "state": letter.state,
+        **kind(letter),
         "attempts": letter.attempts,
         "first_failed_at": letter.first_failed_at,
-        "key": _readable(letter.key),
-        "value": _readable(letter.value),
+        "key": readable(letter.key),
+        "value": readable(letter.value),
         # A list, because a name may occur more than once.
-        "headers": [{"name": name, "value": _readable(value)} for name, value in original_headers(letter)],
+        "headers": [{"name": name, "value": readable(value)} for name, value in original_headers(letter)],
     }
-
-
-def _origin(letter: Letter) -> str:
-    return f"{letter.topic}-{letter.partition}@{letter.offset}"
-
-
-def _readable(data: bytes | None) -> str | None:
-    if data is None:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(data).decode()

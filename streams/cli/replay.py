@@ -15,11 +15,15 @@ from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, pri
 
 
 def command(
-    role: Annotated[Role, typer.Argument(help="Whose reading is set back.", show_default=False)],
     start: Annotated[str, typer.Option("--from", help="beginning, end, a time (RFC 3339), or an offset.")],
-    store: Annotated[
-        list[str] | None, typer.Option(help="deliver: only this store; may be repeated.", show_default=False)
+    role: Annotated[
+        Role | None, typer.Argument(help="Whose reading is set back; with --sink: deliver.", show_default=False)
     ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option("--sink", help="Rebuild this store from its topics; may be repeated.", show_default=False),
+    ] = None,
+    store: Annotated[list[str] | None, typer.Option(help="The same as --sink.", show_default=False)] = None,
     topic: Annotated[
         list[str] | None, typer.Option(help="Only this topic; may be repeated.", show_default=False)
     ] = None,
@@ -37,7 +41,12 @@ def command(
     options = load_options(config)
     if not options.kafka.bootstrap:
         fail("no brokers are named: set kafka.bootstrap (TRAVELOS_KAFKA_BOOTSTRAP)", Exit.USAGE)
-    known = topics_of(role, options.catalogue(), _stores(role, store or []))
+    named = [*(sink or []), *(store or [])]
+    if role is None:
+        if not named:
+            fail("name the role, ingest or deliver, or a store with --sink", Exit.USAGE)
+        role = "deliver"
+    known = topics_of(role, options.catalogue(), _stores(role, named))
     unknown = [name for name in topic or () if name not in known]
     if unknown:
         fail(f"{role} does not read {unknown[0]}; it reads {', '.join(known)}", Exit.USAGE)
@@ -58,16 +67,17 @@ def topics_of(role: Role, catalogue: Catalogue, stores: list[StoreName]) -> list
     if role == "ingest":
         sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
         return [one.name for one in (*sources, *catalogue.changes.values())]
-    return [topic.name for topic, store, _ in catalogue.all_writes() if not stores or store in stores]
+    lanes = [topic.name for topic, store, _ in catalogue.all_writes() if not stores or store in stores]
+    return [*lanes, *(catalogue.deferred(store).name for store in stores or STORES)]
 
 
 def _stores(role: Role, names: list[str]) -> list[StoreName]:
     """Return the stores that were named; leave with USAGE when the role has none or one does not exist."""
     if names and role != "deliver":
-        fail(f"--store is for the role deliver; {role} writes to no store, set it back by --topic", Exit.USAGE)
+        fail(f"--sink and --store are for the role deliver; {role} is set back by --topic", Exit.USAGE)
     for name in names:
         if name not in STORES:
-            fail(f"--store must be one of {', '.join(STORES)}, got {name!r}", Exit.USAGE)
+            fail(f"--sink and --store must be one of {', '.join(STORES)}, got {name!r}", Exit.USAGE)
     return cast(list[StoreName], names)
 
 

@@ -23,6 +23,7 @@ from streams.cli.common import (
     ConfigFile,
     Exit,
     fail,
+    have_topic,
     load_options,
     operator,
     out,
@@ -112,13 +113,13 @@ def resume(
 
 
 def _say(options: Options, stores: Sequence[StoreName], *, paused: bool, why: str = "") -> None:
-    topic, said = options.catalogue().store_controls.name, "paused" if paused else "resumed"
-    by = operator()
+    topic, by, said = options.catalogue().store_controls, operator(), "paused" if paused else "resumed"
+    have_topic(options, topic)
     try:
         with EventProducer(options.kafka.connection(), options.catalogue(), source=SOURCE) as producer:
             for store in stores:
                 control = StoreControl(store=store, paused=paused, by=by, at=datetime.now(UTC), why=why)
-                producer.publish_raw(topic, store.encode(), encode_control(control))
+                producer.publish_raw(topic.name, store.encode(), encode_control(control))
     except ProducerError as error:
         fail(str(error))
     for store in stores:

@@ -136,7 +136,7 @@ async def test_records_come_back_from_dead_letters_exactly_as_they_were_and_in_t
     assert installation.records(events) == originals
 
     summary = parsed(installation.dlq("replay", "--all", "--json"))
-    assert summary == {"sent": len(sent), "would_send": len(sent), "without_value": 0}
+    assert (summary["sent"], summary["would_send"], summary["without_value"]) == (len(sent), len(sent), 0)
     again = [one for one in installation.records(events) if one not in originals]
     assert content(again) == content(originals)  # in the same partitions, too
     assert len(installation.records(letters)) == len(sent)  # the letters stay
@@ -240,7 +240,8 @@ async def test_a_letter_whose_value_the_brokers_did_not_take_says_where_the_valu
 
     result = installation.dlq("replay", "--all", "--json")
     assert result.exit_code == 3
-    assert json.loads(result.stdout) == {"sent": 1, "would_send": 1, "without_value": 1}
+    summary = json.loads(result.stdout)
+    assert (summary["sent"], summary["would_send"], summary["without_value"]) == (1, 1, 1)
     position = _position(installation, "too large")
     assert f"{position}: its value was left out; it lies at {record.topic}-1@40\n" in result.stderr
     assert [one.value for one in installation.records(catalogue.user_events)] == [b"small"]
@@ -351,7 +352,7 @@ def test_while_the_role_runs_nothing_is_set_and_once_it_has_stopped_it_is(
 
 def test_a_store_is_rebuilt_from_both_lanes_and_the_others_stay_where_they_are(installation: Installation) -> None:
     catalogue = installation.catalogue
-    lanes = [catalogue.writes("search"), catalogue.writes("search", "urgent")]
+    lanes = [catalogue.writes("search"), catalogue.writes("search", "urgent"), catalogue.deferred("search")]
     graph = catalogue.writes("graph")
     installation.create(graph, *lanes)
     for topic in (graph, *lanes):

@@ -24,7 +24,8 @@ from schemas.writes import STORES
 from streams.cli import common, replay
 
 CATALOGUE = Catalogue()
-SEARCH = [CATALOGUE.writes("search").name, CATALOGUE.writes("search", "urgent").name]
+LANES = [CATALOGUE.writes("search").name, CATALOGUE.writes("search", "urgent").name]
+SEARCH = [*LANES, CATALOGUE.deferred("search").name]
 NOWHERE = "127.0.0.1:1"
 RECORDS = 5
 SECRET = "hunter" * 2
@@ -98,6 +99,12 @@ def test_only_the_topics_of_the_named_stores_are_touched_both_lanes_of_them(brok
     assert {row["topic"] for row in found} == {SEARCH[1]}
 
 
+def test_a_store_is_named_by_sink_without_its_role(brokers: str) -> None:
+    found = rows("--sink", "search", "--from", "end", brokers=brokers)
+    assert {row["topic"] for row in found} == set(SEARCH)
+    assert sum(row["to"] for row in found) == RECORDS
+
+
 def test_the_ingest_role_reads_events_and_changes_and_has_offsets_of_its_own(brokers: str) -> None:
     assert moved("end", brokers) == (None, RECORDS)
     found = rows("ingest", "--from", "beginning", brokers=brokers)
@@ -125,8 +132,10 @@ def test_a_start_that_there_is_not_ends_with_2_before_a_broker_is_asked(start: s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["deliver", "--store", "serach"], f"--store must be one of {', '.join(STORES)}, got 'serach'"),
-        (["ingest", "--store", "search"], "--store is for the role deliver"),
+        (["deliver", "--store", "serach"], f"--sink and --store must be one of {', '.join(STORES)}, got 'serach'"),
+        (["--sink", "serach"], f"--sink and --store must be one of {', '.join(STORES)}, got 'serach'"),
+        (["ingest", "--store", "search"], "--sink and --store are for the role deliver"),
+        ([], "name the role, ingest or deliver, or a store with --sink"),
         (["ingest", "--topic", SEARCH[0]], f"ingest does not read {SEARCH[0]}; it reads {CATALOGUE.user_events.name}"),
         (["deliver", "--store", "graph", "--topic", SEARCH[0]], f"deliver does not read {SEARCH[0]}"),
     ],
@@ -137,7 +146,9 @@ def test_what_the_role_does_not_read_is_refused_and_named(arguments: list[str], 
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("cook", "--from", "end"), ("ingest",), (), ("ingest", "--from", "end", "--al")])
+@pytest.mark.parametrize(
+    "arguments", [("cook", "--from", "end"), ("ingest",), (), ("--sink", "search"), ("ingest", "--from", "end", "--al")]
+)
 def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...]) -> None:
     result = run(*arguments, brokers=NOWHERE)
     assert (result.exit_code, result.stdout) == (2, "")
