@@ -111,6 +111,7 @@ class ServerInfo(NamedTuple):
     current_lsn: int
     senders_used: int = 0
     senders_allowed: int = 1
+    is_superuser: bool = True
 
 
 def read_tables(
@@ -217,7 +218,7 @@ SELECT current_setting('server_version_num')::int, s.system_identifier::text, cu
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                        '0/0')::int8,
        (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender'),
-       current_setting('max_wal_senders')::int
+       current_setting('max_wal_senders')::int, r.rolsuper
 FROM pg_roles r, pg_control_system() s
 WHERE r.rolname = current_user
 """

@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 from connectors.cdc.encoding import DEFAULT, Encoding
 from connectors.cdc.filters import Filters
 from connectors.cdc.outbox_options import Outbox
+from connectors.cdc.publication import PublicationMode
 from schemas.topics import Topic
 
 SnapshotMode = Literal["initial", "always", "initial_only", "no_data", "when_needed"]
@@ -32,7 +33,9 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         offsets: the topic of offsets.
         name: Debezium's `topic.prefix`, in `source.name` of each event.
         slot: logical replication slot, created by the first snapshot. One source a slot.
-        publication: created when missing, for the captured tables.
+        publication: created when missing, as `publication_mode` says.
+        publication_mode: "filtered": for the captured tables. "all_tables": for all that there are and will be.
+            "disabled": not at all, and nothing is added to it either.
         failover: keep the slot on standbys too (PostgreSQL 17 and later).
         snapshot: "initial": once, when there is no offset yet. "always": at every start. "initial_only": once, and then
             nothing is streamed. "no_data": never. "when_needed": once, and when the position is lost.
@@ -66,6 +69,7 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
     name: str
     slot: str = "travelos"
     publication: str = "travelos"
+    publication_mode: PublicationMode = "filtered"
     failover: bool = False
     snapshot: SnapshotMode = "initial"
     snapshot_connections: int = 1

@@ -55,7 +55,14 @@ def _take_snapshot(session: Session, start: TakeSnapshot) -> int:
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
     found = session.found
-    ensure_publication(session.control, config.publication, found.publication, found.to_publish, config.unpublished)
+    ensure_publication(
+        session.control,
+        config.publication,
+        found.publication,
+        found.to_publish,
+        config.unpublished,
+        mode=config.publication_mode,
+    )
     for table in session.found.tables:
         if (topic := config.topics.get(str(table))) is not None:
             session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))

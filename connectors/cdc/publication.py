@@ -1,6 +1,7 @@
 """The publication: which tables the server streams, and which of their rows and columns."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 from psycopg import Connection, sql
@@ -22,6 +23,9 @@ SELECT p.puballtables, p.pubviaroot,
 FROM pg_publication p WHERE p.pubname = %s
 """
 
+
+# Debezium's `publication.autocreate.mode`.
+PublicationMode = Literal["filtered", "all_tables", "disabled"]
 
 _OPERATIONS = {"c": "insert", "u": "update", "d": "delete", "t": "truncate"}
 
@@ -84,8 +88,13 @@ def ensure_publication(
     publication: Publication | None,
     tables: Sequence[TableInfo],
     skipped: Collection[str] = (),
+    *,
+    mode: PublicationMode = "filtered",
 ) -> list[TableInfo]:
     """Create the publication for the tables, or add those that it lacks; return what was added to an existing one.
+
+    With the mode "all_tables" a new one is for all tables, also those that are created later; with "disabled" nothing
+    is done.
 
     A new one leaves out the operations that are skipped anyway (c, u, d). Tables that an existing one publishes and we
     do not capture are left in it: somebody else may need them.
@@ -94,12 +103,15 @@ def ensure_publication(
         Fatal: a right is missing.
         Disconnected: the connection is lost.
     """
+    if mode == "disabled":
+        return []
     if publication is None:
         # A partitioned table is captured under its own name, whatever partition a row lies in.
-        command = sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true, publish = {})")
+        command = sql.SQL("CREATE PUBLICATION {} FOR {} WITH (publish_via_partition_root = true, publish = {})")
         publish = sql.Literal(", ".join(published_operations(skipped)))
+        what = sql.SQL("ALL TABLES") if mode == "all_tables" else sql.SQL("TABLE {}").format(table_list(tables))
         with translated(f"creating source.publication {name}"):
-            connection.execute(command.format(sql.Identifier(name), table_list(tables), publish))
+            connection.execute(command.format(sql.Identifier(name), what, publish))
         return []
     added = publication.missing(tables)
     if added:

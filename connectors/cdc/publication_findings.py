@@ -32,6 +32,18 @@ def publication_findings(config: CdcConfig, found: Found) -> Iterator[Finding]:
     publication, option = found.publication, "source.publication"
     identifier = f'"{config.publication}"'
     lacking = found.to_publish if publication is None else publication.missing(found.to_publish)
+    if config.publication_mode == "disabled" and lacking:
+        yield Finding(
+            "error",
+            "source.publication_mode",
+            f"it is disabled, and {config.publication} "
+            + ("does not exist" if publication is None else "lacks tables"),
+            _statement(identifier, lacking, publication),
+        )
+        return
+    if config.publication_mode == "all_tables" and publication is None:
+        yield from _all_tables(found)
+        return
     foreign = [table for table in lacking if not table.owned]
     for table in foreign:
         yield Finding(
@@ -88,6 +100,24 @@ def _statement(identifier: str, tables: Iterable[TableInfo], publication: Public
     if publication is None:
         return f"CREATE PUBLICATION {identifier} FOR TABLE {names} WITH (publish_via_partition_root = true)"
     return f"ALTER PUBLICATION {identifier} ADD TABLE {names}"
+
+
+def _all_tables(found: Found) -> Iterator[Finding]:
+    option, filtered = "source.publication_mode", [str(table) for table in found.tables if table.row_filter]
+    if not found.server.is_superuser:
+        yield Finding(
+            "error",
+            option,
+            f"only a superuser may create a publication for all tables, and {found.server.role} is none",
+            'set source.publication_mode = "filtered"',
+        )
+    if filtered:
+        yield Finding(
+            "error",
+            option,
+            f"a publication for all tables cannot filter rows of {', '.join(filtered)}",
+            'set source.publication_mode = "filtered"',
+        )
 
 
 def _row_filters(config: CdcConfig, found: Found) -> Iterator[Finding]:

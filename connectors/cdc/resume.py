@@ -27,7 +27,8 @@ def resume(session: Session, start: Resume) -> None:
         session.replication.keep_on_standbys(config.slot, session.stop)
         log.info("slot_is_kept_on_standbys", slot=config.slot)
     found = session.found
-    added = ensure_publication(session.control, config.publication, found.publication, found.to_publish)
+    mode = config.publication_mode
+    added = ensure_publication(session.control, config.publication, found.publication, found.to_publish, mode=mode)
     state = start.state
     if start.new and session.config.snapshot != "no_data":
         with translated("looking for open transactions"):

@@ -15,7 +15,7 @@ from connectors.cdc.config import CdcConfig, split_name
 from connectors.cdc.connect import connect, translated
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import SnapshotMarker
-from connectors.cdc.errors import Disconnected, Misconfigured
+from connectors.cdc.errors import Disconnected
 from connectors.cdc.snapshot_state import Key, SnapshotState, TableToRead
 from connectors.cdc.stop import Stop
 from connectors.cdc.tables import Table
@@ -139,7 +139,7 @@ class Snapshot:
         names = [split_name(entry.table) for entry in self._entries]
         tables = read_tables(self._connection, names, self._config.filters)
         if len(tables) != len(set(names)):
-            raise Misconfigured("source.tables: a table has been dropped since the last look; take it out")
+            raise Disconnected("source.tables: a table has been dropped since the last look")
         for table in tables:
             self._planner.execute(lock_query(table), doing=f"locking {table}", stop=self._stop)
         changed = rewritten(self._connection, [table.oid for table in tables])

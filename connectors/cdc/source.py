@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.backoff import Backoff, Complaint
-from connectors.cdc.catalog import has_keys, read_names
+from connectors.cdc.catalog import has_keys
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.connect import connect
 from connectors.cdc.counters import Counters
@@ -19,6 +19,7 @@ from connectors.cdc.incremental import IncrementalSnapshot
 from connectors.cdc.initial import read_tables_only, take_snapshot
 from connectors.cdc.known_values import LIMIT_BYTES, KnownValues
 from connectors.cdc.lsn import format_lsn
+from connectors.cdc.matching_tables import MatchingTables
 from connectors.cdc.notifications import Notifications
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import CdcOffset, OffsetReader
@@ -35,6 +36,7 @@ from connectors.cdc.slot_watch import SlotWatch
 from connectors.cdc.start import Finished, ReadOnly, Resume, decide
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream
+from connectors.cdc.table_watch import TableWatch
 from connectors.cdc.transactions import TransactionReader
 from connectors.kafka.connection import Connection as KafkaConnection
 
@@ -64,6 +66,7 @@ class Source:
         create_topics: CreateTopics | None = None,
     ) -> None:
         self.config = config
+        self._tables = MatchingTables(config)
         self._topics = CreatedTopics(kafka, create_topics)
         self.counters = Counters()
         self._kafka = kafka
@@ -83,8 +86,9 @@ class Source:
             while not stop.requested:
                 began = time.monotonic()
                 try:
-                    self._attempt(stop)
-                    return
+                    if not self._attempt(stop):
+                        return
+                    log.info("source_starts_again", reason="tables were created that are captured too")
                 except (SlotLost, SlotMissing) as error:
                     if self.counters.phase != "streaming":
                         raise
@@ -106,8 +110,8 @@ class Source:
         finally:
             self.counters.phase = "stopped"
 
-    def _attempt(self, stop: Stop) -> None:
-        """Connect, take a snapshot if one is needed, and stream."""
+    def _attempt(self, stop: Stop) -> bool:
+        """Connect, take a snapshot if one is needed, and stream; whether to do so again, for more tables."""
         self.counters.phase = "connecting"
         config = self.config
         with ExitStack() as stack:
@@ -115,8 +119,7 @@ class Source:
             stack.enter_context(closing(control))
             if not take_lock(control, config.slot):
                 raise SlotBusy(f"source.slot {config.slot}: another source is at work; this one waits for its turn")
-            self._find_tables(control)
-            config = self.config
+            config = self.config = self._tables.look(control)
             found = self._look(control)
             self._make_topics(found)
             with OffsetReader(self._kafka, config.offsets.name) as offsets:
@@ -124,7 +127,7 @@ class Source:
             start = decide(config, found, offset, first=self._first)
             if isinstance(start, Finished):
                 log.info("nothing_to_do", snapshot=config.snapshot)
-                return
+                return False
             publisher = stack.enter_context(closing(Publisher(self._kafka)))
             replication = ReplicationConnection(config.dsn, name=f"travelos cdc stream {config.slot}")
             session = Session(
@@ -143,7 +146,7 @@ class Source:
             )
             if isinstance(start, ReadOnly):
                 read_tables_only(session, start)
-                return
+                return False
             if isinstance(start, Resume):
                 if self._first and start.state.done and not start.new:
                     session.notifications.send("Initial Snapshot", "SKIPPED")
@@ -151,18 +154,15 @@ class Source:
             else:
                 start = Resume(take_snapshot(session, start), None)
             self._first = False
-            _stream(session, start, stack.enter_context(self._signals(offset)))
+            watch = TableWatch(self._tables, session)
+            _stream(session, start, stack.enter_context(self._signals(offset)), watch)
+            return watch.found
 
     def _signals(self, offset: CdcOffset | None) -> AbstractContextManager[SignalTopic | None]:
         config = self.config
         if config.signals is None:
             return nullcontext()
         return SignalTopic(self._kafka, config.signals.name, config.name, offset.signals if offset is not None else {})
-
-    def _find_tables(self, control: Connection) -> None:
-        """Capture the tables that match, also those that came since the last attempt."""
-        if self.config.patterns:
-            self.config = self.config.with_tables(read_names(control))
 
     def _make_topics(self, found: Found) -> None:
         """Create the topics of tables; one of a table without keys is never compacted."""
@@ -192,7 +192,7 @@ def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: C
     return log
 
 
-def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> None:
+def _stream(session: Session, start: Resume, signals: SignalTopic | None, tables: TableWatch) -> None:
     config = session.config
     options = plugin_options(session.found.server.version, config.publication, streaming=config.streaming)
     session.replication.start(config.slot, start.lsn, options, session.stop)
@@ -205,7 +205,7 @@ def _stream(session: Session, start: Resume, signals: SignalTopic | None) -> Non
     with ExitStack() as stack:
         snapshot = stack.enter_context(closing(IncrementalSnapshot(session, acknowledgements)))
         signalling = Signalling(session, snapshot, signals)
-        stream = Stream(session, reader, acknowledgements, snapshot, signalling, watch)
+        stream = Stream(session, reader, acknowledgements, snapshot, signalling, watch, tables)
         stack.enter_context(closing(stream))
         try:
             stream.run()

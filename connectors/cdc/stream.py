@@ -16,6 +16,7 @@ from connectors.cdc.session import Session
 from connectors.cdc.signalling import Signalling
 from connectors.cdc.slot_watch import SlotWatch
 from connectors.cdc.streamed import CONTROL, StreamedTransactions
+from connectors.cdc.table_watch import TableWatch
 from connectors.cdc.transactions import TransactionReader
 
 IDLE_SECONDS = 0.2  # the longest wait for the server, so that a stop is noticed
@@ -36,6 +37,7 @@ class Stream:
         snapshot: of tables that are read meanwhile.
         signalling: what is asked of us meanwhile.
         slot_watch: looks at the slot with each heartbeat.
+        table_watch: looks for tables that are captured too.
         clock: monotonic seconds.
     """
 
@@ -47,6 +49,7 @@ class Stream:
         snapshot: IncrementalSnapshot | None = None,
         signalling: Signalling | None = None,
         slot_watch: SlotWatch | None = None,
+        table_watch: TableWatch | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = session.config
@@ -62,6 +65,7 @@ class Stream:
         self._snapshot = snapshot
         self._signalling = signalling
         self._slot_watch = slot_watch
+        self._table_watch = table_watch
         self._clock = clock
         self._received = acknowledgements.confirmed
         self._reported = 0
@@ -76,7 +80,7 @@ class Stream:
         self._streamed.close()
 
     def run(self) -> None:
-        """Stream until a stop is asked for.
+        """Stream until a stop is asked for, or tables are found for which another connection is needed.
 
         Raises:
             Fatal: going on cannot be right.
@@ -95,6 +99,9 @@ class Stream:
             if snapshot is not None:
                 snapshot.step()
             self._keep_up()
+            tables = self._table_watch
+            if tables is not None and tables.found and self._left is None and self._reader.is_between:
+                return
 
     def _patience(self) -> float:
         """Return how long to wait for the server, in seconds."""
@@ -186,6 +193,8 @@ class Stream:
                 self._control.execute(HEARTBEAT)
             if self._slot_watch is not None:
                 self._slot_watch.look(now)
+        if self._table_watch is not None:
+            self._table_watch.look(now)
         if now - self._heard > SILENCE_SECONDS:
             raise Disconnected(f"source.dsn: the server has been silent for {SILENCE_SECONDS:.0f} s")
 

@@ -1,6 +1,6 @@
 """What there is to say about the tables, before anything is created. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.cdc.catalog import TableInfo
 from connectors.cdc.chunks import captured_table
@@ -8,6 +8,7 @@ from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import Misconfigured
 from connectors.cdc.found import Finding, Found
 from connectors.cdc.tables import key_columns
+from schemas.topics import Topic
 
 LONGEST_TOPIC = 249
 SIGNAL_COLUMNS = "(id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))"
@@ -25,13 +26,8 @@ def table_findings(config: CdcConfig, found: Found) -> Iterator[Finding]:
                 f"there is no table {schema}.{name}",
                 "take it out, or create it (names are case-sensitive and without quotes)",
             )
-    topics: dict[str, str] = {}
-    for table, topic in config.topics.items():
-        if topic.name in topics:
-            yield Finding(
-                "error", "source.tables", f"{table} and {topics[topic.name]} share topic {topic.name}", "leave one out"
-            )
-        topics[topic.name] = table
+    yield from shared_topics(config.topics)
+    for topic in config.topics.values():
         if len(topic.name) > LONGEST_TOPIC:
             yield Finding(
                 "error",
@@ -58,6 +54,17 @@ def table_findings(config: CdcConfig, found: Found) -> Iterator[Finding]:
             f"there is no table {config.signal_table}",
             f"CREATE TABLE {config.signal_table} {SIGNAL_COLUMNS}",
         )
+
+
+def shared_topics(topics: Mapping[str, Topic]) -> Iterator[Finding]:
+    """Yield the tables whose names make the same topic, characters that no topic may have being replaced."""
+    tables: dict[str, str] = {}
+    for table, topic in topics.items():
+        if topic.name in tables:
+            yield Finding(
+                "error", "source.tables", f"{table} and {tables[topic.name]} share topic {topic.name}", "leave one out"
+            )
+        tables[topic.name] = table
 
 
 def _table(table: TableInfo, config: CdcConfig) -> Iterator[Finding]:

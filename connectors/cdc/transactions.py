@@ -84,6 +84,11 @@ class TransactionReader:
         self._schemas = session.config.encoding.schemas
         self._metadata = TransactionMetadata(schemas=self._schemas) if session.config.transactions is not None else None
 
+    @property
+    def is_between(self) -> bool:
+        """Whether no transaction is open, so that nothing would have to be sent again."""
+        return self._transaction is None
+
     def handle_all(self, messages: Iterable[bytes]) -> None:
         """Handle messages of the stream, each with its header, and hand their records to the publisher.
 

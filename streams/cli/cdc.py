@@ -126,6 +126,7 @@ def cdc_config(options: Options) -> CdcConfig:
         name=catalogue.cdc_prefix,
         slot=source.slot,
         publication=source.publication,
+        publication_mode=source.publication_mode,
         failover=source.failover,
         heartbeat_seconds=source.heartbeat_seconds,
         snapshot=source.snapshot,

@@ -86,6 +86,10 @@ class Source(Section):
     publication: str = Field(
         default="travelos", min_length=1, max_length=63, description="publication, created when missing"
     )
+    publication_mode: Literal["filtered", "all_tables", "disabled"] = Field(
+        default="filtered",
+        description="created for captured tables, for all tables, or by somebody else: publication.autocreate.mode",
+    )
     failover: bool = Field(
         default=False, description="keep the slot on standbys too, from PostgreSQL 17: Debezium's slot.failover"
     )

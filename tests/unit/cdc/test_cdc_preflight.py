@@ -227,6 +227,22 @@ def test_a_signal_table_is_looked_for_and_belongs_to_the_publication() -> None:
     assert 'ALTER PUBLICATION "travelos" ADD TABLE ONLY "public"."signals" as boss' in foreign.remedy
 
 
+def test_who_makes_the_publication_may_be_chosen() -> None:
+    everything = structs.replace(CONFIG, publication_mode="all_tables")
+    assert looked(table(owned=False), config=everything) == []
+    [superuser] = looked(config=everything, is_superuser=False)
+    assert "only a superuser may create a publication for all tables, and cdc is none" in superuser.problem
+    [filtered] = looked(table(row_filter="n > 1"), config=everything, version=150_000)
+    assert "cannot filter rows of public.users" in filtered.problem
+    nobody = structs.replace(CONFIG, publication_mode="disabled")
+    assert looked(publication=Publication(tables=USERS), config=nobody) == []
+    [missing] = looked(config=nobody)
+    assert missing.problem == "it is disabled, and travelos does not exist"
+    assert missing.remedy.startswith('CREATE PUBLICATION "travelos" FOR TABLE ONLY "public"."users"')
+    [lacking] = looked(publication=Publication(), config=nobody)
+    assert lacking.remedy == 'ALTER PUBLICATION "travelos" ADD TABLE ONLY "public"."users"'
+
+
 def test_row_filters_need_postgres_15_unless_there_is_no_publication() -> None:
     [finding] = looked(table(row_filter="n > 1"), version=140_000)
     assert "publications filter rows from PostgreSQL 15 on, and this is 14" in finding.problem
