@@ -27,6 +27,7 @@ KINDS: Mapping[StoreName, Mapping[str, str]] = {
     "graph": {"neo4j": "connectors.sinks.neo4j:Neo4jSink"},
     "timeseries": {"influxdb": "connectors.sinks.influxdb:InfluxSink"},
     "cache": {"redis": "connectors.sinks.redis:RedisSink"},
+    "objects": {"s3": "connectors.sinks.s3:S3Sink"},
 }
 
 _SECRET = re.compile(r"password|secret|token|credential|(^|_)api_key$")

@@ -13,6 +13,7 @@ from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
 from deploy.local.redis import RedisServer
+from deploy.local.s3 import S3Server
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,15 @@ def influx_server(
 def redis_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A real Redis for all tests; each uses a prefix of its own."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
+    start_server(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def s3_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 for all tests; each uses a bucket of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
     start_server(server)
     yield server
     server.delete()

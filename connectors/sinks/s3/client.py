@@ -1,0 +1,206 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Requests to one bucket, through boto3. Each may raise what `errors.interpreted` says."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from boto3.session import Session
+from botocore.config import Config
+
+from connectors.sinks.errors import Fatal
+from connectors.sinks.s3.errors import OPTION, LostRaceError, RefusedError, interpreted
+from connectors.sinks.s3.objects import NOTHING, TAG, TOMBSTONE_TYPE, Body, State, state_of
+from connectors.sinks.s3.options import S3Options
+
+_MIB = 1024 * 1024
+_REMOVED_AT_ONCE = 1_000  # Amazon's limit
+
+
+class Listed(NamedTuple):
+    """An object as a list of a bucket shows it."""
+
+    key: str
+    size: int
+
+
+class Bucket:
+    """The objects of a bucket. Its methods may be called from several threads; `open` before, `close` after all."""
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._opened: Any = None
+        # Of its own, because a whole object waits for its parts and would wait for itself in the pool of objects.
+        self._parts: ThreadPoolExecutor | None = None
+
+    def open(self) -> None:
+        """Connect, and find or make the bucket."""
+        options = self._options
+        with interpreted():
+            self._opened = Session().client(
+                "s3",
+                endpoint_url=options.endpoint or None,
+                region_name=options.region,
+                aws_access_key_id=options.access_key or None,
+                aws_secret_access_key=options.secret_key or None,
+                verify=options.ca_file or None,
+                config=Config(
+                    signature_version="s3v4",
+                    s3={"addressing_style": "path" if options.path_style else "auto"},
+                    connect_timeout=options.connect_seconds,
+                    read_timeout=options.request_seconds,
+                    max_pool_connections=2 * options.connections,
+                    retries={"total_max_attempts": 1},  # whether a write may be repeated is for the framework to say
+                ),
+            )
+        self._parts = ThreadPoolExecutor(options.connections, thread_name_prefix="s3-part")
+        try:
+            with interpreted():
+                self._client.head_bucket(Bucket=options.bucket)
+        except LostRaceError:
+            self._make()
+        except RefusedError as error:
+            raise Fatal(f"S3: {error}; see `{OPTION}.bucket` and `{OPTION}.endpoint`") from error
+
+    def state(self, key: str) -> State:
+        """Return what lies under a key."""
+        try:
+            with interpreted():
+                found = self._client.head_object(Bucket=self._options.bucket, Key=key)
+        except LostRaceError:
+            return NOTHING
+        return state_of(found["ETag"], found.get("Metadata", {}), found.get("ContentType", ""))
+
+    def put(self, key: str, body: Body, over: State) -> str:
+        """Put an object where `over` lies and nothing else has come since; return its ETag.
+
+        Raises:
+            LostRaceError: something else lies there.
+        """
+        condition = {"IfNoneMatch": "*"} if over.etag is None else {"IfMatch": over.etag}
+        size = self._options.multipart_mib * _MIB
+        digest = hashlib.md5(body.data, usedforsecurity=False).hexdigest()
+        # The same bytes would have the same ETag, and a condition of somebody who looked before would still hold.
+        same = over.etag is not None and over.etag.strip('"') == digest
+        if len(body.data) > size or same:
+            return self._put_in_parts(key, body, condition, size)
+        with interpreted():
+            return self._client.put_object(
+                Body=body.data,
+                ChecksumSHA256=_checksum(body.data),
+                **condition,
+                **self._about(key, body),
+            )["ETag"]
+
+    def put_new(self, key: str, data: bytes) -> None:
+        """Put an object of our own under a key that nobody else uses."""
+        with interpreted():
+            self._client.put_object(
+                Body=data, ChecksumSHA256=_checksum(data), **self._about(key, Body(data, "application/x-ndjson", {}))
+            )
+
+    def get(self, key: str) -> bytes | None:
+        """Return the bytes of an object; None when there is none."""
+        try:
+            with interpreted():
+                return self._client.get_object(Bucket=self._options.bucket, Key=key)["Body"].read()
+        except LostRaceError:
+            return None
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        """Yield the objects whose keys begin like this, in order."""
+        token: dict[str, str] = {}
+        while True:
+            with interpreted():
+                page = self._client.list_objects_v2(Bucket=self._options.bucket, Prefix=prefix, **token)
+            yield from (Listed(one["Key"], one["Size"]) for one in page.get("Contents", []))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def remove(self, keys: list[str]) -> None:
+        """Remove objects; those that are gone already are no error."""
+        for start in range(0, len(keys), _REMOVED_AT_ONCE):
+            some = [{"Key": key} for key in keys[start : start + _REMOVED_AT_ONCE]]
+            with interpreted():
+                self._client.delete_objects(Bucket=self._options.bucket, Delete={"Objects": some, "Quiet": True})
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        if self._parts is not None:
+            self._parts.shutdown()
+            self._parts = None
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _client(self) -> Any:
+        assert self._opened is not None, "open() comes first"
+        return self._opened
+
+    def _make(self) -> None:
+        options = self._options
+        if not options.create_bucket:
+            raise Fatal(f"S3 has no bucket {options.bucket!r}; make it, or set `{OPTION}.create_bucket`")
+        # Amazon takes no constraint for the region that was there first.
+        where = {} if options.region == "us-east-1" else {"LocationConstraint": options.region}
+        more = {"CreateBucketConfiguration": where} if where else {}
+        try:
+            with interpreted():
+                self._client.create_bucket(Bucket=options.bucket, **more)
+        except LostRaceError:  # another worker made it
+            return
+        except RefusedError as error:
+            raise Fatal(f"S3 does not make the bucket: {error}; see `{OPTION}.bucket`") from error
+
+    def _put_in_parts(self, key: str, body: Body, condition: dict[str, str], size: int) -> str:
+        assert self._parts is not None
+        about = self._about(key, body)
+        where = {"Bucket": about["Bucket"], "Key": key}
+        with interpreted():
+            upload = self._client.create_multipart_upload(ChecksumAlgorithm="SHA256", **about)["UploadId"]
+        try:
+
+            def send(number: int) -> dict[str, Any]:
+                part = body.data[(number - 1) * size : number * size]
+                checksum = _checksum(part)
+                with interpreted():
+                    sent = self._client.upload_part(
+                        UploadId=upload, PartNumber=number, Body=part, ChecksumSHA256=checksum, **where
+                    )
+                return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
+
+            parts = list(self._parts.map(send, range(1, max(1, -(-len(body.data) // size)) + 1)))
+            with interpreted():
+                return self._client.complete_multipart_upload(
+                    UploadId=upload, MultipartUpload={"Parts": parts}, **condition, **where
+                )["ETag"]
+        except BaseException:
+            with interpreted():  # parts that nobody completes are kept, and paid for
+                self._client.abort_multipart_upload(UploadId=upload, **where)
+            raise
+
+    def _about(self, key: str, body: Body) -> dict[str, Any]:
+        options = self._options
+        about: dict[str, Any] = {
+            "Bucket": options.bucket,
+            "Key": key,
+            "ContentType": body.content_type,
+            "Metadata": body.metadata,
+        }
+        if body.content_type == TOMBSTONE_TYPE:
+            about["Tagging"] = TAG
+        if options.encryption:
+            about["ServerSideEncryption"] = options.encryption
+        if options.kms_key:
+            about["SSEKMSKeyId"] = options.kms_key
+        if options.storage_class and body.content_type != TOMBSTONE_TYPE:  # others have a least size and a least age
+            about["StorageClass"] = options.storage_class
+        return about
+
+
+def _checksum(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()

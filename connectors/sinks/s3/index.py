@@ -1,0 +1,116 @@
+"""Which key an entity has: what the metadata of objects cannot say, because S3 is asked by key only.
+
+Below `.travelos/index/` lie files of JSON lines, [entity, key], one for each batch that made objects. They never
+change, an entry may be there many times, and a writer merges its own small ones now and then, and all of them when it
+opens; so writers need not know of each other. A file is written before a batch is acknowledged.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from connectors.sinks.s3.client import Bucket, Listed
+from connectors.sinks.s3.objects import OURS
+
+MERGED_FROM = 64  # small files
+SMALL_BYTES = 1024 * 1024
+_MERGED_BYTES = 8 * 1024 * 1024
+_REMEMBERED_BYTES = 64 * 1024 * 1024
+_LISTINGS = 5  # a file may be merged away between the list and the look
+
+_line = msgspec.json.Encoder().encode
+
+
+class Index:
+    """The index of one prefix; one thread at a time."""
+
+    def __init__(self, bucket: Bucket, prefix: str) -> None:
+        self._bucket = bucket
+        self._folder = f"{prefix}{OURS}index/"
+        self._recent: dict[str, list[bytes]] = {}  # files of this object that are not merged yet
+        self._read: dict[str, bytes] = {}  # files by key, which never change
+        self._read_bytes = 0
+
+    def add(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Note entities and their keys."""
+        lines = [_line(entry) for entry in entries]
+        if not lines:
+            return
+        self._recent[self._write(lines)] = lines
+        if len(self._recent) >= MERGED_FROM:
+            self._write([line for lines in self._recent.values() for line in lines])
+            self._bucket.remove(list(self._recent))
+            self._recent = {}
+
+    def keys_of(self, entities: Iterable[str]) -> dict[str, set[str]]:
+        """Return the keys that entities have or had; those that were never written are absent."""
+        wanted = set(entities)
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        seen: set[str] = set()
+        for _ in range(_LISTINGS):
+            missing = False
+            for file in self._bucket.listed(self._folder):
+                data = None if file.key in seen else self._data(file)
+                seen |= {file.key} if data is not None else set()
+                missing |= data is None and file.key not in seen
+                for entity, key in map(_entry, (data or b"").splitlines()):
+                    if entity in wanted:
+                        found[entity].add(key)
+            if not missing:
+                break
+        return dict(found)
+
+    def merge(self) -> None:
+        """Make few files of many small ones; those that are merged are removed after the merged one is there."""
+        small = [file for file in self._bucket.listed(self._folder) if file.size < SMALL_BYTES]
+        while len(small) >= MERGED_FROM:
+            lines: dict[bytes, None] = {}
+            size, taken = 0, 0
+            for file in small:
+                if size >= _MERGED_BYTES:
+                    break
+                lines.update(dict.fromkeys((self._data(file) or b"").splitlines()))
+                size, taken = size + file.size, taken + 1
+            if lines:
+                self._write(list(lines))
+            self._bucket.remove([file.key for file in small[:taken]])
+            small = small[taken:]
+        self._recent = {}
+
+    def _write(self, lines: list[bytes]) -> str:
+        key = f"{self._folder}{uuid4().hex}.jsonl"
+        self._bucket.put_new(key, b"\n".join(lines) + b"\n")
+        return key
+
+    def _data(self, file: Listed) -> bytes | None:
+        """Return the content of a file, from memory if it was read before; None when it was merged away."""
+        data = self._read.get(file.key)
+        if data is None:
+            data = self._bucket.get(file.key)
+            if data is not None and self._read_bytes + len(data) <= _REMEMBERED_BYTES:
+                self._read[file.key] = data
+                self._read_bytes += len(data)
+        return data
+
+
+def _entry(line: bytes) -> tuple[str, str]:
+    return msgspec.json.decode(line, type=tuple[str, str])
+
+
+def unindexed(entries: Iterable[tuple[str, str]], known: dict[Any, None], most: int) -> Iterator[tuple[str, str]]:
+    """Yield the entries that are not among the last ones that were noted, and remember them.
+
+    Args:
+        entries: entity and key.
+        known: what was noted, oldest first; changed.
+        most: how many are remembered.
+    """
+    for entry in entries:
+        if entry not in known:
+            known[entry] = None
+            if len(known) > most:
+                del known[next(iter(known))]
+            yield entry

@@ -1,0 +1,131 @@
+"""Write objects."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
+from connectors.sinks.errors import SinkError
+from connectors.sinks.s3.client import Bucket
+from connectors.sinks.s3.errors import LostRaceError, RefusedError
+from connectors.sinks.s3.index import Index, unindexed
+from connectors.sinks.s3.objects import NOTHING, State, Unfit, after, body_of, check, is_newer, key_of, owner_of
+from connectors.sinks.s3.options import S3Options
+from schemas.writes import ObjectWrite
+
+_RACES = 5  # as often another writer may be faster before a write is sent again later
+_REMEMBERED = 100_000  # entities that need no new entry in the index
+
+
+class S3Sink:
+    """Objects of a bucket, which several processes may write.
+
+    Each put has a condition on what it takes the place of (If-None-Match, If-Match), so the comparison of versions and
+    the change are one step of S3. Most objects are new, and cost one request; others cost three. The objects of a batch
+    go side by side, those of one key in order.
+    """
+
+    limits = Limits(max_records=200, max_bytes=16 * 1024 * 1024)
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._bucket = Bucket(options)
+        self._index = Index(self._bucket, options.prefix)
+        self._pool: ThreadPoolExecutor | None = None
+        self._indexed: dict[tuple[str, str], None] = {}
+
+    def open(self) -> None:
+        """Connect, find or make the bucket, and tidy up the index.
+
+        Raises:
+            Unavailable: the server does not answer.
+            Fatal: address, keys, region or bucket are wrong; names the option.
+        """
+        self.close()
+        self._bucket.open()
+        try:
+            self._index.merge()
+        except SinkError:
+            self.close()
+            raise
+        self._pool = ThreadPoolExecutor(self._options.connections, thread_name_prefix="s3")
+
+    def write(self, batch: Sequence[ObjectWrite]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        outcomes: dict[int, Outcome] = {}
+        keys: defaultdict[str, list[int]] = defaultdict(list)
+        for index, write in enumerate(batch):
+            try:
+                check(write)
+                keys[key_of(write, self._options.prefix)].append(index)
+            except Unfit as error:
+                outcomes[index] = Rejected(str(error))
+
+        def put(key: str) -> list[Outcome]:
+            return self._put_all(key, [batch[index] for index in keys[key]])
+
+        for key, found in zip(keys, self._opened().map(put, keys), strict=True):
+            outcomes.update(zip(keys[key], found, strict=True))
+        # Superseded ones too: their own entry may be what a killed process did not come to write.
+        there = [
+            (batch[index].entity, key)
+            for key, indexes in keys.items()
+            for index in indexes
+            if outcomes[index] in (APPLIED, SUPERSEDED)
+        ]
+        self._index.add(unindexed(there, self._indexed, _REMEMBERED))
+        return [outcomes[index] for index in range(len(batch))]
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the bucket holds; every object is looked at."""
+        pool = self._opened()
+        keys = self._index.keys_of({entity for entity, _ in entities})
+        places = sorted({(entity, key) for entity, found in keys.items() for key in found})
+        states: defaultdict[str, list[State]] = defaultdict(list)
+        for (entity, _), state in zip(places, pool.map(self._bucket.state, (key for _, key in places)), strict=True):
+            if state.owner == owner_of(entity):
+                states[entity].append(state)
+        held: dict[tuple[str, str], Held] = {}
+        for entity, source in entities:
+            known = [state.versions[source] for state in states[entity] if source in state.versions]
+            if known:
+                newest = max(known)
+                copies = sum(not state.deleted for state in states[entity])
+                held[entity, source] = Held(version=newest.version, deleted=newest.deleted, copies=copies)
+        return held
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        self._bucket.close()
+
+    def _opened(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self.open()
+        assert self._pool is not None
+        return self._pool
+
+    def _put_all(self, key: str, writes: Sequence[ObjectWrite]) -> list[Outcome]:
+        """Apply writes of one key in order; the first looks only when something lies there."""
+        state = NOTHING
+        outcomes: list[Outcome] = []
+        for write in writes:
+            outcome, state = self._put(key, write, state)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _put(self, key: str, write: ObjectWrite, state: State) -> tuple[Outcome, State]:
+        for _ in range(_RACES):
+            try:
+                if not is_newer(write, state):
+                    return SUPERSEDED, state
+                etag = self._bucket.put(key, body_of(write, state), state)
+            except LostRaceError:
+                state = self._bucket.state(key)
+            except (Unfit, RefusedError) as error:
+                return Rejected(str(error)), state
+            else:
+                return APPLIED, after(write, state, etag)
+        return Retry("other writers of the same key were faster, several times"), state

@@ -1,0 +1,205 @@
+# pyright: reportUnknownMemberType=false
+"""What the S3 sink does beside the contract."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.s3 import S3Options, S3Sink, index
+from connectors.sinks.s3.client import Bucket
+from connectors.sinks.s3.errors import LostRaceError
+from connectors.sinks.s3.objects import TOMBSTONE_TYPE, Body
+from deploy.local.s3 import S3Server
+from schemas.writes import ObjectWrite
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+MIB = 1024 * 1024
+
+
+def options_of(server: S3Server, **given: Any) -> S3Options:
+    fields: dict[str, Any] = {"endpoint": server.address, "access_key": server.access_key, "path_style": True}
+    fields |= {"secret_key": server.secret_key, "bucket": f"bucket-{uuid4().hex}", **given}
+    return S3Options(**fields)
+
+
+@pytest.fixture
+def options(s3_server: S3Server) -> S3Options:
+    return options_of(s3_server)
+
+
+@pytest.fixture
+def sink(options: S3Options) -> Iterator[S3Sink]:
+    sink = S3Sink(options)
+    sink.open()
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def client(s3_server: S3Server) -> Iterator[Any]:
+    client = s3_server.client()
+    yield client
+    client.close()
+
+
+def write(key: str, version: int = 1, data: bytes | None = b"x", **given: Any) -> ObjectWrite:
+    fields: dict[str, Any] = {"entity": f"photo:{key}", "source": "s", "event_id": "e", "key": key, "data": data}
+    fields |= {
+        "version": version,
+        "content_type": "image/png",
+        "occurred_at": datetime(2026, 5, 1, tzinfo=UTC),
+        **given,
+    }
+    return ObjectWrite(**fields)
+
+
+def test_an_object_has_its_type_metadata_and_a_checksum_that_the_server_has_verified(
+    sink: S3Sink, options: S3Options, client: Any
+) -> None:
+    assert sink.write([write("photos/서울 🗽.png", metadata={"user_id": "u1", "place": "서울"})]) == [APPLIED]
+    found = client.head_object(Bucket=options.bucket, Key="photos/서울 🗽.png", ChecksumMode="ENABLED")
+    assert found["ContentType"] == "image/png"
+    assert found["Metadata"]["user_id"] == "u1"
+    assert found["Metadata"]["place"] == "%EC%84%9C%EC%9A%B8"
+    assert found["Metadata"]["travelos-versions"] == "s=1"
+    assert found["ChecksumSHA256"]
+
+
+def test_a_video_goes_in_parts_and_is_one_object_with_its_version(options: S3Options, client: Any) -> None:
+    sink = S3Sink(msgspec.structs.replace(options, multipart_mib=5))
+    sink.open()
+    video = bytes(range(256)) * (12 * MIB // 256) + b"tail"
+    assert sink.write([write("v.mp4", 1, video, content_type="video/mp4")]) == [APPLIED]
+    found = client.get_object(Bucket=options.bucket, Key="v.mp4")
+    assert found["Body"].read() == video
+    assert (found["ContentType"], found["ETag"].strip('"')[-2:]) == ("video/mp4", "-3")
+    assert sink.write([write("v.mp4", 1, video), write("v.mp4", 2, video[::-1])]) == [SUPERSEDED, APPLIED]
+    assert sink.held([("photo:v.mp4", "s")]) == {("photo:v.mp4", "s"): Held(version=2)}
+    sink.close()
+
+
+def test_parts_of_an_upload_that_lost_a_race_are_not_left_behind(options: S3Options, client: Any) -> None:
+    bucket = Bucket(msgspec.structs.replace(options, multipart_mib=5))
+    bucket.open()
+    video = Body(b"x" * (6 * MIB), "video/mp4", {})
+    bucket.put("v.mp4", video, bucket.state("v.mp4"))
+    with pytest.raises(LostRaceError):
+        bucket.put("v.mp4", video, bucket.state("nothing"))
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=options.bucket)
+    bucket.close()
+
+
+def test_the_same_bytes_again_are_another_object_to_whoever_looked_before(options: S3Options) -> None:
+    """Else a late older version, whose writer looked before the newer one came, would take its place."""
+    bucket = Bucket(options)
+    bucket.open()
+    same = Body(b"the same", "image/png", {})
+    bucket.put("a", same, bucket.state("a"))
+    looked = bucket.state("a")
+    bucket.put("a", same, looked)
+    with pytest.raises(LostRaceError):
+        bucket.put("a", Body(b"late", "image/png", {}), looked)
+    bucket.close()
+
+
+def test_a_deleted_object_has_no_bytes_left_and_says_so(sink: S3Sink, options: S3Options, client: Any) -> None:
+    sink.write([write("a", data=b"private")])
+    assert sink.write([write("a", 2, op="delete")]) == [APPLIED]
+    found = client.get_object(Bucket=options.bucket, Key="a")
+    assert found["ContentType"] == TOMBSTONE_TYPE
+    assert b"private" not in found["Body"].read()
+    tags = client.get_object_tagging(Bucket=options.bucket, Key="a")["TagSet"]
+    assert tags == [{"Key": "travelos-deleted", "Value": "true"}]
+    assert sink.write([write("a", 1), write("a", 3)]) == [SUPERSEDED, APPLIED]
+
+
+def test_bytes_that_lie_elsewhere_are_kept_as_a_reference(sink: S3Sink, options: S3Options, client: Any) -> None:
+    assert sink.write([write("a", data=None, reference="s3://other/a.png")]) == [APPLIED]
+    found = client.get_object(Bucket=options.bucket, Key="a")
+    assert (found["ContentType"], found["Body"].read()) == ("text/uri-list", b"s3://other/a.png\r\n")
+
+
+def test_objects_of_others_are_left_alone(sink: S3Sink, options: S3Options, client: Any) -> None:
+    client.put_object(Bucket=options.bucket, Key="theirs", Body=b"theirs")
+    sink.write([write("ours")])
+    outcomes = sink.write([write("theirs"), write("ours", 2, entity="another"), write("x" * 300), write("good")])
+    assert [isinstance(outcome, Rejected) for outcome in outcomes] == [True, True, True, False]
+    assert client.get_object(Bucket=options.bucket, Key="theirs")["Body"].read() == b"theirs"
+    assert sink.held([("photo:theirs", "s"), ("another", "s")]) == {}
+
+
+def test_small_files_of_the_index_become_few_and_lose_nothing(
+    sink: S3Sink, options: S3Options, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "MERGED_FROM", 4)
+    entities: list[tuple[str, str]] = []
+    for number in range(6):
+        sink.write([write(f"k{number}"), write(f"l{number}")])
+        entities += [(f"photo:k{number}", "s"), (f"photo:l{number}", "s")]
+    files = client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/index/")["Contents"]
+    assert len(files) == 3
+    another = S3Sink(options)
+    another.open()
+    another.write([write("m")])
+    another.close()
+    another.open()
+    assert set(another.held([*entities, ("photo:m", "s")]).values()) == {Held(version=1)}
+    assert len(client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/index/")["Contents"]) == 1
+    assert len(sink.held([*entities, ("photo:m", "s")])) == 13
+    another.close()
+
+
+def test_what_a_killed_writer_did_not_note_is_noted_when_it_is_sent_again(sink: S3Sink, options: S3Options) -> None:
+    sink.write([write("a")])
+    bucket = Bucket(options)
+    bucket.open()
+    bucket.remove([file.key for file in bucket.listed(".travelos/")])
+    bucket.close()
+    another = S3Sink(options)
+    assert another.write([write("a")]) == [SUPERSEDED]
+    assert another.held([("photo:a", "s")]) == {("photo:a", "s"): Held(version=1)}
+    another.close()
+
+
+def test_what_is_set_up_wrongly_is_fatal_and_names_the_option_and_no_secret(s3_server: S3Server) -> None:
+    assert s3_server.secret_key not in repr(options_of(s3_server))
+    for wrong, says in (
+        ({"secret_key": "wr0ng"}, r"stores\.objects\.secret_key"),
+        ({"access_key": "nobody"}, r"stores\.objects\.access_key"),
+        ({"bucket": "nowhere", "create_bucket": False}, r"stores\.objects\.create_bucket"),
+        ({"bucket": "NO Bucket"}, r"stores\.objects\.bucket"),
+        ({"endpoint": "nonsense"}, r"stores\.objects\.endpoint"),
+    ):
+        sink = S3Sink(options_of(s3_server, **wrong))
+        with pytest.raises(Fatal, match=says) as caught:
+            sink.open()
+        assert "wr0ng" not in str(caught.value)
+        sink.close()
+
+
+def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
+    start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = start_server(S3Server(tmp_path_factory.mktemp("killed")))
+    sink = S3Sink(options_of(server, bucket="travelos"))
+    try:
+        sink.open()
+        assert sink.write([write("a")]) == [APPLIED]
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                sink.write([write("b")])
+        with pytest.raises(Unavailable):
+            sink.open()
+        server.start()
+        assert sink.write([write("a"), write("b")]) == [SUPERSEDED, APPLIED]
+    finally:
+        sink.close()
+        server.delete()
