@@ -165,6 +165,20 @@ def read_indexes(connection: Connection, oid: int) -> Indexes:
     return Indexes() if row is None else _table(row, {}).indexes
 
 
+def next_transaction(connection: Connection) -> int:
+    """Return the id of a transaction that begins now: whatever has written before has a lower one.
+
+    `pg_snapshot_xmax` would not do: it follows the last transaction that has ended.
+
+    Raises:
+        Fatal, Disconnected: the server does not give one.
+    """
+    with translated("looking for open transactions"):
+        row = connection.execute(b"SELECT pg_current_xact_id()::text::int8").fetchone()
+    assert row is not None
+    return row[0]
+
+
 def read_server(connection: Connection) -> ServerInfo:
     """Return what the server is and lets us do.
 

@@ -12,7 +12,7 @@ import structlog
 from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements
-from connectors.cdc.catalog import read_tables
+from connectors.cdc.catalog import next_transaction, read_tables
 from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, lock_query, row_key
 from connectors.cdc.config import split_name
 from connectors.cdc.connect import connect, translated
@@ -77,7 +77,7 @@ class IncrementalSnapshot:
         self._chunk: Chunk | None = None
         self._sent: deque[Chunk] = deque()
         self._not_before = 0.0
-        self._watermark = 0
+        self._watermark = self._begun_after = 0
         self._run: int = 0
         self._chunk_rows = 0  # how many fit into a chunk, as far as the last one tells
         self._progress = SnapshotProgress(session.counters)
@@ -177,7 +177,7 @@ class IncrementalSnapshot:
             log.info("snapshot_waits_for_transactions", table=entry.table, oldest=visibility.xmin)
             self._again(RETRY_SECONDS)
             return
-        self._floor.seen(visibility, self._watermark)
+        self._floor.seen(visibility, self._watermark, self._begun_after)
         if not self._floor.raised and self._clock() < self._floor_wanted_until:
             self._again(RETRY_SECONDS / 10)
             return
@@ -330,7 +330,7 @@ class IncrementalSnapshot:
         with translated("writing a watermark"):
             row = self._session.control.execute(_WATERMARK).fetchone()
         assert row is not None
-        self._watermark = row[0]
+        self._watermark, self._begun_after = row[0], next_transaction(self._session.control)
 
     def _refused(self, entry: TableToRead, error: Fatal) -> None:
         """Give up a table whose condition the server cannot read."""

@@ -2,14 +2,12 @@
 
 import structlog
 
-from connectors.cdc.connect import translated
+from connectors.cdc.catalog import next_transaction
 from connectors.cdc.publication import ensure_publication
 from connectors.cdc.session import Session
 from connectors.cdc.start import Resume
 
 log = structlog.get_logger(__name__)
-
-_NEXT_XID = b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8"
 
 
 def resume(session: Session, start: Resume) -> None:
@@ -31,10 +29,7 @@ def resume(session: Session, start: Resume) -> None:
     added = ensure_publication(session.control, config.publication, found.publication, found.to_publish, mode=mode)
     state = start.state
     if start.new and session.config.snapshot != "no_data":
-        with translated("looking for open transactions"):
-            row = session.control.execute(_NEXT_XID).fetchone()
-        assert row is not None
-        state = state.without(start.new).with_tables(start.new, from_xid=row[0])
+        state = state.without(start.new).with_tables(start.new, from_xid=next_transaction(session.control))
         log.info("tables_to_be_read", tables=start.new)
     if added:
         log.info("tables_added", tables=[str(table) for table in added], publication=session.config.publication)

@@ -38,7 +38,9 @@ class Floor:
     """The LSN that rows of chunks carry: below every change that a chunk from now on may miss.
 
     The LSN of the watermark would be wrong: a transaction that is open when a chunk is read may have written before
-    it. So a watermark becomes the floor once all transactions have ended that were open when it was written.
+    it. So a watermark becomes the floor once all transactions have ended that were open when it was written: those with
+    a lower id than a transaction that was begun after it. An `xmax` is no such id, since it follows the last
+    transaction that has ended, and not the last one that has begun.
 
     Args:
         lsn: before which nothing is streamed.
@@ -53,14 +55,14 @@ class Floor:
         self.raised = False
         self._next: tuple[int, int] | None = None
 
-    def seen(self, visibility: Visibility, watermark: int) -> None:
-        """Note what the next chunk sees, which was looked at after the watermark was written."""
+    def seen(self, visibility: Visibility, watermark: int, begun_after: int) -> None:
+        """Note what the next chunk sees, the last watermark, and the id of a transaction that was begun after that."""
         if self._next is not None and visibility.xmin >= self._next[1]:
             self.raised |= self._next[0] > self.lsn
             self.lsn = max(self.lsn, self._next[0])
             self._next = None
         if self._next is None:
-            self._next = watermark, visibility.xmax
+            self._next = watermark, begun_after
 
 
 class Window:
@@ -94,10 +96,12 @@ class Window:
         """Note what the chunk sees; whether it can be used.
 
         A transaction is in the WAL, and may have been streamed, before others see it: long before when its commit waits
-        for a standby. A chunk that misses such a transaction would be older than what has been sent.
+        for a standby. A chunk that misses such a transaction would be older than what has been sent. It may be the
+        latest of all: then it is none of those in progress, since `xmax` follows the last one that others see.
         """
         self._visibility = visibility
-        return not any(xid in self._recent for xid in map(_short, visibility.in_progress))
+        in_progress, xmax = {_short(xid) for xid in visibility.in_progress}, visibility.xmax
+        return not any(xid in in_progress or (xid - xmax) % _XIDS < _XIDS // 2 for xid in self._recent)
 
     def add(self, key: Key, row: Tuple) -> None:
         """Add a row of the chunk, unless the stream has brought something newer."""

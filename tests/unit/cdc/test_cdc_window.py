@@ -75,8 +75,10 @@ class World:
     def read(self, some: int) -> None:
         if not self.window.is_open:
             self.window.open("public.t", ["id"])
-            xmax = self.xid + 1
-            visibility = Visibility(min(self.unseen, default=xmax), xmax, frozenset(self.unseen))
+            # As in Postgres: after the last one that is seen, whatever has been begun or committed since.
+            xmax = max((xid for xid, _ in self.wal if xid not in self.unseen), default=0) + 1
+            in_progress = frozenset(xid for xid in self.unseen if xid < xmax)
+            visibility = Visibility(min(in_progress, default=xmax), xmax, in_progress)
             if not self.window.read(visibility):
                 self.window.close()
                 return
@@ -218,9 +220,10 @@ def test_ids_of_transactions_wrap_around() -> None:
 
 def test_the_floor_rises_once_all_transactions_have_ended_that_were_open_at_the_watermark() -> None:
     floor = Floor(100)
-    floor.seen(Visibility(7, 9, frozenset({7})), 200)
+    # 10 had written before the watermark and was the last one to begin, so no snapshot tells of it.
+    floor.seen(Visibility(7, 9, frozenset({7})), 200, begun_after=11)
     assert (floor.lsn, floor.raised) == (100, False)
-    floor.seen(Visibility(8, 12, frozenset({8})), 300)
+    floor.seen(Visibility(10, 12, frozenset({10})), 300, begun_after=13)
     assert floor.lsn == 100
-    floor.seen(Visibility(9, 15, frozenset({9})), 400)
+    floor.seen(Visibility(11, 15, frozenset({11})), 400, begun_after=15)
     assert (floor.lsn, floor.raised) == (200, True)
