@@ -7,13 +7,18 @@ from msgspec import Struct
 
 from schemas.fields import Timestamp, Version
 from schemas.reasons import shortened
-from schemas.writes import StoreName
+from schemas.writes import StoreName, Write
 
 Result = Literal["applied", "superseded", "rejected"]
 
 
 class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """The end of one write. `superseded` is success: the store held that version or a newer one already."""
+    """The end of one write. `superseded` is success: the store held that version or a newer one already.
+
+    `undo` is there when the write asked for it, was applied, and the store can tell: the write that makes the entity
+    what it was before, a delete where it did not exist. Its version is the one the store held, 0 for none; who sends
+    it gives it a newer one.
+    """
 
     store: StoreName
     entity: str
@@ -23,6 +28,7 @@ class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
     result: Result
     at: Timestamp
     reason: str | None = None
+    undo: Write | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -23,7 +23,8 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     """What every write carries.
 
     `entity` is "<type>:<id>", unique within its store. `source` names the version line: versions of different sources
-    do not compare. `event_id` is the fact that caused the write. An op of "delete" carries no content.
+    do not compare. `event_id` is the fact that caused the write. An op of "delete" carries no content. With `undo` the
+    receipt says what the store held before.
     """
 
     entity: Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -32,6 +33,7 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     event_id: Annotated[str, Meta(min_length=1, max_length=4_096)]
     occurred_at: Timestamp
     op: Literal["upsert", "delete"] = "upsert"
+    undo: bool = False
 
 
 class NodeRef(Struct, frozen=True):

@@ -6,12 +6,13 @@ metrics are the framework's, the same for all stores.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
 from schemas.writes import BaseWrite
 
+W = TypeVar("W", bound=BaseWrite)
 W_contra = TypeVar("W_contra", bound=BaseWrite, contravariant=True)
 
 
@@ -61,6 +62,22 @@ class Held(Struct, frozen=True, kw_only=True):
     version: int
     deleted: bool = False
     copies: int = 1
+
+
+@runtime_checkable
+class Undoing(Protocol, Generic[W]):
+    """A sink that can tell what would undo a write. Sinks need not; receipts then say nothing of it."""
+
+    def before(self, writes: Sequence[W]) -> list[W | None]:
+        """Return for each write the one that brings back what the store holds of its entity now.
+
+        That is an upsert with the content and the version it holds, or a delete of version 0 where it holds nothing.
+        None: the write is not newer than what the store holds, so there is nothing to undo, or the store cannot tell.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
 
 
 class Sink(Protocol, Generic[W_contra]):

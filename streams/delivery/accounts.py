@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import structlog
 
 from schemas.receipts import Receipt, Result, encode_receipt
 from schemas.topics import Catalogue
-from schemas.writes import StoreName
+from schemas.writes import StoreName, Write
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.queue import Item, Parcel
@@ -69,6 +70,7 @@ class Accounts:
             result=result,
             at=datetime.now(UTC),
             reason=reason,
+            undo=cast(Write, item.undo) if result == "applied" and item.undo is not None else None,
         )
         return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))
 

@@ -1,11 +1,11 @@
 """One attempt to write a batch: what the store does not take as a whole is bisected down to the write at fault."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
-from connectors.sinks.contract import Outcome, Sink
+from connectors.sinks.contract import Outcome, Sink, Undoing
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from schemas.writes import BaseWrite, StoreName
 from streams.delivery.errors import Refused, SinkRaised, WriteTooLarge
@@ -37,6 +37,23 @@ class Attempts:
             if not self._open:
                 self._reopen()
             return self._bisect(writes)
+        except (Unavailable, Fatal):
+            self._open = False
+            raise
+
+    def undoing(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | None]:
+        """Return what would undo each write if it was applied now; None where the sink cannot tell.
+
+        Raises:
+            Unavailable: as `write`.
+            Fatal: as `write`.
+        """
+        if not isinstance(self._sink, Undoing):
+            return [None] * len(writes)
+        try:
+            if not self._open:
+                self._reopen()
+            return cast("Undoing[BaseWrite]", self._sink).before(writes)
         except (Unavailable, Fatal):
             self._open = False
             raise

@@ -122,9 +122,7 @@ class Channel:
         self.in_flight = batch
         started, too_large = self._now(), self._attempts.too_large
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._attempts.write, [item.write for item in batch]
-            )
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, batch)
         except (Unavailable, Fatal) as error:
             self._put_back(batch, error, entered)
             return None
@@ -139,6 +137,18 @@ class Channel:
             target, most = self._policy.target_seconds, self._limits.max_records
             self._size = after_request(self._size, taken=len(batch), seconds=seconds, target=target, most=most)
         return outcomes
+
+    def _attempt(self, batch: Sequence[Item]) -> list[Outcome]:
+        """Write a batch; runs in the sink's thread."""
+        cut = _after_its_entity(batch)
+        if cut is not None:
+            return [*self._attempt(batch[:cut]), *self._attempt(batch[cut:])]
+        # Once: after an attempt of which nothing is known the store may hold the write itself.
+        asking = [item for item in batch if item.write.undo and item.undo is None]
+        if asking:
+            for item, undo in zip(asking, self._attempts.undoing([item.write for item in asking]), strict=True):
+                item.undo = undo
+        return self._attempts.write([item.write for item in batch])
 
     def _put_back(self, batch: Sequence[Item], error: Unavailable | Fatal, entered: float) -> None:
         store = self._accounts.store
@@ -190,3 +200,16 @@ class Channel:
                 return "applied", None
             case Superseded():
                 return "superseded", None
+
+
+def _after_its_entity(batch: Sequence[Item]) -> int | None:
+    """Return the place of the first write that asks for its undo and follows another one of its entity, if any.
+
+    What that one left is what this one is undone to, so it has to be written first.
+    """
+    seen: set[str] = set()
+    for index, item in enumerate(batch):
+        if item.write.undo and item.write.entity in seen:
+            return index
+        seen.add(item.write.entity)
+    return None

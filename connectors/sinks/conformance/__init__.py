@@ -24,10 +24,11 @@ from typing import Generic, TypeVar
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.batches", f"{__name__}.faults", f"{__name__}.versions")
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("batches", "faults", "undo", "versions")))
 
 from connectors.sinks.conformance.batches import BatchBehaviours  # noqa: E402 - after the line that rewrites it
 from connectors.sinks.conformance.faults import FaultBehaviours  # noqa: E402
+from connectors.sinks.conformance.undo import UndoBehaviours  # noqa: E402
 from connectors.sinks.conformance.versions import VersionBehaviours  # noqa: E402
 from schemas.writes import BaseWrite  # noqa: E402
 
@@ -36,5 +37,5 @@ W = TypeVar("W", bound=BaseWrite)
 __all__ = ["SinkConformance"]
 
 
-class SinkConformance(VersionBehaviours[W], BatchBehaviours[W], FaultBehaviours[W], Generic[W]):
+class SinkConformance(VersionBehaviours[W], BatchBehaviours[W], FaultBehaviours[W], UndoBehaviours[W], Generic[W]):
     """All behaviours."""

@@ -161,6 +161,21 @@ class FolderSink(SQLiteSink[ObjectWrite]):
         ]
         return APPLIED
 
+    def content(self, connection: apsw.Connection, write: ObjectWrite) -> dict[str, Any] | None:
+        """Return the object with its bytes, or the reference to them."""
+        found = connection.execute("SELECT path FROM paths WHERE entity = ? AND live", (write.entity,)).fetchone()
+        if found is None:
+            return None
+        path = PurePosixPath(found[0])
+        sidecar = msgspec.json.decode((self.folder / sidecar_of(path)).read_bytes(), type=Sidecar)
+        return {
+            "key": sidecar.key,
+            "content_type": sidecar.content_type,
+            "data": (self.folder / path).read_bytes() if sidecar.reference is None else None,
+            "reference": sidecar.reference,
+            "metadata": sidecar.metadata,
+        }
+
     def delete(self, connection: apsw.Connection, write: ObjectWrite) -> None:
         """Prepare the removal of an object, and the sidecar that says so."""
         found = connection.execute(

@@ -13,6 +13,7 @@ from connectors.sinks.postgres.errors import interpreted, rejection
 from connectors.sinks.postgres.merge import Line, RowChange, Value, apply
 from connectors.sinks.postgres.tables import TABLES
 from connectors.sinks.postgres.values import Unfit, checked
+from connectors.sinks.undo import emptied
 from schemas.writes import RelationalWrite
 
 Identity = tuple[str, str]  # entity, source
@@ -81,6 +82,17 @@ class RelationalSink:
             for entity, source, version, deleted, copies in rows
         }
 
+    def before(self, writes: Sequence[RelationalWrite]) -> list[RelationalWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`. Columns not named are left out."""
+        connection = self._connected()
+        with interpreted(), connection.transaction():
+            lines = _read_lines(connection, {(write.entity, write.source) for write in writes})
+            rows = _read_rows(connection, {(write.table, write.key) for write in writes if write.table in TABLES})
+        return [
+            _undoing(write, lines.get((write.entity, write.source)), rows.get((write.table, write.key)))
+            for write in writes
+        ]
+
     def close(self) -> None:
         """Close the connection; may be called twice."""
         if self._connection is not None:
@@ -141,6 +153,28 @@ def _read_lines(connection: Connection, identities: Iterable[Identity]) -> dict[
         (str(entity), str(source)): msgspec.convert(dict(zip(Line.__struct_fields__, fields, strict=True)), Line)
         for entity, source, *fields in rows
     }
+
+
+def _read_rows(connection: Connection, places: Iterable[Place]) -> dict[Place, dict[str, Value]]:
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for table, key in places:
+        keys[table].append(key)
+    return {
+        (table, str(key)): msgspec.convert(row, dict[str, Value])
+        for table, wanted in keys.items()
+        for key, row in connection.execute(statements.rows(table), (wanted,))
+    }
+
+
+def _undoing(write: RelationalWrite, line: Line | None, row: Mapping[str, Value] | None) -> RelationalWrite | None:
+    if line is not None and line.version >= write.version:
+        return None
+    if row is None:
+        return emptied(write)
+    names = row if write.op == "delete" else write.columns
+    columns = {name: row[name] for name in names if name in row}
+    version = 0 if line is None else line.version
+    return msgspec.structs.replace(write, columns=columns, op="upsert", version=version, undo=False)
 
 
 def _save_lines(connection: Connection, lines: Mapping[Identity, Line]) -> None:

@@ -52,6 +52,14 @@ def delete(table: str) -> Composed:
 
 
 @cache
+def rows(table: str) -> Composed:
+    """Return the statement that reads the rows of an array of keys, each as its key and a JSON object."""
+    return sql.SQL("SELECT t.key, to_jsonb(t) - 'key' FROM {} AS t WHERE t.key = ANY(%s::text[])").format(
+        sql.Identifier(SCHEMA, table)
+    )
+
+
+@cache
 def upsert(table: str, columns: Sequence[str]) -> Composed:
     """Return the statement that sets these columns of rows, and makes the rows that are not there."""
     names = [sql.Identifier(column) for column in columns]

@@ -1,6 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Live state in SQLite: values under keys that expire. In a file, so that other processes can read it."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,18 @@ class CacheSink(SQLiteSink[CacheWrite]):
             ),
         )
         return APPLIED
+
+    def content(self, connection: apsw.Connection, write: CacheWrite) -> dict[str, Any] | None:
+        """Return the value and what is left of its time."""
+        found = connection.execute(
+            "SELECT key, value, expires_at FROM entries WHERE entity = ? AND (expires_at IS NULL OR expires_at > ?)",
+            (write.entity, self._now()),
+        ).fetchone()
+        if found is None:
+            return None
+        key, value, expires_at = found
+        left = None if expires_at is None else math.ceil(expires_at - self._now())
+        return {"key": key, "value": msgspec.json.decode(value), "ttl_seconds": left}
 
     def delete(self, connection: apsw.Connection, write: CacheWrite) -> None:
         """Remove a value."""

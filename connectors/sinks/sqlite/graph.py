@@ -60,6 +60,7 @@ class GraphSink(SQLiteSink[GraphWrite]):
     """
 
     schema = SCHEMA
+    names = ("node", "relation", "start", "end")
 
     def copies(self) -> str:
         """An entity is a node or a relation."""
@@ -90,6 +91,29 @@ class GraphSink(SQLiteSink[GraphWrite]):
         connection.execute(f"DELETE FROM relations WHERE {_ENDS}", place)  # noqa: S608
         connection.execute("DELETE FROM nodes WHERE label = ? AND id = ?", place)
         connection.execute("INSERT OR IGNORE INTO deleted_nodes (label, id) VALUES (?, ?)", place)
+
+    def content(self, connection: apsw.Connection, write: GraphWrite) -> dict[str, Any] | None:
+        """Return the node or the relation; relations that go with a node are writes of their own."""
+        node = connection.execute(
+            "SELECT label, id, properties FROM nodes WHERE entity = ?", (write.entity,)
+        ).fetchone()
+        if node is not None:
+            return {"node": NodeRef(node[0], node[1]), "properties": msgspec.json.decode(node[2])}
+        found = connection.execute(
+            """
+            SELECT type, start_label, start_id, end_label, end_id, properties FROM relations WHERE entity = ?
+            """,
+            (write.entity,),
+        ).fetchone()
+        if found is None:
+            return None
+        relation, start_label, start_id, end_label, end_id, properties = found
+        return {
+            "relation": relation,
+            "start": NodeRef(start_label, start_id),
+            "end": NodeRef(end_label, end_id),
+            "properties": msgspec.json.decode(properties),
+        }
 
     @staticmethod
     def _node(connection: apsw.Connection, write: GraphWrite, node: NodeRef) -> Outcome:

@@ -96,6 +96,18 @@ class SearchSink(SQLiteSink[SearchWrite]):
         )
         return APPLIED
 
+    def content(self, connection: apsw.Connection, write: SearchWrite) -> dict[str, Any] | None:
+        """Return the document."""
+        columns = ("kind", "name", "text", "lat", "lon", "score", "fields")
+        found = connection.execute(
+            f"SELECT {', '.join(columns)} FROM documents WHERE entity = ?",  # noqa: S608 - names of our own
+            (write.entity,),
+        ).fetchone()
+        if found is None:
+            return None
+        document = dict(zip(columns, found, strict=True))
+        return {**document, "fields": msgspec.json.decode(document["fields"])}
+
     def delete(self, connection: apsw.Connection, write: SearchWrite) -> None:
         """Remove a document."""
         connection.execute("DELETE FROM documents WHERE entity = ?", (write.entity,))

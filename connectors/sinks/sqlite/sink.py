@@ -5,14 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import apsw
+import msgspec
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
 from connectors.sinks.sqlite.database import Schema, connect_writer
 from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
 from connectors.sinks.sqlite.values import json_text
+from connectors.sinks.undo import emptied
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
@@ -38,6 +40,7 @@ class SQLiteSink(ABC, Generic[W]):
 
     schema: ClassVar[Schema]
     limits: Limits = Limits()
+    names: ClassVar[tuple[str, ...]] = ()  # fields with defaults that a delete needs all the same
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,6 +78,11 @@ class SQLiteSink(ABC, Generic[W]):
                 for entity, source, version, deleted, copies in rows
             }
 
+    def before(self, writes: Sequence[W]) -> list[W | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+        with interpreted(self.path), self.snapshot() as connection:
+            return [self._before(connection, write) for write in writes]
+
     def close(self) -> None:
         """Close the file; the last one to close it folds the WAL into it."""
         if self._connection is not None:
@@ -96,6 +104,10 @@ class SQLiteSink(ABC, Generic[W]):
     @abstractmethod
     def delete(self, connection: apsw.Connection, write: W) -> None:
         """Remove an entity, which may not be there."""
+
+    @abstractmethod
+    def content(self, connection: apsw.Connection, write: W) -> dict[str, Any] | None:
+        """Return the fields of a write that would store what the file holds of this entity now; None: nothing."""
 
     def begin(self, connection: apsw.Connection) -> None:
         """Do what a batch needs before its first write; inside the transaction."""
@@ -131,6 +143,23 @@ class SQLiteSink(ABC, Generic[W]):
         """Read everything inside as of one moment; may be nested."""
         with self.connection:  # a savepoint
             yield self.connection
+
+    def _before(self, connection: apsw.Connection, write: W) -> W | None:
+        version = self.held_version(connection, write)
+        if version is not None and version >= write.version:
+            return None
+        content = self.content(connection, write)
+        if content is None:
+            return emptied(write, self.names)
+        return msgspec.structs.replace(write, **content, op="upsert", version=version or 0, undo=False)
+
+    @staticmethod
+    def held_version(connection: apsw.Connection, write: W) -> int | None:
+        """Return the version of a write's entity and source, None when there is none."""
+        found = connection.execute(
+            "SELECT version FROM versions WHERE entity = ? AND source = ?", (write.entity, write.source)
+        ).fetchone()
+        return None if found is None else found[0]
 
     def _write(self, batch: Sequence[W], apply: Callable[[apsw.Connection, W], Outcome]) -> list[Outcome]:
         with self.transaction() as connection:

@@ -83,6 +83,25 @@ class TimeSeriesSink(SQLiteSink[TimeSeriesWrite]):
         )
         return APPLIED
 
+    def content(self, connection: apsw.Connection, write: TimeSeriesWrite) -> dict[str, Any] | None:
+        """Return the point."""
+        found = connection.execute(
+            """
+            SELECT s.measurement, s.tags, p.time_ns, p.fields
+            FROM points AS p JOIN series AS s ON s.id = p.series WHERE p.entity = ?
+            """,
+            (write.entity,),
+        ).fetchone()
+        if found is None:
+            return None
+        measurement, tags, time_ns, fields = found
+        return {
+            "measurement": measurement,
+            "tags": msgspec.json.decode(tags),
+            "time_ns": time_ns,
+            "fields": msgspec.json.decode(fields),
+        }
+
     def delete(self, connection: apsw.Connection, write: TimeSeriesWrite) -> None:
         """Remove a point."""
         connection.execute("DELETE FROM points WHERE entity = ?", (write.entity,))

@@ -100,6 +100,30 @@ class VectorSink(SQLiteSink[VectorWrite]):
         )
         return APPLIED
 
+    def content(self, connection: apsw.Connection, write: VectorWrite) -> dict[str, Any] | None:
+        """Return the text and its vector."""
+        found = connection.execute(
+            """
+            SELECT d.id, d.namespace, n.model, d.text, d.metadata
+            FROM documents AS d JOIN namespaces AS n ON n.name = d.namespace WHERE d.entity = ?
+            """,
+            (write.entity,),
+        ).fetchone()
+        if found is None:
+            return None
+        number, namespace, model, text, metadata = found
+        values: Any = connection.execute(
+            f"SELECT embedding FROM {_table(namespace)} WHERE rowid = ?",  # noqa: S608 - one of our own names
+            (number,),
+        ).get
+        return {
+            "namespace": namespace,
+            "values": bytes(values),
+            "model": model,
+            "text": text,
+            "metadata": msgspec.json.decode(metadata),
+        }
+
     def delete(self, connection: apsw.Connection, write: VectorWrite) -> None:
         """Remove a document and its vector, in whichever namespace they are."""
         removed = connection.execute(

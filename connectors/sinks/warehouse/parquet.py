@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -98,6 +99,16 @@ def identities_in(path: Path, entities: Sequence[str]) -> list[Identity]:
     """Return the identities of a file's rows that belong to these entities."""
     table = _read(path, ["entity", "source"])
     return identities_of(table.filter(pc.field("entity").isin(entities)))
+
+
+def content_of(path: Path, identity: Identity) -> dict[str, Any] | None:
+    """Return the content of a file's row, by the names of the write's fields; None when it is not there."""
+    entity, source = identity
+    rows = _read(path).filter((pc.field("entity") == entity) & (pc.field("source") == source)).to_pylist()
+    if not rows:
+        return None
+    found = {name: rows[0][name] for name in ("event_id", "type", "user_id", "occurred_at")}
+    return {**found, "body": msgspec.json.decode(rows[0]["body"])}
 
 
 def _read(path: Path, columns: list[str] | None = None) -> Any:

@@ -29,6 +29,7 @@ from connectors.sinks.sqlite.values import json_text
 from connectors.sinks.warehouse.parquet import (
     Identity,
     Row,
+    content_of,
     identities_in,
     identities_of,
     read_tables,
@@ -165,6 +166,22 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
         connection.execute(
             "UPDATE versions SET file = NULL WHERE entity = ? AND source = ? AND file >= ?", (*identity, self._first_id)
         )
+
+    def content(self, connection: apsw.Connection, write: WarehouseWrite) -> dict[str, Any] | None:
+        """Return the row of this entity and source."""
+        identity = (write.entity, write.source)
+        found = connection.execute(
+            """
+            SELECT f.path, f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file AND f.live
+            WHERE v.entity = ? AND v.source = ? AND NOT v.deleted
+            """,
+            identity,
+        ).fetchone()
+        if found is None:
+            return None
+        path, dataset, day = found
+        content = content_of(self.folder / path, identity)
+        return None if content is None else {**content, "dataset": dataset, "day": date.fromisoformat(day)}
 
     def finish(self, connection: apsw.Connection) -> None:
         """Write the batch's files."""

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from faust.types import TP
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
@@ -502,10 +503,11 @@ async def test_what_cannot_be_written_now_is_left_to_the_next_owner_when_the_par
 
 
 async def test_requests_grow_while_the_store_is_fast_and_shrink_when_it_is_slow_and_both_show_in_the_metrics() -> None:
-    registry, delay = CollectorRegistry(), 0.0
+    registry, delay, clock = CollectorRegistry(), 0.0, 100.0
 
     def answer(batch: list[str]) -> list[Outcome]:
-        time.sleep(delay * len(batch))  # as long as a store takes
+        nonlocal clock
+        clock += delay * len(batch)  # as long as the store takes
         return [APPLIED] * len(batch)
 
     def limit() -> float | None:
@@ -513,7 +515,8 @@ async def test_requests_grow_while_the_store_is_fast_and_shrink_when_it_is_slow_
 
     policy = DeliveryPolicy(target_seconds=0.05)
     sink, publisher = StandInSink(answer, Limits(max_records=1_000, linger_ms=0)), StandInPublisher()
-    async with delivering(sink, publisher, policy=policy, metrics=DeliveryMetrics(registry)) as delivery:
+    metrics = DeliveryMetrics(registry)
+    async with delivering(sink, publisher, lambda: clock, policy=policy, metrics=metrics) as delivery:
         assert limit() == 100
         run = run_of(3_000)
         accept(delivery, run)
@@ -622,3 +625,71 @@ async def test_a_sink_that_raises_while_it_is_opened_is_tried_again_like_a_store
         await finished(run)
     assert [receipt.result for receipt in publisher.receipts()] == ["applied"] * 2
     assert "opening the sink raised KeyError" in run.held_up[0]
+
+
+class Remembers(StandInSink):
+    """Knows what it holds, and tells what would undo a write."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(lambda batch: [APPLIED] * len(batch))
+        self.holds: dict[str, CacheWrite] = {}
+        self.failures = failures
+        self.asked = 0
+
+    def write(self, batch: Sequence[Any]) -> list[Outcome]:
+        outcomes = super().write(batch)
+        self.holds.update({one.entity: one for one in batch})
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("the connection was lost before the answer came")
+        return outcomes
+
+    def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+        self.asked += len(writes)
+        gone = [structs.replace(write, op="delete", version=0, undo=False) for write in writes]
+        return [self.holds.get(write.entity, delete) for write, delete in zip(writes, gone, strict=True)]
+
+
+def undoing(publisher: StandInPublisher) -> list[tuple[int, int] | None]:
+    """Return the version of each receipt and of its undo."""
+    return [None if one.undo is None else (one.version, one.undo.version) for one in publisher.receipts()]
+
+
+async def test_the_receipt_of_a_write_that_asks_for_it_says_what_the_store_held_before() -> None:
+    sink, publisher = Remembers(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        for run in (keyed(["a"], first=1), keyed(["a", "b"], first=2, undo=True), keyed(["a"], first=9)):
+            accept(delivery, run)
+            await finished(run)
+    assert undoing(publisher) == [None, (2, 1), (3, 0), None]
+    (undo,) = [one.undo for one in publisher.receipts() if one.entity == "b"]
+    assert undo is not None
+    assert undo.op == "delete"
+    assert sink.asked == 2
+
+
+async def test_a_write_after_another_one_of_its_entity_is_undone_to_that_one_also_in_one_batch() -> None:
+    sink, publisher = Remembers(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a", "b", "a", "a"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(1, 0), (2, 0), (3, 1), (4, 3)]
+
+
+async def test_what_was_held_before_the_first_attempt_is_what_counts() -> None:
+    sink, publisher = Remembers(failures=1), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a"], first=5, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(5, 0)]
+
+
+async def test_a_store_that_cannot_tell_what_it_held_gives_receipts_without_undo() -> None:
+    sink, publisher = StandInSink(lambda batch: [APPLIED] * len(batch)), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [None]

@@ -1,0 +1,77 @@
+"""What would undo a write is told before it is written. Sinks that cannot tell (`Undoing`) have nothing to show."""
+
+from typing import TypeVar, cast
+
+import msgspec
+
+from connectors.sinks.conformance.subject import Subject, deliver, held
+from connectors.sinks.contract import APPLIED, Held, Sink, Undoing
+from schemas.writes import BaseWrite
+
+W = TypeVar("W", bound=BaseWrite)
+
+
+class UndoBehaviours(Subject[W]):
+    """Compensation."""
+
+    def test_an_overwritten_entity_is_undone_to_what_it_was(self, place: str) -> None:
+        """With its old content and version; sent with a newer version it is there again."""
+        with self.opened(place) as sink:
+            undoing = _undoing(sink)
+            if undoing is None:
+                return
+            deliver(sink, [self.write("entity", 1, 10)])
+            write = self.write("entity", 2, 20)
+            (undo,) = undoing.before([write])
+            assert undo is not None
+            assert (undo.entity, undo.source, undo.version, undo.op) == ("entity", write.source, 1, "upsert")
+            deliver(sink, [write])
+            assert deliver(sink, [msgspec.structs.replace(undo, version=3)]) == [APPLIED]
+        assert self.content(place, "entity") == 10
+
+    def test_a_deleted_entity_is_undone_to_what_it_was(self, place: str) -> None:
+        """A delete is a write like all others."""
+        with self.opened(place) as sink:
+            undoing = _undoing(sink)
+            if undoing is None:
+                return
+            deliver(sink, [self.write("entity", 1, 10)])
+            write = self.delete("entity", 2)
+            (undo,) = undoing.before([write])
+            assert undo is not None
+            deliver(sink, [write])
+            assert deliver(sink, [msgspec.structs.replace(undo, version=3)]) == [APPLIED]
+        assert self.content(place, "entity") == 10
+
+    def test_an_entity_that_did_not_exist_is_undone_to_a_delete(self, place: str) -> None:
+        """Whether it never existed or was deleted."""
+        with self.opened(place) as sink:
+            undoing = _undoing(sink)
+            if undoing is None:
+                return
+            deliver(sink, [self.write("gone", 1, 10), self.delete("gone", 2)])
+            writes = [self.write("never", 5, 50), self.write("gone", 5, 50)]
+            undos = undoing.before(writes)
+            assert [None if undo is None else (undo.op, undo.version) for undo in undos] == [("delete", 0)] * 2
+            deliver(sink, writes)
+            later = [msgspec.structs.replace(undo, version=6) for undo in undos if undo is not None]
+            assert deliver(sink, later) == [APPLIED] * 2
+            expected = Held(version=6, deleted=True, copies=0)
+            assert held(sink, ["never", "gone"]) == {"never": expected, "gone": expected}
+            deliver(sink, [self.write("another", 1, 1)])
+        assert self.content(place, "never") is None
+        assert self.content(place, "gone") is None
+
+    def test_a_write_that_is_not_newer_has_nothing_to_undo(self, place: str) -> None:
+        """Else its undo would take away what a newer one wrote."""
+        with self.opened(place) as sink:
+            undoing = _undoing(sink)
+            if undoing is None:
+                return
+            deliver(sink, [self.write("entity", 5, 50)])
+            assert undoing.before([self.write("entity", 5, 50), self.write("entity", 4, 40)]) == [None, None]
+            assert undoing.before([]) == []
+
+
+def _undoing(sink: Sink[W]) -> Undoing[W] | None:
+    return cast("Undoing[W]", sink) if isinstance(sink, Undoing) else None
