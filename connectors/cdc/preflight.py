@@ -22,6 +22,7 @@ from connectors.cdc.table_findings import table_findings
 OLDEST_SERVER = 130_000
 FAILOVER_SINCE = 170_000
 MESSAGES_SINCE = 140_000
+STANDBYS_SINCE = 160_000
 
 
 def look(connection: Connection, config: CdcConfig) -> Found:
@@ -56,13 +57,21 @@ def require(found: Sequence[Finding]) -> None:
 def findings(config: CdcConfig, found: Found) -> list[Finding]:
     """Return everything that is not as it should be."""
     if found.server.in_recovery:
-        return [Finding("error", "source.dsn", "this server is a standby", "name the primary")]
+        return [_standby(found.server.version)]
     return [
         *_server(config, found),
         *table_findings(config, found),
         *publication_findings(config, found),
         *_slot(config, found),
     ]
+
+
+def _standby(version: int) -> Finding:
+    why = "PostgreSQL decodes WAL on standbys from 16 on"
+    if version >= STANDBYS_SINCE:
+        why = "the source writes heartbeats and watermarks to the WAL, which only a primary can"
+    remedy = "name the primary, or name all servers and add target_session_attrs=read-write"
+    return Finding("error", "source.dsn", f"this server is a standby: {why}", remedy)
 
 
 def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:

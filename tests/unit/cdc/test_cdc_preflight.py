@@ -92,7 +92,12 @@ def test_operations_that_are_skipped_need_not_be_published() -> None:
         (looked(version=120_000), "error", r"source\.dsn: PostgreSQL is older than 13"),
         (looked(wal_level="replica"), "error", r"wal_level is replica; ALTER SYSTEM SET wal_level = logical"),
         (looked(may_replicate=False), "error", r'role cdc has no REPLICATION; ALTER ROLE "cdc" REPLICATION'),
-        (looked(in_recovery=True), "error", r"is a standby; name the primary"),
+        (looked(in_recovery=True), "error", r"is a standby: PostgreSQL decodes WAL on standbys from 16 on; name the"),
+        (
+            looked(in_recovery=True, version=160_000),
+            "error",
+            r"is a standby: the source writes heartbeats.*name all servers and add target_session_attrs=read-write",
+        ),
         (looked(slots_used=10), "error", r"source\.slot: all 10 replication slots.*max_replication_slots = 11"),
         (looked(encoding="SQL_ASCII"), "warning", r"SQL_ASCII"),
         (
