@@ -30,7 +30,6 @@ class Neo4jOptions(Struct, frozen=True, kw_only=True):
     indexes: Annotated[
         tuple[str, ...], Meta(description='properties that are looked up, as "Label.property"; empty: none')
     ] = INDEXES
-    batch_records: Annotated[int, Meta(ge=1, le=50_000, description="most writes in one transaction")] = 2_000
     connect_seconds: Annotated[float, Meta(gt=0, description="longest wait for a connection")] = 10.0
     transaction_seconds: Annotated[
         float, Meta(gt=0, description="longest time of one transaction; the server ends it then")

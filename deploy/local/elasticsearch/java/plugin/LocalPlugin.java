@@ -7,6 +7,8 @@ import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.apache.lucene.analysis.Analyzer;
 import org.apache.lucene.analysis.TokenStream;
+import org.apache.lucene.analysis.cjk.CJKBigramFilter;
+import org.apache.lucene.analysis.cjk.CJKWidthFilter;
 import org.apache.lucene.analysis.en.EnglishAnalyzer;
 import org.apache.lucene.analysis.en.PorterStemFilter;
 import org.apache.lucene.analysis.miscellaneous.ASCIIFoldingFilter;
@@ -92,6 +94,8 @@ public class LocalPlugin extends Netty4Plugin implements ActionPlugin, AnalysisP
     public List<PreConfiguredTokenFilter> getPreConfiguredTokenFilters() {
         return List.of(
             PreConfiguredTokenFilter.singleton("asciifolding", true, ASCIIFoldingFilter::new),
+            PreConfiguredTokenFilter.singleton("cjk_bigram", false, CJKBigramFilter::new),
+            PreConfiguredTokenFilter.singleton("cjk_width", true, CJKWidthFilter::new),
             PreConfiguredTokenFilter.singleton("porter_stem", false, PorterStemFilter::new));
     }
 

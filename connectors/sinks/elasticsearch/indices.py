@@ -1,0 +1,102 @@
+"""The template, the index behind the aliases, and that both are what they should be."""
+
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+
+from connectors.sinks.elasticsearch import schema
+from connectors.sinks.elasticsearch.errors import OPTIONS, interpreted
+from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.errors import Fatal
+
+_EXISTS = "resource_already_exists_exception"
+
+
+class Indices:
+    """The indexes of one alias."""
+
+    def __init__(self, client: Elasticsearch, options: ElasticsearchOptions) -> None:
+        self._client = client
+        self._options = options
+
+    def prepare(self) -> None:
+        """Put the template, make the first index when there is none, and check the one that is there.
+
+        Raises:
+            Unavailable: no node answers.
+            Fatal: the alias is an index, the mapping is another one, or an analyzer is missing; says what helps.
+        """
+        options = self._options
+        korean = self._korean()
+        with interpreted():
+            self.put_template(korean)
+            if self._client.indices.exists(index=options.index) and not self._is_alias():
+                raise Fatal(f"`{OPTIONS}.index` names an index; it has to name an alias, which is made when missing")
+            index = self.current() or self._first()
+            found = self._client.indices.get_mapping(index=index)[index]["mappings"]
+        # How Korean is split is decided when an index is made; an older index keeps its way until it is made anew.
+        differing = schema.differences(schema.mapping(korean), found)
+        if differing:
+            raise Fatal(
+                f"index {index} has another mapping of {', '.join(differing)}; let `{OPTIONS}.index` name another "
+                "alias, or make the index anew with connectors.sinks.elasticsearch.reindex"
+            )
+
+    def put_template(self, korean: schema.Korean | None = None) -> None:
+        """Put the template of indexes that are made from now on."""
+        made = schema.template(self._options, korean or self._korean())
+        self._client.indices.put_index_template(name=self._options.index, body=made)
+
+    def current(self) -> str | None:
+        """Return the index that is written to; None when there is none yet.
+
+        Raises:
+            Fatal: there are several.
+        """
+        try:
+            found = list(self._client.indices.get_alias(name=self._options.write_alias).body)
+        except NotFoundError:
+            return None
+        if len(found) > 1:
+            raise Fatal(f"alias {self._options.write_alias} names {len(found)} indexes; it has to name one")
+        return str(found[0]) if found else None
+
+    def make_next(self) -> str:
+        """Make an index that nobody reads or writes yet, with the next free number."""
+        there = self._client.indices.get(index=f"{self._options.index}-*", allow_no_indices=True).body
+        number = 1 + max((schema.number_of(self._options, str(index)) for index in there), default=0)
+        name = f"{self._options.index}-{number}"
+        self._client.indices.create(index=name)
+        return name
+
+    def _first(self) -> str:
+        name = f"{self._options.index}-1"
+        try:
+            self._client.indices.create(index=name)
+        except BadRequestError as error:
+            if error.message != _EXISTS:  # another process was faster; both name it the same
+                raise
+        self._client.indices.update_aliases(actions=schema.alias_actions(self._options, name))
+        return name
+
+    def _is_alias(self) -> bool:
+        return bool(self._client.indices.exists_alias(name=self._options.index))
+
+    def _korean(self) -> schema.Korean:
+        wanted = self._options.korean
+        if wanted == "none":
+            return "none"
+        candidates: tuple[schema.Korean, ...] = ("nori", "bigram") if wanted == "auto" else (wanted,)
+        for candidate in candidates:
+            if self._can(candidate):
+                return candidate
+        if wanted == "auto":
+            return "none"
+        missing = "the plugin analysis-nori" if wanted == "nori" else "the module analysis-common"
+        raise Fatal(f"`{OPTIONS}.korean` is {wanted!r}, but Elasticsearch has not {missing}; install it, or use 'auto'")
+
+    def _can(self, korean: schema.Korean) -> bool:
+        with interpreted():
+            try:
+                self._client.indices.analyze(body=schema.analysis_probe(korean))
+            except BadRequestError:
+                return False
+            return True

@@ -1,0 +1,133 @@
+"""Make an index anew while it is read and written: for another mapping, other analyzers or another number of shards.
+
+Every change of a document gives it a higher `_seq_no` within its shard, so the old index is read like a log: from the
+first to the last change, again and again, until little is left. Only then the old index is closed to writes, which
+waits for those under way; the rest is copied, and both aliases move in one step. Readers notice nothing. Writers are
+told to come again for the moment in between, and then find the new index.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from msgspec import Struct
+
+from connectors.sinks.elasticsearch import schema
+from connectors.sinks.elasticsearch.client import connected
+from connectors.sinks.elasticsearch.errors import interpreted
+from connectors.sinks.elasticsearch.indices import Indices
+from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.errors import Fatal
+
+PAGE = 1_000
+LITTLE = 2_000  # changes that are copied while writers wait: well under a second
+ROUNDS = 50
+
+_CREATED, _CONFLICT = 300, 409
+
+
+class Reindexed(Struct, frozen=True, kw_only=True):
+    """What a reindex did."""
+
+    old: str
+    new: str
+    documents: int  # copied, those that changed meanwhile more than once
+    closed_seconds: float  # how long writers had to wait
+
+
+def reindex(options: ElasticsearchOptions, *, delete_old: bool = False) -> Reindexed:
+    """Copy all documents with their versions into a new index and let the aliases name it.
+
+    Raises:
+        Unavailable: no node answers, or takes more; the old index is in use as before.
+        Fatal: there is nothing to copy, or a document does not fit the new mapping; likewise.
+    """
+    client = connected(options)
+    try:
+        with interpreted():
+            return _reindex(client, options, delete_old=delete_old)
+    finally:
+        client.close()
+
+
+def _reindex(client: Elasticsearch, options: ElasticsearchOptions, *, delete_old: bool) -> Reindexed:
+    indices = Indices(client, options)
+    old = indices.current()
+    if old is None:
+        raise Fatal(f"there is no alias {options.write_alias}, so nothing to reindex")
+    indices.put_template()
+    new = indices.make_next()
+    copier = _Copier(client, old, new)
+    try:
+        copied = 0
+        for _ in range(ROUNDS):
+            one_round = copier.copy()
+            copied += one_round
+            if one_round <= LITTLE:
+                break
+        started = time.monotonic()
+        client.indices.add_block(index=old, block="write")
+        copied += copier.copy()
+        client.indices.update_aliases(actions=schema.alias_actions(options, new, old))
+        closed = time.monotonic() - started
+    except BaseException:
+        client.indices.put_settings(index=old, settings={"index.blocks.write": None})
+        client.indices.delete(index=new)
+        raise
+    if delete_old:
+        client.indices.delete(index=old)
+    return Reindexed(old=old, new=new, documents=copied, closed_seconds=closed)
+
+
+class _Copier:
+    """Copies the changes of an index since the last time, shard by shard."""
+
+    def __init__(self, client: Elasticsearch, old: str, new: str) -> None:
+        self._client = client
+        self._old = old
+        self._new = new
+        shards = int(client.indices.get_settings(index=old)[old]["settings"]["index"]["number_of_shards"])
+        self._copied_to = dict.fromkeys(range(shards), -1)
+
+    def copy(self) -> int:
+        """Copy what has changed; return how many documents."""
+        self._client.indices.refresh(index=self._old)
+        count = 0
+        for shard in self._copied_to:
+            for page in self._pages(shard):
+                self._put(page)
+                self._copied_to[shard] = page[-1]["sort"][0]
+                count += len(page)
+        return count
+
+    def _pages(self, shard: int) -> Iterator[list[dict[str, Any]]]:
+        while True:
+            found = self._client.search(
+                index=self._old,
+                preference=f"_shards:{shard}",
+                query={"range": {"_seq_no": {"gt": self._copied_to[shard]}}},
+                sort=[{"_seq_no": "asc"}],
+                version=True,
+                size=PAGE,
+                track_total_hits=False,
+            )
+            hits = found["hits"]["hits"]
+            if not hits:
+                return
+            yield hits
+
+    def _put(self, page: list[dict[str, Any]]) -> None:
+        # Nobody else writes the new index yet: the same version may come again, with another `state`.
+        operations: list[dict[str, Any]] = []
+        for hit in page:
+            place = {"_id": hit["_id"], "version": hit["_version"], "version_type": "external_gte"}
+            operations += [{"index": place}, hit["_source"]]
+        response = self._client.bulk(index=self._new, operations=operations)
+        if not response["errors"]:
+            return
+        for item in response["items"]:
+            result = item["index"]
+            if result["status"] >= _CREATED and result["status"] != _CONFLICT:
+                kind = result.get("error", {}).get("type", "unknown")
+                raise Fatal(f"the new index {self._new} refuses a document: {result['status']} {kind}")

@@ -1,0 +1,144 @@
+"""Write search documents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
+from connectors.sinks.elasticsearch import bulk
+from connectors.sinks.elasticsearch.client import connected
+from connectors.sinks.elasticsearch.documents import DELETED, Unfit, action, body, checked_id, document_id
+from connectors.sinks.elasticsearch.errors import interpreted
+from connectors.sinks.elasticsearch.indices import Indices
+from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, settle
+from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.elasticsearch.register import Register
+from schemas.writes import SearchWrite
+
+_LOOKED_UP = "docs._id,docs._version,docs.found,docs._source.state"
+
+
+class ElasticsearchSink:
+    """Documents of an Elasticsearch index; their form is said in `documents`.
+
+    A batch is one bulk request with external versions, so the index itself compares each write, in the step that stores
+    it. Every item has its own outcome.
+    """
+
+    def __init__(self, options: ElasticsearchOptions) -> None:
+        self.limits = Limits(max_records=2_000, max_bytes=5 * 1024 * 1024, requests=options.requests)
+        self._options = options
+        self._client: Elasticsearch | None = None
+
+    def open(self) -> None:
+        """Connect, and make and check template, index and aliases.
+
+        Raises:
+            Unavailable: no node answers.
+            Fatal: address, login, rights or mapping; names the option.
+        """
+        if self._client is not None:
+            return
+        self._client = connected(self._options)
+        try:
+            Indices(self._client, self._options).prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, batch: Sequence[SearchWrite]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        outcomes: dict[int, Outcome] = {}
+        ready: list[tuple[str, Ready]] = []
+        for index, write in enumerate(batch):
+            try:
+                ready.append((checked_id(write), Ready(index, write, body(write))))
+            except Unfit as error:
+                outcomes[index] = Rejected(str(error))
+        if ready:
+            with interpreted():
+                sources = self._register().sources({one.write.source for _, one in ready})
+                if len(sources) == 1:
+                    outcomes.update(self._write_alone(ready))
+                else:
+                    outcomes.update(self._write_among(sources, [one for _, one in ready]))
+        return [outcomes[index] for index in range(len(batch))]
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the index holds, as of now and not of its last refresh; `copies` counts visible documents."""
+        if not entities:
+            return {}
+        with interpreted():
+            sources = self._register().sources()
+            known = self._known(dict.fromkeys(entity for entity, _ in entities), sources)
+        copies: dict[str, int] = {}
+        for (entity, _), found in known.items():
+            copies[entity] = copies.get(entity, 0) + (found.state is None)
+        return {
+            key: Held(version=known[key].version, deleted=known[key].state == DELETED, copies=copies[key[0]])
+            for key in entities
+            if key in known
+        }
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _write_alone(self, ready: Sequence[tuple[str, Ready]]) -> dict[int, Outcome]:
+        lines = chain.from_iterable((action(name, one.write.version), one.body) for name, one in ready)
+        found = self._bulk(list(lines))
+        return {one.position: outcome for (_, one), outcome in zip(ready, found, strict=True)}
+
+    def _write_among(self, sources: Iterable[str], ready: Sequence[Ready]) -> dict[int, Outcome]:
+        """Write what others may have spoken of: hide their word first, so that no entity is ever visible twice."""
+        known = self._known(dict.fromkeys(one.write.entity for one in ready), sources)
+        hides, writes, outcomes = settle(ready, known)
+        waiting: dict[str, Outcome] = {}
+        for operation, outcome in self._operate(hides):
+            if isinstance(outcome, Retry):
+                waiting[operation.entity] = outcome
+            outcomes.update((index, outcome) for index in operation.indices)
+        for operation in writes:
+            if operation.entity in waiting:
+                outcomes.update((index, waiting[operation.entity]) for index in operation.indices)
+        for operation, outcome in self._operate([one for one in writes if one.entity not in waiting]):
+            outcomes.update((index, outcome) for index in operation.indices)
+        return outcomes
+
+    def _operate(self, operations: Sequence[Operation]) -> list[tuple[Operation, Outcome]]:
+        if not operations:
+            return []
+        lines = chain.from_iterable((action(one.document, one.version, one.kind), one.body) for one in operations)
+        return list(zip(operations, self._bulk(list(lines)), strict=True))
+
+    def _bulk(self, lines: Any) -> list[Outcome]:
+        # `lines` are bytes, which the client sends as they are; its types know of maps only.
+        response = self._opened().bulk(
+            index=self._options.write_alias, operations=lines, require_alias=True, filter_path=bulk.PARTS
+        )
+        return bulk.outcomes(response.body, len(lines) // 2)
+
+    def _known(self, entities: Iterable[str], sources: Iterable[str]) -> dict[Key, Known]:
+        keys = {document_id(entity, source): (entity, source) for entity in entities for source in sources}
+        if not keys:
+            return {}
+        response = self._opened().mget(
+            index=self._options.write_alias, ids=list(keys), source_includes=["state"], filter_path=_LOOKED_UP
+        )
+        return {
+            keys[found["_id"]]: Known(found["_version"], found.get("_source", {}).get("state"))
+            for found in response.body.get("docs", [])
+            if found.get("found")
+        }
+
+    def _register(self) -> Register:
+        return Register(self._opened(), self._options.write_alias)
+
+    def _opened(self) -> Elasticsearch:
+        if self._client is None:
+            raise RuntimeError("the sink is not open")
+        return self._client
