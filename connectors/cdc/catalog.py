@@ -207,7 +207,14 @@ def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType]) -> TableInfo:
         owner=owner,
         estimated_rows=estimated_rows,
         columns=tuple(
-            Column(column, oid, typmod, kinds.get(oid), never_null=identity == "f" and column in not_null)
+            Column(
+                column,
+                oid,
+                typmod,
+                kinds.get(oid),
+                not_null=column in not_null,
+                never_null=identity == "f" and column in not_null,
+            )
             for column, oid, typmod in zip(names, types, typmods, strict=True)
         ),
         indexes=Indexes(

@@ -73,7 +73,8 @@ def key_of(values: Tuple, places: Sequence[int]) -> Key:
 def captured_table(config: CdcConfig, info: TableInfo) -> Table:
     """Return how rows of a table that is read become records."""
     names = [column.name for column in info.columns]
-    key = config.filters.key_of(str(info)) or key_columns(info.identity, info.indexes)
+    chosen = config.filters.key_of(str(info))
+    key = chosen or key_columns(info.identity, info.indexes)
     return Table(
         info.schema,
         info.name,
@@ -82,6 +83,7 @@ def captured_table(config: CdcConfig, info: TableInfo) -> Table:
         key=[names.index(name) for name in key],
         encoding=config.encoding,
         filters=config.filters,
+        key_is_chosen=chosen is not None,
     )
 
 

@@ -84,7 +84,7 @@ class StreamedTransactions:
             if isinstance(control, StreamCommit):
                 return self._committed(message, control)
             if isinstance(control, StreamStart) and self._open is None:
-                self._start(control)
+                self._start(message, control)
             elif isinstance(control, StreamStop) and self._open is not None:
                 self._open, self.inside = None, False
             elif isinstance(control, StreamAbort) and self._open is None:
@@ -104,12 +104,12 @@ class StreamedTransactions:
         self._kept.clear()
         self._open, self.inside = None, False
 
-    def _start(self, control: StreamStart) -> None:
+    def _start(self, message: bytes, control: StreamStart) -> None:
         kept = self._kept.get(control.xid)
         if kept is None:
             if not control.first:
                 raise MalformedMessage(f"transaction {control.xid} goes on without a beginning")
-            kept = self._kept[control.xid] = _Kept(self._folder)
+            kept = self._kept[control.xid] = _Kept(self._folder, message[:DATA_HEADER])
         self._open, self.inside = kept, True
 
     def _abort(self, control: StreamAbort) -> None:
@@ -125,9 +125,9 @@ class StreamedTransactions:
         if kept is None or self._open is not None:
             raise MalformedMessage(f"transaction {commit.xid} is committed without a beginning")
         kept.write_out()
-        header, time_us = message[:DATA_HEADER], commit.time_us - POSTGRES_EPOCH_US
-        begin = header + _BEGIN.pack(b"B", commit.lsn, time_us, commit.xid)
-        end = header + _COMMIT.pack(b"C", 0, commit.lsn, commit.end_lsn, time_us)
+        time_us = commit.time_us - POSTGRES_EPOCH_US
+        begin = kept.header + _BEGIN.pack(b"B", commit.lsn, time_us, commit.xid)
+        end = message[:DATA_HEADER] + _COMMIT.pack(b"C", 0, commit.lsn, commit.end_lsn, time_us)
         return self._replay(commit.xid, begin, kept, end)
 
     def _replay(self, xid: int, begin: bytes, kept: "_Kept", end: bytes) -> Iterator[Run]:
@@ -145,9 +145,15 @@ class StreamedTransactions:
 
 
 class _Kept:
-    """The messages of one transaction, and what of it was rolled back."""
+    """The messages of one transaction, and what of it was rolled back.
 
-    def __init__(self, folder: Path | None) -> None:
+    Args:
+        folder: for the file.
+        header: of its first message, which has the LSN that the transaction begins at.
+    """
+
+    def __init__(self, folder: Path | None, header: bytes) -> None:
+        self.header = header
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self._file: IO[bytes] = TemporaryFile(dir=folder)  # noqa: SIM115 - see close

@@ -22,8 +22,8 @@ def data(body: bytes, lsn: int = 1) -> bytes:
     return b"w" + struct.pack(">QQQ", lsn, lsn, 0) + body
 
 
-def start(xid: int, *, first: bool = True) -> bytes:
-    return data(b"S" + struct.pack(">IB", xid, first))
+def start(xid: int, *, first: bool = True, lsn: int = 1) -> bytes:
+    return data(b"S" + struct.pack(">IB", xid, first), lsn)
 
 
 STOP = data(b"E")
@@ -99,12 +99,13 @@ def test_the_messages_of_streaming_are_read(text: str, message: object) -> None:
 
 
 def test_a_transaction_comes_out_at_its_commit_in_the_form_of_version_1(transactions: StreamedTransactions) -> None:
-    assert feed(transactions, start(5), relation(5), insert(5, 1, 10), STOP) == []
-    out = feed(transactions, start(5, first=False), insert(6, 2, 20), STOP, commit(5))
+    assert feed(transactions, start(5, lsn=3), relation(5), insert(5, 1, 10), STOP) == []
+    out = feed(transactions, start(5, first=False, lsn=20), insert(6, 2, 20), STOP, commit(5))
     assert decode(out[0], DATA_HEADER) == Begin(90, EPOCH_US + 5, 5)
     assert decode(out[-1], DATA_HEADER) == Commit(90, 91, EPOCH_US + 5)
     assert keys(out) == [1, 2]
-    assert [start_lsn(message) for message in out] == [90, 1, 10, 20, 90]
+    # It begins where it began, as one that is not streamed: the id of its metadata tells.
+    assert [start_lsn(message) for message in out] == [3, 1, 10, 20, 90]
 
 
 @pytest.mark.parametrize("where", [False, True])
