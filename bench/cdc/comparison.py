@@ -2,42 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import msgspec
-from msgspec import Struct
 
-CONTEXT = "__debezium.context."  # Debezium's headers about itself: which task, which run
+from bench.cdc.events import Event
+
 CLOCK = ("ts_ms", "ts_us", "ts_ns")  # of the envelope: when somebody processed the change
-_MISSING = "(no such field)"
-
-
-class Record(NamedTuple):
-    """One Kafka record; key and value are JSON texts, header values as they are on the wire."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-class Event(Struct):
-    """A change as one reader told it. `tombstones`: how many records with its key and no value follow it."""
-
-    topic: str
-    key: Any
-    value: dict[str, Any]
-    headers: dict[str, Any]
-    tombstones: int = 0
-
-    @property
-    def in_snapshot(self) -> bool:
-        """Whether it was read from a table."""
-        return self.value["source"]["snapshot"] not in ("false", False)
+MISSING = "(no such field)"
 
 
 class Different(NamedTuple):
-    """One field that the two tell differently. `ours` or `theirs` is "(no such field)" where one has none."""
+    """One field that the two tell differently. `ours` or `theirs` is MISSING where one has none."""
 
     table: str
     op: str
@@ -47,44 +24,24 @@ class Different(NamedTuple):
     context: str
 
 
-def events(records: Iterable[Record]) -> list[Event]:
-    """Return the changes of one partition of each topic, in their order.
-
-    A tombstone is counted with the delete before it.
-    """
-    found: list[Event] = []
-    last: dict[str, Event] = {}
-    for record in records:
-        key = None if record.key is None else msgspec.json.decode(record.key)
-        if record.value is None:
-            last[record.topic].tombstones += 1
-            continue
-        headers = {name: msgspec.json.decode(value) for name, value in record.headers if not name.startswith(CONTEXT)}
-        event = last[record.topic] = Event(record.topic, key, msgspec.json.decode(record.value), headers)
-        found.append(event)
-    return found
-
-
 def compare(ours: Sequence[Event], theirs: Sequence[Event]) -> list[Different]:
     """Return every field in which two readers differ.
 
     Changes of the stream belong together by topic and LSN (the two halves of a change of the key have the same one, and
-    may lie in two partitions); rows of the snapshot by topic and first column.
+    may lie in two partitions); rows of a snapshot by topic and first column, transactions by their number, messages of
+    an outbox by their id.
     """
     found: list[Different] = []
-    for in_snapshot in (True, False):
-        mine, other = ([event for event in side if event.in_snapshot is in_snapshot] for side in (ours, theirs))
-        groups, others = _grouped(mine), _grouped(other)
-        for group in dict.fromkeys([*groups, *others]):
-            found += _group(groups.get(group, []), others.get(group, []))
+    groups, others = _grouped(ours), _grouped(theirs)
+    for group in dict.fromkeys([*groups, *others]):
+        found += _group(groups.get(group, []), others.get(group, []))
     return found
 
 
-def _grouped(side: Iterable[Event]) -> Mapping[tuple[str, str], list[Event]]:
-    groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
+def _grouped(side: Iterable[Event]) -> Mapping[tuple[str, str, bytes], list[Event]]:
+    groups: dict[tuple[str, str, bytes], list[Event]] = defaultdict(list)
     for event in side:
-        place = next(iter(event.value["after"].values())) if event.in_snapshot else event.value["source"]["lsn"]
-        groups[event.topic, msgspec.json.encode(place, order="sorted").decode()].append(event)
+        groups[event.kind, event.topic, msgspec.json.encode(event.place, order="sorted")].append(event)
     for group in groups.values():
         group.sort(key=_rank)
     return groups
@@ -92,15 +49,15 @@ def _grouped(side: Iterable[Event]) -> Mapping[tuple[str, str], list[Event]]:
 
 def _rank(event: Event) -> tuple[bool, bytes]:
     """Deletes first; rows of a snapshot by what they hold, because no order of them is promised."""
-    row = msgspec.json.encode(list(event.value["after"].values())) if event.in_snapshot else b""
-    return event.value["op"] != "d", row
+    is_row = event.kind in ("snapshot", "incremental")
+    return event.op != "d", msgspec.json.encode(list(event.value["after"].values())) if is_row else b""
 
 
 def _group(ours: Sequence[Event], theirs: Sequence[Event]) -> Iterator[Different]:
     for event in ours[len(theirs) :]:
-        yield _different(event, "event", event.value, _MISSING)
+        yield _different(event, "event", event.value, MISSING)
     for event in theirs[len(ours) :]:
-        yield _different(event, "event", _MISSING, event.value)
+        yield _different(event, "event", MISSING, event.value)
     for mine, other in zip(ours, theirs, strict=False):
         yield from _fields(mine, other)
 
@@ -110,13 +67,24 @@ def _fields(mine: Event, other: Event) -> Iterator[Different]:
         ("key", mine.key, other.key),
         ("headers", mine.headers, other.headers),
         ("tombstones", mine.tombstones, other.tombstones),
-        ("members", list(mine.value), list(other.value)),
     ):
         if not same(ours, theirs):
             yield _different(mine, field, ours, theirs)
+    for what, schema, peer in (
+        ("key", mine.key_schema, other.key_schema),
+        ("value", mine.value_schema, other.value_schema),
+    ):
+        for field, ours, theirs in _schemas(schema, peer):
+            yield _different(mine, f"schema {what}{field}", ours, theirs)
+    if mine.kind == "outbox" or other.kind == "outbox":
+        if not same(mine.value, other.value):
+            yield _different(mine, "value", mine.value, other.value)
+        return
+    if list(mine.value) != list(other.value):
+        yield _different(mine, "members", list(mine.value), list(other.value))
     for member in dict.fromkeys([*mine.value, *other.value]):
-        if member not in CLOCK:
-            yield from _member(mine, member, mine.value.get(member, _MISSING), other.value.get(member, _MISSING))
+        if member not in CLOCK or mine.kind == "transaction":
+            yield from _member(mine, member, mine.value.get(member, MISSING), other.value.get(member, MISSING))
 
 
 def _member(event: Event, member: str, ours: Any, theirs: Any) -> Iterator[Different]:
@@ -128,8 +96,30 @@ def _member(event: Event, member: str, ours: Any, theirs: Any) -> Iterator[Diffe
     if [name for name in mine if name in other] != [name for name in other if name in mine]:
         yield _different(event, f"{member} (order)", list(mine), list(other))
     for name in dict.fromkeys([*mine, *other]):
-        if not same(mine.get(name, _MISSING), other.get(name, _MISSING)):
-            yield _different(event, f"{member}.{name}", mine.get(name, _MISSING), other.get(name, _MISSING))
+        if not same(mine.get(name, MISSING), other.get(name, MISSING)):
+            yield _different(event, f"{member}.{name}", mine.get(name, MISSING), other.get(name, MISSING))
+
+
+@cache
+def _schemas(ours: bytes, theirs: bytes) -> list[tuple[str, Any, Any]]:
+    """Return the fields of two schemas that differ: their place, and what each has there."""
+    if ours == theirs or not ours or not theirs:
+        return [] if ours == theirs else [("", ours.decode() or MISSING, theirs.decode() or MISSING)]
+    return list(_nodes("", msgspec.json.decode(ours), msgspec.json.decode(theirs)))
+
+
+def _nodes(place: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    mine, other = ({key: value for key, value in node.items() if key != "fields"} for node in (ours, theirs))
+    if list(mine.items()) != list(other.items()):  # the order of the members counts too
+        yield place, mine, other
+    fields, others = ({field["field"]: field for field in node.get("fields", ())} for node in (ours, theirs))
+    if [name for name in fields if name in others] != [name for name in others if name in fields]:
+        yield f"{place} (order)", list(fields), list(others)
+    for name in dict.fromkeys([*fields, *others]):
+        if name not in fields or name not in others:
+            yield f"{place}.{name}", fields.get(name, MISSING), others.get(name, MISSING)
+        else:
+            yield from _nodes(f"{place}.{name}", fields[name], others[name])
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -138,6 +128,4 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 def _different(event: Event, field: str, ours: Any, theirs: Any) -> Different:
-    source = event.value["source"]
-    op = event.value["op"]
-    return Different(source["table"], op, field, ours, theirs, f"key {event.key}, lsn {source['lsn']}")
+    return Different(event.table, event.op, field, ours, theirs, f"key {event.key}, at {event.place}")

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 VERSION = "3.4.3.Final"
 JAVA = 17
 STOP_SECONDS = 30.0
-TAIL_BYTES = 4_096
+TAIL_BYTES = 65_536  # more than a record with its schemas, and what may come after it
 
 
 class PeerEvent(Struct, frozen=True):
@@ -158,6 +158,11 @@ class Debezium:
         with self._records.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             return text.encode() in file.read()
+
+    def count(self, text: str) -> int:
+        """How many times a text is in what it has written."""
+        assert self._records is not None
+        return self._records.read_bytes().count(text.encode()) if self._records.exists() else 0
 
     def events(self) -> list[PeerEvent]:
         """Return the records that it has written, in its order; the last line may still be on its way."""

@@ -6,7 +6,7 @@ from random import Random
 from msgspec import Struct
 
 from bench.cdc.workload.tables import CHANGING, TABLES, Table, identifier
-from bench.cdc.workload.values import literal
+from bench.cdc.workload.values import literal, quoted, text
 
 SESSIONS = 3
 IDS = 12  # rows of a table that a session works on: few, so that most statements find one
@@ -37,6 +37,8 @@ class Workload:
         alter: whether columns come, go and change.
         truncate: whether tables are emptied at once, of which events tell only when they are asked to.
         large_rows: of a large transaction.
+        messages: whether logical messages are written, in transactions and aside.
+        settle: whether readers may catch up before and after columns change.
     """
 
     def __init__(
@@ -47,11 +49,15 @@ class Workload:
         alter: bool = True,
         truncate: bool = True,
         large_rows: int = LARGE_ROWS,
+        messages: bool = False,
+        settle: bool = True,
     ) -> None:
         self._draw = Random(seed)
         self._tables = tables
         self._truncate = truncate
         self._large_rows = large_rows
+        self._messages = messages
+        self._settle = settle
         self._alter = alter and CHANGING in tables
         self._extra: dict[str, str] = {}  # columns that were added to CHANGING, with their types
         self._columns = 0
@@ -106,9 +112,11 @@ class Workload:
         elif kind < 0.4:
             yield from self._large()
         elif self._alter:
-            yield Settle()
+            if self._settle:
+                yield Settle()
             yield Step(0, self._altered())
-            yield Settle()
+            if self._settle:
+                yield Settle()
 
     def _large(self) -> Iterator[Step]:
         """Yield one transaction of many rows, more than `logical_decoding_work_mem` holds when that is small."""
@@ -129,6 +137,9 @@ class Workload:
     def statement(self, session: int) -> str:
         """Return one change of one table, of rows of a session."""
         draw = self._draw
+        if self._messages and draw.random() < 0.1:
+            inside = draw.choice(["true", "false"])
+            return f"SELECT pg_logical_emit_message({inside}, 'note', {quoted(text(draw))})"
         table = draw.choice(self._tables)
         kind = draw.random()
         if kind < 0.4 or not table.may_change:

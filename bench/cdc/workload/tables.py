@@ -1,11 +1,21 @@
 """The tables of the workload: every type, every replica identity, keys and names of every kind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from bench.cdc.workload.values import TYPES, column_of, literal, long_text, quoted, text
+from bench.cdc.workload.values import (
+    BUILT_IN,
+    OF_FEATURES,
+    Draw,
+    column_of,
+    literal,
+    long_text,
+    outbox_payload,
+    quoted,
+    text,
+)
 
 SCHEMA = "workload"
 
@@ -21,6 +31,7 @@ class Table(Struct, frozen=True, kw_only=True):
         identity: its replica identity, as SQL; empty for the default.
         may_change: whether Postgres lets a published table of this kind be updated.
         large: a column whose values lie outside of the row, None when there is none.
+        values: what draws the values of columns for which those of their type would not do.
     """
 
     name: str
@@ -30,6 +41,7 @@ class Table(Struct, frozen=True, kw_only=True):
     identity: str = ""
     may_change: bool = True
     large: str | None = None
+    values: Mapping[str, Draw] = {}
 
     @property
     def sql(self) -> str:
@@ -57,7 +69,7 @@ class Table(Struct, frozen=True, kw_only=True):
         """Return a random value of a column as SQL."""
         if column == self.large:
             return long_text(draw) if draw.random() < 0.7 else quoted(text(draw))
-        return literal(draw, self.columns[column])
+        return self.values[column](draw) if column in self.values else literal(draw, self.columns[column])
 
 
 def identifier(name: str) -> str:
@@ -68,19 +80,6 @@ def identifier(name: str) -> str:
 _FEW = {"a": "text", "n": "numeric(12,2)", "at": "timestamptz"}
 _LARGE = {"large": "text", "note": "text", "numbers": "integer[]"}
 
-EVERY_TYPE = Table(
-    name="every_type",
-    key="id",
-    columns={column_of(name): name.replace("[][]", "[]") for name in TYPES},
-    constraints="PRIMARY KEY (id)",
-)
-EVERY_TYPE_FULL = Table(
-    name="every_type_full",
-    key="id",
-    columns=EVERY_TYPE.columns,
-    constraints="PRIMARY KEY (id)",
-    identity="FULL",
-)
 TOASTED = Table(name="toasted", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", large="large")
 TOASTED_FULL = Table(
     name="toasted_full", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", identity="FULL", large="large"
@@ -111,16 +110,50 @@ CHANGING = Table(
     name="changing", key="id", columns=_FEW, constraints="counted int NOT NULL DEFAULT 7, PRIMARY KEY (id)"
 )
 
-TABLES = (EVERY_TYPE, EVERY_TYPE_FULL, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING)
-TYPE_DEFINITIONS = (
-    f"CREATE SCHEMA {SCHEMA}",
-    "CREATE EXTENSION IF NOT EXISTS vector",
-    f"CREATE TYPE {SCHEMA}.colour AS ENUM ('red', 'deep blue', 'it''s')",
-    f"CREATE DOMAIN {SCHEMA}.amount AS numeric(12,2)",
-    f"CREATE TYPE {SCHEMA}.pair AS (x int, y text)",
+# One that a program leaves messages in; it is captured only when somebody asks for it.
+OUTBOX = Table(
+    name="outbox",
+    key="number",
+    columns={
+        "aggregatetype": "text NOT NULL DEFAULT 'order'",
+        "aggregateid": "varchar(20) NOT NULL DEFAULT '0'",
+        "type": "text",
+        "payload": "jsonb",
+        "shard": "int",
+    },
+    constraints='id uuid NOT NULL DEFAULT gen_random_uuid(), PRIMARY KEY (id), UNIQUE ("number")',
+    values={
+        "aggregatetype": lambda draw: quoted(draw.choice(["order", "user"])),
+        "aggregateid": lambda draw: quoted(str(draw.randrange(20))),
+        "type": lambda draw: draw.choice(["'created'", "'it''s'", "NULL"]),
+        "payload": outbox_payload,
+        "shard": lambda draw: draw.choice(["0", "3", "NULL"]),
+    },
 )
 
+_DEFINITIONS = (
+    f"CREATE SCHEMA {SCHEMA}",
+    f"CREATE TYPE {SCHEMA}.colour AS ENUM ('red', 'deep blue', 'it''s')",
+    f"CREATE DOMAIN {SCHEMA}.amount AS numeric(12,2)",
+    f"CREATE DOMAIN {SCHEMA}.sum AS {SCHEMA}.amount CHECK (value > -1e12)",
+    f"CREATE TYPE {SCHEMA}.pair AS (x int, y text)",
+)
+DEFAULT_FEATURES = ("vector",)  # of the server that tests start
 
-def prepare(tables: tuple[Table, ...] = TABLES) -> list[str]:
+
+def tables_with(features: Iterable[str]) -> tuple[Table, ...]:
+    """Return the tables of a workload on a server that has these features, see `values.OF_FEATURES`."""
+    types = [*BUILT_IN, *(name for feature in features for name in OF_FEATURES[feature])]
+    columns = {column_of(name): name for name in types}
+    every_type = Table(name="every_type", key="id", columns=columns, constraints="PRIMARY KEY (id)")
+    full = structs.replace(every_type, name="every_type_full", identity="FULL")
+    return (every_type, full, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING)
+
+
+TABLES = tables_with(DEFAULT_FEATURES)
+
+
+def prepare(tables: Sequence[Table] = TABLES, features: Iterable[str] = DEFAULT_FEATURES) -> list[str]:
     """Return the statements that make the tables and their types in an empty database."""
-    return [*TYPE_DEFINITIONS, *(statement for table in tables for statement in table.create())]
+    extensions = [f"CREATE EXTENSION IF NOT EXISTS {name}" for name in features if name != "xml"]
+    return [*_DEFINITIONS, *extensions, *(statement for table in tables for statement in table.create())]

@@ -5,6 +5,8 @@ from random import Random
 
 Draw = Callable[[Random], str]
 
+_HSTORES = ['a=>1, "b c"=>NULL', "", '"q\\"1"=>"x, y", "\u00e9"=>"=>"']
+
 _LETTERS = "abcXYZ 0123'\"\\,{}[]()%:/\t\n\u00e9\u4e2d\U0001d11e"
 
 
@@ -90,6 +92,18 @@ def _json(draw: Random) -> str:
     return _one_of('{"a": [1, 2.50, null], "b": {"c": "\\u00e9"}}', "[]", '"x"', "null", '{"b":1,  "a":2}')(draw)
 
 
+def outbox_payload(draw: Random) -> str:
+    """Return the payload of an outbox message, as SQL: what Debezium can expand, and what it leaves as text."""
+    expandable = '{"id": %d, "big": 12345678901, "f": 1.50, "o": {"b": true, "none": null}, "a": [1, 2], "e": []}'
+    return draw.choice(
+        [
+            "NULL",
+            *(quoted(one) for one in ("7", '"x"', "null", '{"mixed": [1, "a"]}', '{"a": [{"x": 1}, {"x": 2}]}', "{}")),
+            *[quoted(expandable % draw.randrange(100))] * 3,
+        ]
+    )
+
+
 def _uuid(draw: Random) -> str:
     digits = draw.randbytes(16).hex()
     return quoted(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
@@ -158,19 +172,67 @@ _OTHERS: Mapping[str, Draw] = {
     "workload.colour": _one_of("red", "deep blue", "it's"),
     "workload.amount": _fixed,
     "workload.pair": _one_of("(1,x)", '(,"a ""b"" c")'),
-    "vector(3)": _one_of("[1,2,3]", "[-0.5,1e-3,0]"),
+    "workload.sum": _fixed,
+    '"char"': _one_of("x", "7"),
+    "numeric(6,-2)": lambda draw: quoted(str(draw.randint(-(10**7), 10**7))),
+    "box": _one_of("((3,4),(1,2))"),
+    "pg_lsn": _one_of("16/B374D848"),
+}
+# In arrays that Debezium treats other than those above.
+_ODD_ARRAYS: Mapping[str, Draw] = {
+    "interval": _interval,
+    "money": _one_of("12.34", "-1.50"),
+    "timetz": _time_with_zone,
+    "time(3)": _time_of_day,
+    "bit(3)": _one_of("101", "000"),
+    "varbit(9)": _one_of("10110", "0"),
+    "point": _one_of("(1,2)"),
+    "cidr": _one_of("10.1.0.0/16", "2001:db8::/32"),
+    "macaddr": _one_of("08:00:2b:01:02:03"),
+    "name": _one_of("a", "b c"),
+    "oid": _one_of("1", "4294967295"),
+    "int4range": _one_of("[1,5)", "empty"),
+    "daterange": _one_of("[2024-01-01,2024-02-01)"),
+    "workload.amount": _fixed,
 }
 
-TYPES: Mapping[str, Draw] = {
+
+def _arrays(elements: Mapping[str, Draw]) -> dict[str, Draw]:
+    return {
+        f"{name}[]": _array(lambda draw, name=name, draw_one=draw_one: f"{draw_one(draw)}::{name}")
+        for name, draw_one in elements.items()
+    }
+
+
+BUILT_IN: Mapping[str, Draw] = {
     **_SCALARS,
     **_OTHERS,
-    **{
-        f"{name}[]": _array(lambda draw, name=name, draw_one=draw_one: f"{draw_one(draw)}::{name}")
-        for name, draw_one in _SCALARS.items()
-    },
+    **_arrays(_SCALARS),
+    **_arrays(_ODD_ARRAYS),
     "workload.colour[]": _array(_one_of("red", "deep blue")),
     "integer[][]": _one_of("{{1,2},{3,NULL}}", "[0:1]={4,5}", "{}"),
+    "text[][]": _one_of("{{a,b},{c,NULL}}", "{x}"),
 }
+# What not every server has: the types of extensions, and XML.
+OF_FEATURES: Mapping[str, Mapping[str, Draw]] = {
+    "vector": {
+        "vector(3)": _one_of("[1,2,3]", "[-0.5,1e-3,0]"),
+        "halfvec(3)": _one_of("[1,2,3]", "[-0.5,0.25,0]"),
+        "sparsevec(5)": _one_of("{1:1.5,3:-2}/5", "{}/5"),
+    },
+    "hstore": {
+        "hstore": lambda draw: quoted(draw.choice(_HSTORES)),
+        "hstore[]": _array(_one_of("a=>1", "")),
+    },
+    "ltree": {"ltree": _one_of("Top.Science", ""), "ltree[]": _array(lambda _: "'a.b'::ltree")},
+    "citext": {"citext": _text, "citext[]": _array(lambda draw: f"{_text(draw)}::citext")},
+    "xml": {"xml": _one_of('<a b="c">&amp;d</a>', "text"), "xml[]": _array(lambda _: "'<a/>'::xml")},
+    "postgis": {
+        "geometry": _one_of("POINT(1 2)", "SRID=4326;LINESTRING(0 0,1 1)"),
+        "geography": _one_of("POINT(1 2)"),
+    },
+}
+TYPES: Mapping[str, Draw] = {**BUILT_IN, **{name: draw for some in OF_FEATURES.values() for name, draw in some.items()}}
 
 
 def column_of(type_name: str) -> str:

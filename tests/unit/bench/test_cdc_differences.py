@@ -4,11 +4,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.cdc import differences
-from bench.cdc.comparison import Different, Event, Record, compare, events, same
+from bench.cdc.comparison import Different, compare, same
+from bench.cdc.events import Event, Record, events
 from bench.cdc.workload.steps import Settle, Workload
 
 ROOT = Path(__file__).parents[3]
@@ -19,8 +21,10 @@ def event(op: str = "c", lsn: int = 1, snapshot: str = "false", key: Any = 1, **
     return Event("t", {"id": key}, {"op": op, "source": source, "after": {"id": key, **row}, "ts_ms": lsn}, {})
 
 
-def told(field: str, ours: Any, theirs: Any, table: str = "every_type", op: str = "c") -> list[Different]:
-    return differences.unexplained([Different(table, op, field, ours, theirs, "")])
+def told(
+    field: str, ours: Any, theirs: Any, table: str = "every_type", op: str = "c", configuration: str = "defaults"
+) -> list[Different]:
+    return differences.unexplained([Different(table, op, field, ours, theirs, "")], configuration)
 
 
 def test_the_page_of_differences_is_the_table() -> None:
@@ -93,3 +97,43 @@ def test_a_row_of_the_table_explains_no_more_than_it_says() -> None:
     assert told("before.a", None, "", table="changing", op="d") == []
     assert told("before.a", "x", "", table="changing", op="d") != []
     assert told("event", {}, "(no such field)") != []
+    assert told("source.sequence", '["5","9"]', '["7","9"]', configuration="debezium_defaults") == []
+    assert told("source.sequence", '["5","9"]', '["7","9"]') != []
+    schema = {"type": "int32", "optional": False, "field": "Part"}
+    assert told("schema value.after.Part", schema, {**schema, "default": 3}) == []
+    assert told("schema value.after.Part", schema, {**schema, "optional": True}) != []
+
+
+def test_schemas_are_compared_member_by_member_in_their_order() -> None:
+    def wrapped(**row: Any) -> list[Event]:
+        value = {"op": "c", "source": {"lsn": 1, "snapshot": "false", "table": "t"}, "after": {"id": 1}}
+        fields = [{"type": "struct", "fields": [{**row, "field": "id"}], "field": "after"}]
+        schema = {"type": "struct", "fields": fields, "name": "t.Envelope"}
+        return events([Record("t", None, msgspec.json.encode({"schema": schema, "payload": value}))], schemas=True)
+
+    first = {"type": "int32", "optional": False}
+    assert compare(wrapped(**first), wrapped(**first)) == []
+    [found] = compare(wrapped(**first), wrapped(type="int64", optional=False))
+    assert found.field == "schema value.after.id"
+    [found] = compare(wrapped(**first), wrapped(optional=False, type="int32"))
+    assert found.field == "schema value.after.id"
+
+
+def test_transactions_and_messages_of_an_outbox_are_compared_too() -> None:
+    mine, other = (
+        events([Record("x", b"1", b'{"status":"BEGIN","id":"5:%d"}' % lsn), Record("o", b"2", body, [("id", b"u")])])
+        for lsn, body in ((70, b"null"), (71, b"1"))
+    )
+    assert [(found.table, found.field) for found in compare(mine, other)] == [
+        ("transaction", "id"),
+        ("outbox", "value"),
+    ]
+    removed = events([Record("o", b"2", None, [("id", b"u")])])
+    assert [found.field for found in compare(mine[1:], removed)] == ["value"]
+
+
+def test_what_is_half_a_character_is_told_as_such() -> None:
+    [event] = events([Record("o", None, b'"a\\ud834"', [("id", b"1")])])
+    assert (event.kind, event.value) == ("outbox", "a\ufffd")
+    [whole] = events([Record("o", None, b'"\\ud834\\udd1e"', [("id", b"1")])])
+    assert whole.value == "\U0001d11e"
