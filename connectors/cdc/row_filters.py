@@ -65,12 +65,11 @@ def _state(
     wanted, refused = _planned(connection, table, table.row_filter)
     if refused:
         return FilterState(table=name, refused=refused)
-    differs = False
-    if publication is None or (table.schema, table.name) not in publication.tables:
-        refused = _refusal(connection, table)
-    else:
-        actual = publication.row_filters.get(name)
-        differs = actual is None or _planned(connection, table, actual)[0] != wanted
+    is_published = publication is not None and (table.schema, table.name) in publication.tables
+    actual = publication.row_filters.get(name) if publication is not None else None
+    is_same = actual is not None and _planned(connection, table, actual)[0] == wanted
+    refused = "" if is_same else _refusal(connection, table)
+    differs = is_published and not is_same and not refused
     uncovered = "" if inserts_only or refused else _uncovered(connection, table)
     return FilterState(table=name, refused=refused, uncovered=uncovered, differs=differs)
 

@@ -114,6 +114,8 @@ def test_a_publication_with_another_filter_is_refused_with_the_statements_that_m
     [unfiltered] = check(configure("public.orders"))
     assert unfiltered.level == "warning"
     assert "set source.row_filters = ['public.orders=(id < 5)']" in unfiltered.remedy
+    [useless] = check(configure("public.orders", filters=filtered("id > random()")))
+    assert "mutable" in useless.problem or "immutable" in useless.problem
     config = configure("public.orders", filters=filtered("id >= 5"))
     [finding] = check(config)
     assert (finding.level, finding.option) == ("error", "source.row_filters")

@@ -32,6 +32,13 @@ def test_lengths_and_keys_are_read() -> None:
     assert filters.skipped_operations == ("t",)
 
 
+def test_every_topic_that_an_option_asks_for_is_created() -> None:
+    wanted = options(schema_changes=True, transaction_metadata=True, messages=True, notifications=True)
+    names = {topic.name for topic in cdc_config(wanted).own_topics}
+    beside = {f"cdc.travel.{name}" for name in ("schema-changes", "transaction", "message", "notification")}
+    assert names == {"cdc.offsets", "cdc.travel-signal", *beside}
+
+
 def test_a_row_filter_is_sql_after_the_first_equals_sign() -> None:
     filters = cdc_config(options(row_filters=["public.orders=status = 'paid'", r"shop\..*=id >= 5"])).filters
     assert filters.rows_of("public.orders") == "status = 'paid'"
