@@ -1,0 +1,106 @@
+"""What the rows of this benchmark share: figures and rounds, and how a sink is driven."""
+
+import argparse
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from bench.report import Figure, median_ratio
+from connectors.sinks.contract import Applied, Outcome, Retry, Sink, Superseded
+from schemas.receipts import Receipt, encode_receipt
+from schemas.writes import BaseWrite, key_of, store_of
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class Bench(Struct):
+    """What is measured with, and what came of it."""
+
+    folder: Path
+    options: argparse.Namespace
+    figures: list[Figure] = field(default_factory=list[Figure])
+    rounds: dict[str, Any] = field(default_factory=dict[str, Any])
+    setup: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def add(self, name: str, value: float, unit: str, bar: float | None = None) -> None:
+        """Note a figure."""
+        self.figures.append(Figure(name=name, value=value, unit=unit, bar=bar))
+
+    def note(self, row: str, **values: float) -> None:
+        """Note a single measurement, and say it."""
+        self.rounds.setdefault(row, []).append(values)
+        told = ", ".join(f"{name} {value:,.0f}" for name, value in values.items())
+        print(f"{row}: {told}", flush=True)
+
+    def series(self, row: str, name: str) -> list[float]:
+        """Return one value of every round of a row."""
+        return [one[name] for one in self.rounds[row]]
+
+    def compare(self, row: str, peer: str, bar: float, *, unit: str = "writes/s") -> None:
+        """Add the figures of a row whose rounds have `ours` and the peer; the first round warmed both up."""
+        rounds = self.rounds[row][1:] or self.rounds[row]
+        ours, peers = ([one[name] for one in rounds] for name in ("ours", peer))
+        middle = len(rounds) // 2
+        self.add(f"{row}: ours", sorted(ours)[middle], unit)
+        self.add(f"{row}: {peer}", sorted(peers)[middle], unit)
+        self.add(f"{row}: ours / {peer}", median_ratio(ours, peers), "", bar)
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """Return how many a second `work` gets through."""
+    started = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started)
+
+
+def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the items in batches."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def deliver(sinks: Sequence[Sink[Any]], writes: Sequence[BaseWrite]) -> None:
+    """Write everything as the framework would: each key through one of the sinks, and a receipt for each write.
+
+    Raises:
+        AssertionError: a write was rejected.
+    """
+    lanes: list[list[BaseWrite]] = [[] for _ in sinks]
+    for write in writes:
+        lanes[zlib.crc32(key_of(write).encode()) % len(sinks)].append(write)
+    with ThreadPoolExecutor(len(sinks)) as pool:
+        for one in [pool.submit(_lane, sink, lane) for sink, lane in zip(sinks, lanes, strict=True)]:
+            one.result()
+
+
+def _lane(sink: Sink[Any], writes: Sequence[BaseWrite]) -> None:
+    for batch in batches(writes, sink.limits.max_records):
+        waiting = batch
+        while waiting:
+            outcomes = sink.write(waiting)
+            for write, outcome in zip(waiting, outcomes, strict=True):
+                _receipt(write, outcome)
+            waiting = [write for write, outcome in zip(waiting, outcomes, strict=True) if isinstance(outcome, Retry)]
+
+
+def _receipt(write: BaseWrite, outcome: Outcome) -> bytes | None:
+    if isinstance(outcome, Retry):
+        return None
+    assert isinstance(outcome, Applied | Superseded), outcome
+    return encode_receipt(
+        Receipt(
+            store=store_of(write),
+            entity=write.entity,
+            version=write.version,
+            source=write.source,
+            event_id=write.event_id,
+            result="applied" if isinstance(outcome, Applied) else "superseded",
+            at=datetime.now(UTC),
+        )
+    )

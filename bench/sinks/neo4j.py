@@ -1,0 +1,156 @@
+# pyright: reportUnknownMemberType=false
+"""The graph: places, and visits between travellers and places, each written twice, beside a hand-written UNWIND.
+
+Peer: one session, an explicit transaction for each 2,000 rows, `UNWIND $rows MERGE ... SET +=`, a uniqueness constraint
+for each label (https://neo4j.com/docs/python-manual/current/performance/). It neither compares versions nor knows of
+deletes, and its relations have no index.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+import neo4j
+
+from bench.sinks.measured import AT, Bench, batches, deliver, rate
+from connectors.sinks.neo4j import Neo4jOptions, Neo4jSink
+from deploy.local.neo4j import Neo4jServer
+from deploy.local.neo4j.server import VERSION
+from schemas.writes import GraphWrite, NodeRef
+
+BAR = 0.9
+PEER = "hand-written UNWIND"
+ROWS = 2_000
+PEOPLE = 4_000
+
+NODES = "UNWIND $rows AS row MERGE (n:Place {id: row.id}) SET n += row.properties"
+RELATIONS = """
+UNWIND $rows AS row MERGE (a:User {id: row.start}) MERGE (b:Place {id: row.end})
+MERGE (a)-[r:VISITED {id: row.id}]->(b) SET r += row.properties
+"""
+Row = dict[str, Any]
+
+
+def measure(bench: Bench) -> None:
+    """Run the rows."""
+    server = Neo4jServer(bench.folder / "neo4j", heap="1g")
+    server.start()
+    try:
+        with neo4j.GraphDatabase.driver(server.address, auth=("neo4j", server.password)) as driver:
+            for name, rows, statement, write in (
+                ("neo4j nodes", _places, NODES, _place),
+                ("neo4j relations", _visits, RELATIONS, _visit),
+            ):
+                _measure(bench, server, driver, (name, rows, statement, write))
+    finally:
+        server.delete()
+    bench.setup |= {"neo4j": VERSION, "neo4j_driver": neo4j.__version__}
+
+
+def _measure(
+    bench: Bench,
+    server: Neo4jServer,
+    driver: neo4j.Driver,
+    row: tuple[str, Callable[[int, int], list[Row]], str, Callable[[Row, int], GraphWrite]],
+) -> None:
+    name, make, statement, write = row
+    count = bench.options.writes // 2
+    data = [make(count, version) for version in (1, 2)]
+    writes = [write(one, version) for version, rows in enumerate(data, 1) for one in rows]
+    options = Neo4jOptions(url=server.address, password=server.password)
+    for _ in range(bench.options.rounds):
+        _clear(driver)
+        for label in ("User", "Place"):
+            driver.execute_query(f"CREATE CONSTRAINT FOR (n:{label}) REQUIRE n.id IS UNIQUE", database_="neo4j")
+        peer = rate(len(writes), lambda: _unwind(driver, statement, [*data[0], *data[1]]))
+        expected = _counts(driver)
+        _clear(driver)
+        sinks = [Neo4jSink(options) for _ in range(Neo4jSink(options).limits.requests)]
+        for sink in sinks:
+            sink.open()
+        ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+        for sink in sinks:
+            sink.close()
+        if _counts(driver) != expected:
+            raise SystemExit(f"{name}: ours made {_counts(driver)}, the peer {expected}")
+        bench.note(name, ours=ours, **{PEER: peer})
+    bench.compare(name, PEER, BAR)
+
+
+def _unwind(driver: neo4j.Driver, statement: str, rows: Sequence[Row]) -> None:
+    with closing(driver.session(database="neo4j")) as session:
+        for batch in batches(rows, ROWS):
+            with session.begin_transaction() as transaction:
+                transaction.run(statement, rows=batch).consume()  # pyright: ignore[reportArgumentType] - no literal
+                transaction.commit()
+
+
+def _clear(driver: neo4j.Driver) -> None:
+    with closing(driver.session(database="neo4j")) as session:
+        session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS").consume()
+        for kind, where in (("CONSTRAINT", ""), ("INDEX", " WHERE type <> 'LOOKUP'")):
+            for found in session.run(f"SHOW {kind} YIELD *{where}").data():  # pyright: ignore[reportArgumentType]
+                session.run(f"DROP {kind} `{found['name']}`").consume()  # pyright: ignore[reportArgumentType]
+
+
+def _counts(driver: neo4j.Driver) -> list[int]:
+    statement = "MATCH (n) WITH count(n) AS nodes OPTIONAL MATCH ()-[r]->() RETURN nodes, count(r) AS relations"
+    records, _, _ = driver.execute_query(statement, database_="neo4j")
+    return list(records[0].values())
+
+
+def _places(count: int, version: int) -> list[Row]:
+    return [
+        {
+            "id": f"p{number}",
+            "properties": {
+                "name": f"Trattoria {number}",
+                "kind": "restaurant",
+                "area": "Soho",
+                "lat": 40.7 + number / 1e6,
+                "lon": -74.0,
+                "score": version / 10,
+            },
+        }
+        for number in range(count)
+    ]
+
+
+def _place(row: Row, version: int) -> GraphWrite:
+    return GraphWrite(
+        entity=f"place:{row['id']}",
+        version=version,
+        source="travel",
+        event_id="e",
+        occurred_at=AT,
+        node=NodeRef("Place", row["id"]),
+        properties=row["properties"],
+    )
+
+
+def _visits(count: int, version: int) -> list[Row]:
+    chosen = random.Random(1)
+    return [
+        {
+            "id": f"VISITED:e{number}",
+            "start": f"u{chosen.randrange(PEOPLE)}",
+            "end": f"p{chosen.randrange(PEOPLE)}",
+            "properties": {"date": "2026-05-01T12:00:00Z", "rating": version, "would_return": True},
+        }
+        for number in range(count)
+    ]
+
+
+def _visit(row: Row, version: int) -> GraphWrite:
+    return GraphWrite(
+        entity=row["id"],
+        version=version,
+        source="events",
+        event_id="e",
+        occurred_at=AT,
+        relation="VISITED",
+        start=NodeRef("User", row["start"]),
+        end=NodeRef("Place", row["end"]),
+        properties=row["properties"],
+    )
