@@ -1,4 +1,4 @@
-"""What became of a write: one receipt for each, on the receipts topic."""
+"""What became of a write: one receipt for each, and one before it where the write asks for its undo."""
 
 from typing import Literal
 
@@ -9,15 +9,16 @@ from schemas.fields import Timestamp, Version
 from schemas.reasons import shortened
 from schemas.writes import StoreName, Write
 
-Result = Literal["applied", "superseded", "rejected"]
+Result = Literal["captured", "applied", "superseded", "rejected"]
 
 
 class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The end of one write. `superseded` is success: the store held that version or a newer one already.
 
-    `undo` is there when the write asked for it, was applied, and the store can tell: the write that makes the entity
-    what it was before, a delete where it did not exist. Its version is the one the store held, 0 for none; who sends
-    it gives it a newer one.
+    `captured` is not the end: the store has told what it holds, and is asked to take the write only now. `undo` is the
+    write that makes the entity what it was, a delete where it did not exist. Its version is the one the store held, 0
+    for none; who sends it gives it a newer one. It is told when the write asked for it, is newer, and the store can
+    tell. After a crash it may be told again: the last one before the end counts.
     """
 
     store: StoreName

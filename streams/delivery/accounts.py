@@ -36,6 +36,10 @@ class Accounts:
         letter = self._letter(item.record, "write", error, attempts=item.attempts, first_failed_at=item.first_failed_at)
         return [letter, receipt]
 
+    def captured(self, item: Item) -> Outgoing:
+        """Return what is told of a write before the store is asked to take it: what would undo it."""
+        return self._receipt(item, "captured", None)
+
     def unreadable(self, record: Record, error: Exception) -> Outgoing:
         """Return the dead letter of a record that is no write of this store."""
         return self._letter(record, "decode", error)
@@ -70,7 +74,7 @@ class Accounts:
             result=result,
             at=datetime.now(UTC),
             reason=reason,
-            undo=cast(Write, item.undo) if result == "applied" and item.undo is not None else None,
+            undo=cast(Write, item.undo) if result == "captured" else None,
         )
         return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))
 

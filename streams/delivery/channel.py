@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from connectors.sinks.contract import Applied, Limits, Outcome, Rejected, Retry, Sink, Superseded
 from connectors.sinks.errors import Fatal, Unavailable
 from schemas.receipts import Result
-from schemas.writes import Priority
+from schemas.writes import BaseWrite, Priority
 from streams.delivery.accounts import Accounts
 from streams.delivery.attempt import Attempts
 from streams.delivery.batch_size import after_request, after_too_large, first_size
@@ -23,6 +23,8 @@ from streams.delivery.queue import Item, Parcel, WriteQueue
 from streams.runtime.publisher import Outgoing
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Channel:
@@ -122,7 +124,7 @@ class Channel:
         self.in_flight = batch
         started, too_large = self._now(), self._attempts.too_large
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, batch)
+            outcomes = await self._attempt(batch)
         except (Unavailable, Fatal) as error:
             self._put_back(batch, error, entered)
             return None
@@ -138,17 +140,30 @@ class Channel:
             self._size = after_request(self._size, taken=len(batch), seconds=seconds, target=target, most=most)
         return outcomes
 
-    def _attempt(self, batch: Sequence[Item]) -> list[Outcome]:
-        """Write a batch; runs in the sink's thread."""
-        cut = _after_its_entity(batch)
-        if cut is not None:
-            return [*self._attempt(batch[:cut]), *self._attempt(batch[cut:])]
+    async def _attempt(self, batch: Sequence[Item]) -> list[Outcome]:
+        """Write a batch, in the sink's thread."""
+        outcomes: list[Outcome] = []
+        for part in _apart(batch):
+            await self._capture(part)
+            outcomes += await self._in_thread(self._attempts.write, [item.write for item in part])
+        return outcomes
+
+    async def _capture(self, batch: Sequence[Item]) -> None:
+        """Tell what would undo writes, where they ask for it, before the store may hold them.
+
+        After a crash in between they come again, and the store, which holds them then, can tell no more.
+        """
         # Once: after an attempt of which nothing is known the store may hold the write itself.
         asking = [item for item in batch if item.write.undo and item.undo is None]
-        if asking:
-            for item, undo in zip(asking, self._attempts.undoing([item.write for item in asking]), strict=True):
-                item.undo = undo
-        return self._attempts.write([item.write for item in batch])
+        if not asking:
+            return
+        undos = await self._in_thread(self._attempts.undoing, [item.write for item in asking])
+        for item, undo in zip(asking, undos, strict=True):
+            item.undo = undo
+        await self._accounts.settle([self._accounts.captured(item) for item in asking if item.undo is not None], [])
+
+    async def _in_thread(self, call: Callable[[list[BaseWrite]], list[T]], writes: list[BaseWrite]) -> list[T]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, writes)
 
     def _put_back(self, batch: Sequence[Item], error: Unavailable | Fatal, entered: float) -> None:
         store = self._accounts.store
@@ -202,14 +217,17 @@ class Channel:
                 return "superseded", None
 
 
-def _after_its_entity(batch: Sequence[Item]) -> int | None:
-    """Return the place of the first write that asks for its undo and follows another one of its entity, if any.
+def _apart(batch: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Cut a batch before each write that asks for its undo and follows another one of its entity.
 
-    What that one left is what this one is undone to, so it has to be written first.
+    What that one leaves is what this one is undone to, so it has to be written first.
     """
     seen: set[str] = set()
+    begin = 0
     for index, item in enumerate(batch):
         if item.write.undo and item.write.entity in seen:
-            return index
+            yield batch[begin:index]
+            begin = index
+            seen.clear()
         seen.add(item.write.entity)
-    return None
+    yield batch[begin:]
