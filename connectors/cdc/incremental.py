@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable
 
 import structlog
-from psycopg import Connection
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.catalog import next_transaction, read_tables
+from connectors.cdc.chunk_connection import STEP_ROWS, ChunkConnection
 from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of, lock_query, row_key
 from connectors.cdc.config import split_name
-from connectors.cdc.connect import connect, translated
+from connectors.cdc.connect import translated
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, source_template
 from connectors.cdc.errors import ColumnMissing, Disconnected, Fatal
@@ -26,24 +26,15 @@ from connectors.cdc.session import Session
 from connectors.cdc.snapshot_progress import SnapshotProgress
 from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.snapshot_state import SnapshotState, TableToRead
-from connectors.cdc.window import Floor, Visibility
-from connectors.cdc.wire import Wire
+from connectors.cdc.window import Floor
 
 log = structlog.get_logger(__name__)
 
-STEP_ROWS = 1_000  # between two looks at the stream
-STEP_BYTES = 1 << 20
 CHUNK_BYTES = 16 << 20  # of a chunk that waits in memory for its place
-ROWS_SECONDS = 0.005  # the wait for rows; the stream waits as long
 TOUCHED_KEYS = 200_000  # the stream waits when a slow query lets it bring more than that
 RETRY_SECONDS = 0.5
 FLOOR_SECONDS = 2.0
 
-_SNAPSHOT = b"""
-SELECT pg_snapshot_xmin(s)::text::int8, pg_snapshot_xmax(s)::text::int8,
-       ARRAY(SELECT x::text::int8 FROM pg_snapshot_xip(s) x), (extract(epoch FROM clock_timestamp()) * 1000000)::int8
-FROM pg_current_snapshot() s
-"""
 # In a transaction of its own, so that its commit is in the stream, whatever the server's version, and at once.
 _WATERMARK = b"SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, 'travelos.watermark', ''), '0/0')::int8"
 
@@ -70,9 +61,7 @@ class IncrementalSnapshot:
         self._ahead = session.offsets.snapshot  # what is still to be sent; the offsets say what is not in Kafka
         self._phase = self._begin
         self._moved = False
-        self._copying = False
-        self._connection: Connection | None = None
-        self._wire: Wire | None = None
+        self._connection = ChunkConnection(session.config)
         self._entry: TableToRead | None = None
         self._chunk: Chunk | None = None
         self._sent: deque[Chunk] = deque()
@@ -125,9 +114,7 @@ class IncrementalSnapshot:
 
     def close(self) -> None:
         """End the connection. Harmless when there is none."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = self._wire = None
+        self._connection.close()
 
     def _begin(self) -> None:
         """Lock the next table, so that it has the same columns until its chunk is read."""
@@ -140,7 +127,7 @@ class IncrementalSnapshot:
             self._write_watermark()
             self._floor_wanted_until = self._clock() + FLOOR_SECONDS
         entry = self._ahead.tables[0]
-        connection, wire = self._open()
+        connection, wire = self._connection.open()
         found = read_tables(connection, [split_name(entry.table)], self._session.config.filters)
         if not found or entry.table not in self._session.config.topics:
             log.warning("snapshot_of_a_table_ended", table=entry.table, reason="it is gone, or not captured any more")
@@ -159,19 +146,17 @@ class IncrementalSnapshot:
 
     def _locked(self) -> None:
         """Take the snapshot of the chunk, and ask for its rows."""
-        entry, (connection, wire) = self._reading(), self._open()
+        entry, (connection, wire) = self._reading(), self._connection.open()
         if not wire.started(doing=f"locking {entry.table}"):
             return
         # The columns are read once the table is locked: between the first look and now they may have changed.
         session = self._session
-        with translated(f"reading {entry.table}"):
-            row = connection.execute(_SNAPSHOT).fetchone()
-        found = read_tables(connection, [split_name(entry.table)], self._session.config.filters)
-        if row is None or not found:
+        visibility, time_us = self._connection.visibility(f"reading {entry.table}")
+        found = read_tables(connection, [split_name(entry.table)], session.config.filters)
+        if not found:
             self._again()
             return
         info = found[0]
-        visibility, time_us = Visibility(row[0], row[1], frozenset(row[2])), row[3]
         self._window.open(entry.table, row_key(info))
         if visibility.xmin < entry.from_xid or not self._window.read(visibility):
             log.info("snapshot_waits_for_transactions", table=entry.table, oldest=visibility.xmin)
@@ -194,7 +179,7 @@ class IncrementalSnapshot:
 
     def _read(self) -> None:
         """Take rows from the server into the window."""
-        entry, chunk, (connection, _) = self._reading(), self._reading_chunk(), self._open()
+        entry, chunk, (connection, _) = self._reading(), self._reading_chunk(), self._connection.open()
         try:
             lines = self._lines()
         except Fatal as error:
@@ -248,7 +233,7 @@ class IncrementalSnapshot:
 
     def _copy(self) -> None:
         """Send rows of a table without key as they come, while the stream waits."""
-        chunk, (connection, _) = self._reading_chunk(), self._open()
+        chunk, (connection, _) = self._reading_chunk(), self._connection.open()
         if not self._session.publisher.room:
             return
         lines = self._lines()
@@ -313,18 +298,14 @@ class IncrementalSnapshot:
         self._ended(before, entry, entry.rows, status)
 
     def _start_copy(self, limit: int | None) -> None:
-        entry, chunk, (_, wire) = self._reading(), self._reading_chunk(), self._open()
-        wire.start(chunk_query(chunk.info, after=entry.after, condition=entry.condition, limit=limit))
-        self._copying = False
+        entry, info = self._reading(), self._reading_chunk().info
+        self._connection.start(chunk_query(info, after=entry.after, condition=entry.condition, limit=limit))
 
     def _lines(self) -> list[bytes] | None:
         """Return the rows that are here, None when all have been returned."""
-        _, wire = self._open()
-        self._copying = self._copying or wire.started(doing=f"reading {self._reading().table}")
-        if not self._copying:
-            return []
-        self._moved = True
-        return wire.read(messages=STEP_ROWS, size=STEP_BYTES, timeout=ROWS_SECONDS)
+        lines = self._connection.lines(f"reading {self._reading().table}")
+        self._moved |= self._connection.is_copying
+        return lines
 
     def _write_watermark(self) -> None:
         with translated("writing a watermark"):
@@ -355,13 +336,6 @@ class IncrementalSnapshot:
         self._window.close()
         self._chunk = self._entry = None
         self._phase = self._begin
-
-    def _open(self) -> tuple[Connection, Wire]:
-        if self._connection is None or self._wire is None:
-            config = self._session.config
-            self._connection = connect(config.dsn, name=f"travelos cdc snapshot {config.slot}")
-            self._wire = Wire(self._connection)
-        return self._connection, self._wire
 
     def _reading(self) -> TableToRead:
         assert self._entry is not None
