@@ -30,8 +30,11 @@ def sink_of(store: StoreName, options: Options) -> Sink[Any]:
 
 def sinks_of(store: StoreName, options: Options) -> list[Sink[Any]]:
     """Return as many sinks of a store as there may be requests at a time."""
-    first = sink_of(store, options)
-    requests = options.stores.of(store).requests or first.limits.requests
+    first, chosen = sink_of(store, options), options.stores.of(store)
+    requests = first.limits.requests
+    # A kind with an option of that name sends them side by side by itself.
+    if chosen.kind == EMBEDDED or "requests" not in kind_of(store, chosen.kind).names:
+        requests = chosen.requests or requests
     return [first, *(sink_of(store, options) for _ in range(1, requests))]
 
 

@@ -17,10 +17,16 @@ from typing import Annotated, TypeVar
 import typer
 from rich.markup import escape
 
+from deploy.local.elasticsearch import ElasticsearchServer
+from deploy.local.influxdb import InfluxServer
+from deploy.local.neo4j import Neo4jServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerFailed
+from deploy.local.redis import RedisServer
+from deploy.local.s3 import S3Server
 from deploy.local.server import Server
 from deploy.local.servers import KINDS, LocalServers, default_folder
+from schemas.writes import StoreName
 from streams.cli.common import AsJson, Exit, err, fail, out, print_json
 from streams.demo.database import fill_new_tables
 from streams.log import configure_logging
@@ -152,8 +158,8 @@ def install(names: Names) -> None:
 def variables(name: str, server: Server) -> Mapping[str, str]:
     """Return what a program needs to use a server, as environment variables; the values hold secrets.
 
-    For Kafka and Postgres these are the project's own options. The project does not write to the others yet: theirs
-    is an address for their own clients.
+    They are options of the project: with them it uses the server, as its Kafka, as its source, or as one of its stores.
+    A server that holds a store also gives the address for its own clients.
     """
     if name == "kafka":
         return {"TRAVELOS_KAFKA_BOOTSTRAP": server.address}
@@ -162,7 +168,29 @@ def variables(name: str, server: Server) -> Mapping[str, str]:
             "TRAVELOS_SOURCE_DSN": server.dsn(SOURCE_DATABASE),
             "TRAVELOS_STORES_RELATIONAL_URL": server.dsn(RELATIONAL_DATABASE),
         }
-    return {f"{name.upper()}_URL": server.url}
+    store, options = _store_options(server)
+    prefix = f"TRAVELOS_STORES_{store.upper()}_"
+    chosen = {prefix + option.upper(): value for option, value in {"kind": name, **options}.items()}
+    return {f"{name.upper()}_URL": server.url, **chosen}
+
+
+def _store_options(server: Server) -> tuple[StoreName, Mapping[str, str]]:
+    """Return which store a server can be, and the options of that kind."""
+    match server:
+        case Neo4jServer():
+            return "graph", {"url": server.address, "username": "neo4j", "password": server.password}
+        case ElasticsearchServer():
+            return "search", {"url": server.address, "username": "elastic", "password": server.password}
+        case InfluxServer():
+            names = {"organisation": server.organisation, "bucket": server.bucket}
+            return "timeseries", {"url": server.address, "token": server.token, **names}
+        case RedisServer():
+            return "cache", {"url": server.address, "password": server.password}
+        case S3Server():
+            keys = {"access_key": server.access_key, "secret_key": server.secret_key, "region": server.region}
+            return "objects", {"endpoint": server.address, "path_style": "true", **keys}
+        case _:
+            raise TypeError(f"{server.name} holds no store")
 
 
 def _servers(folder: Path | None, names: Sequence[str]) -> LocalServers:

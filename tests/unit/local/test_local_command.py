@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -17,8 +18,11 @@ from deploy.local.process import start_time
 from deploy.local.server import Server
 from deploy.local.servers import KINDS as REAL_KINDS
 from deploy.local.servers import LocalServers
+from schemas.writes import STORES, StoreName
 from streams.cli import local
-from streams.settings import all_options
+from streams.settings import all_options, load
+from streams.settings.kinds import kind_options
+from streams.settings.load import variable_of
 
 
 @pytest.fixture
@@ -124,16 +128,27 @@ def test_install_prints_where_the_programs_are(folder: Path) -> None:
 
 
 def test_the_variables_of_every_server_are_options_that_exist_or_an_address_for_its_own_client(tmp_path: Path) -> None:
-    known = {option.variable: option for option in all_options()}
+    known = {option.variable: option.secret for option in all_options()}
     for name, kind in REAL_KINDS.items():
         server = kind(tmp_path / name, port=1)
-        for variable, value in local.variables(name, server).items():
-            if variable == f"{name.upper()}_URL":
-                assert value == server.url
-                continue
-            assert variable in known
+        given = dict(local.variables(name, server))
+        address = given.pop(f"{name.upper()}_URL", None)
+        assert address in (None, server.url)
+        options = load(environ=given).options  # raises when one is unknown, or not what the kind takes
+        secrets = known | {variable_of(one.name): one.option.secret for one in kind_options(options.stores)}
+        for variable, value in given.items():
             secret = server.masked(value) != value
-            assert not secret or known[variable].secret, f"{variable} holds a secret and would be printed"
+            assert not secret or secrets[variable], f"{variable} holds a secret and would be printed"
+
+
+def test_the_variables_of_a_server_that_can_be_a_store_make_it_that_store(tmp_path: Path) -> None:
+    stores = {"neo4j": "graph", "elasticsearch": "search", "influxdb": "timeseries", "redis": "cache", "s3": "objects"}
+    for name, store in stores.items():
+        server = REAL_KINDS[name](tmp_path / name, port=1)
+        given = {one: value for one, value in local.variables(name, server).items() if one.startswith("TRAVELOS_")}
+        options = load(environ=given).options
+        assert options.stores.of(cast(StoreName, store)).kind == name
+        assert [one for one in STORES if options.stores.of(one).kind != "embedded"] == [store]
 
 
 def test_ctrl_c_stops_what_was_not_ready_yet(servers: LocalServers) -> None:
