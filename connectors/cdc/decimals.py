@@ -1,5 +1,6 @@
 """`numeric` and `money` to JSON: as text, as numbers, or as the unscaled integers of Kafka Connect's Decimal."""
 
+import re
 from binascii import b2a_base64
 from collections.abc import Callable
 from decimal import Decimal
@@ -23,16 +24,25 @@ VARIABLE_SCALE: Schema = struct_of(
     version=1,
     doc="Variable scaled decimal",
 )
+_DECIMAL = re.compile(rb"-?\d+(?:\.\d+)?").fullmatch
 _INT_DIGITS = 4_000  # int() refuses more digits than 4,300, of which Postgres allows 131,072
 
 
 def decimal_as_text(value: bytes) -> bytes:
-    """Return a decimal as JSON text with every digit that Postgres prints."""
-    return _SPECIAL_TEXTS.get(value) or b'"%b"' % value
+    """Return a decimal as JSON text with every digit that Postgres prints.
+
+    Raises:
+        ValueError: it is no decimal. All functions here that take one raise it.
+    """
+    if value in _SPECIAL_TEXTS:
+        return _SPECIAL_TEXTS[value]
+    return b'"%b"' % _checked(value)
 
 
 def decimal_as_double(value: bytes) -> bytes:
     """Return a decimal as the nearest float, as JSON; what is too large for one is infinite."""
+    if value not in SPECIAL_FLOATS:
+        _checked(value)
     text = repr(float(value))
     return _NO_FLOATS.get(text) or text.encode()
 
@@ -49,7 +59,7 @@ def decimal_of_its_own_scale(value: bytes) -> bytes:
     """Return a decimal as Debezium's VariableScaleDecimal: the fewest digits after the point that keep its value."""
     if value in SPECIAL_FLOATS:
         return NULL
-    whole, _, fraction = value.partition(b".")
+    whole, _, fraction = _checked(value).partition(b".")
     fraction = fraction.rstrip(b"0")
     return b'{"scale":%d,"value":"%b"}' % (len(fraction), _base64(_integer(whole + fraction)))
 
@@ -88,15 +98,15 @@ def precision_of(typmod: int) -> int:
 def _of_scale(value: bytes, scale: int) -> bytes:
     if value in SPECIAL_FLOATS:
         return NULL
-    whole, _, fraction = value.partition(b".")
+    whole, _, fraction = _checked(value).partition(b".")
+    if len(fraction) > max(scale, 0):
+        raise ValueError("a decimal of another scale")
     # With a negative scale Postgres prints the zeros that the integer does not have.
     digits = whole + fraction.ljust(scale, b"0") if scale >= 0 else whole[:scale] or b"0"
     return b'"%b"' % _base64(_integer(b"0" if digits == b"-" else digits))
 
 
 def _integer(digits: bytes) -> int:
-    if not digits.removeprefix(b"-").isdigit():
-        raise ValueError("no decimal")
     return int(digits) if len(digits) < _INT_DIGITS else int(Decimal(digits.decode()))
 
 
@@ -107,6 +117,11 @@ def _base64(number: int) -> bytes:
 
 
 def _amount(value: bytes) -> bytes:
-    amount = value.replace(b"$", b"", 1).replace(b",", b"")
-    float(amount)
-    return amount
+    return _checked(value.replace(b"$", b"", 1).replace(b",", b""))
+
+
+def _checked(value: bytes) -> bytes:
+    """Return a decimal that is neither NaN nor infinite. Raises ValueError when it is none."""
+    if _DECIMAL(value) is None:
+        raise ValueError("no decimal")
+    return value

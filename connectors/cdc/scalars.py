@@ -1,5 +1,6 @@
 """Values of one piece to JSON: texts, numbers, booleans, bytes, bits. Each takes what Postgres printed."""
 
+import re
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64, unhexlify
 from collections.abc import Callable
@@ -12,6 +13,8 @@ _SPECIAL_FLOATS = {b"NaN": b'"NaN"', b"Infinity": b'"Infinity"', b"-Infinity": b
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
 _BITS = {b"1": b"true", b"0": b"false"}
 
+_UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_FLOAT = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]\d+)?").fullmatch
 _json = msgspec.json.Encoder()
 
 
@@ -21,14 +24,17 @@ def text_json(value: bytes) -> bytes:
     return _json.encode(value.decode("utf-8", "replace"))
 
 
-def quoted(value: bytes) -> bytes:
-    """Return a text that needs no escaping in JSON."""
+def uuid_json(value: bytes) -> bytes:
+    """Return a UUID as JSON; ValueError when it is none."""
+    if _UUID(value) is None:
+        raise ValueError("no UUID")
     return b'"%b"' % value
 
 
 def integer_json(value: bytes) -> bytes:
     """Return an integer as JSON; ValueError when it is none."""
-    if not (value.isdigit() or value.removeprefix(b"-").isdigit()):
+    digits = value.removeprefix(b"-")
+    if not digits.isdigit() or (digits[:1] == b"0" and len(digits) > 1):  # JSON has no zeros in front
         raise ValueError("no integer")
     return value
 
@@ -42,7 +48,8 @@ def float_json(value: bytes) -> bytes:
     """Return a float as JSON, always with point or exponent; ValueError when it is none."""
     if value in _SPECIAL_FLOATS:
         return _SPECIAL_FLOATS[value]
-    float(value)
+    if _FLOAT(value) is None:  # Python's float takes more: spaces, "1_0", "inf"
+        raise ValueError("no float")
     # A whole number has to look like a float, or readers without a schema take it for an integer.
     return value if b"." in value or b"e" in value else value + b".0"
 
@@ -84,5 +91,7 @@ def bits_base64(value: bytes) -> bytes:
 
     As Debezium's Bits, which are those of Java's BitSet.
     """
+    if value.translate(None, b"01"):
+        raise ValueError("no bits")
     number = int(value, 2) if value else 0
     return b'"%b"' % b2a_base64(number.to_bytes((number.bit_length() + 7) >> 3, "little"), newline=False)

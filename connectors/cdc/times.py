@@ -87,7 +87,9 @@ def instant(text: bytes, digits: int) -> bytes:
     Raises:
         ValueError: it is no timestamp in UTC.
     """
-    if text[19:] == b"+00" and text[10:11] == b" ":  # a whole second of the years 1 to 9999, as most are
+    if (
+        len(text) == 22 and text.translate(None, b"0123456789") == b"-- ::+" and text[19:] == b"+00"
+    ):  # a whole second of the years 1 to 9999, as most are
         return _WHOLE_SECONDS[digits] % (text[:10], text[11:19])
     if text in TIMESTAMP_INFINITY_US:
         return text
@@ -95,12 +97,13 @@ def instant(text: bytes, digits: int) -> bytes:
         raise ValueError("no timestamp in UTC")
     if text[10:11] == b" " and text.endswith(b"+00"):
         day, clock = text[:10], text[11:-3]  # all of the years 1 to 9999
+        _civil(day)
     else:
         year, month, of_month, clock = _split(text.replace(b"+00", b"", 1))
         day = _iso_day(year, month, of_month)
-    seconds, dot, fraction = clock.partition(b".")
-    if len(seconds) != 8 or (dot and not fraction.isdigit()):
+    if _TIME.fullmatch(clock) is None:
         raise ValueError("no time of day")
+    seconds, _, fraction = clock.partition(b".")
     if digits == 0:
         return b"%bT%bZ" % (day, seconds)
     return b"%bT%b.%bZ" % (day, seconds, fraction.ljust(digits, b"0"))
@@ -169,6 +172,8 @@ def _civil(text: bytes) -> tuple[int, int, int]:
     if match is None:
         raise ValueError("no date")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        raise ValueError("no date")
     return (1 - year if match[4] else year), month, day
 
 
@@ -177,8 +182,6 @@ def _days_from_civil(year: int, month: int, day: int) -> int:
 
     Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     """
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        raise ValueError("no date")
     year -= month <= 2
     era, year_of_era = divmod(year, 400)
     day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1

@@ -18,6 +18,18 @@ from connectors.cdc.streamed import CONTROL, StreamedTransactions
 EPOCH_US = 946_684_800_000_000
 
 
+GOLDEN = {
+    "530000031901": StreamStart(793, first=True),
+    "530000031900": StreamStart(793, first=False),
+    "45": StreamStop(),
+    "630000031900000000001adc0510000000001adc0548000303c76b33a83f": StreamCommit(
+        793, 0x1ADC0510, 0x1ADC0548, EPOCH_US + 0x303C76B33A83F
+    ),
+    "41000003190000031a": StreamAbort(793, 794),
+    "41000003190000031a000000001adc0488000303c76b33a757": StreamAbort(793, 794),
+}
+
+
 def data(body: bytes, lsn: int = 1) -> bytes:
     return b"w" + struct.pack(">QQQ", lsn, lsn, 0) + body
 
@@ -72,20 +84,7 @@ def keys(messages: list[bytes]) -> list[int]:
     return [int(text) for text in texts if isinstance(text, bytes)]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("530000031901", StreamStart(793, first=True)),
-        ("530000031900", StreamStart(793, first=False)),
-        ("45", StreamStop()),
-        (
-            "630000031900000000001adc0510000000001adc0548000303c76b33a83f",
-            StreamCommit(793, 0x1ADC0510, 0x1ADC0548, EPOCH_US + 0x303C76B33A83F),
-        ),
-        ("41000003190000031a", StreamAbort(793, 794)),
-        ("41000003190000031a000000001adc0488000303c76b33a757", StreamAbort(793, 794)),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), GOLDEN.items())
 def test_the_messages_of_streaming_are_read(text: str, message: object) -> None:
     golden = bytes.fromhex(text)
     assert decode(golden) == message
@@ -183,6 +182,41 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
 def test_whatever_comes_is_taken_or_a_typed_error(messages: list[bytes]) -> None:
     with closing(StreamedTransactions()) as transactions, suppress(MalformedMessage):
         feed(transactions, *messages)
+
+
+PROGRAM = [
+    *(start(5, lsn=3), relation(5), insert(5, 1, 10), insert(6, 2, 11), STOP),
+    *(abort(5, 6), abort(5, 6, where=True), start(5, first=False), relation(5), insert(7, 3, 12), STOP, commit(5)),
+]
+
+
+@given(st.integers(0, len(PROGRAM) - 1), st.integers(0, 60), st.integers(0, 255), st.booleans())
+@settings(max_examples=1_000)
+def test_a_damaged_message_of_a_streamed_transaction_is_taken_or_a_typed_error(
+    which: int, place: int, byte: int, cut: bool
+) -> None:
+    """Versions 2 and 4 put the number of the transaction into every message; what comes out is in the form of 1."""
+    damaged = bytearray(PROGRAM[which])
+    place = DATA_HEADER + place % (len(damaged) - DATA_HEADER)
+    if cut:
+        del damaged[max(place, DATA_HEADER + 1) :]
+    else:
+        damaged[place] = byte
+    with closing(StreamedTransactions()) as transactions, suppress(MalformedMessage):
+        for message in feed(transactions, *PROGRAM[:which], bytes(damaged), *PROGRAM[which + 1 :]):
+            decode(message, DATA_HEADER)
+
+
+@given(st.sampled_from(sorted(GOLDEN)), st.integers(0, 30), st.integers(0, 255), st.data())
+def test_a_damaged_message_of_streaming_is_a_message_or_a_typed_error(
+    text: str, place: int, byte: int, drawn: st.DataObject
+) -> None:
+    damaged = bytearray(bytes.fromhex(text))
+    damaged[place % len(damaged)] = byte
+    cut = drawn.draw(st.integers(0, len(damaged)))
+    for candidate in (bytes(damaged), bytes(damaged[:cut]), bytes(damaged) + b"\0"):
+        with suppress(MalformedMessage):
+            decode(candidate)
 
 
 # Savepoints as a program uses them: open one, write, release the last, roll the last one back.
