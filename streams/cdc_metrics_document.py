@@ -21,7 +21,7 @@ What an alert should look at: `cdc_connected` is 0 for minutes; `cdc_slot_safe_b
 
 With `source.notifications` (Debezium's `notification.enabled.channels=sink`) the topic `<prefix>.notification` tells
 what happens to snapshots, in Debezium's form: `id`, `aggregate_type`, `type`, `additional_data` (texts, always with
-`connector_name`), `timestamp`. Types:
+`connector_name`), `timestamp`; with `source.schemas` they bring Debezium's schemas. Types:
 
 - STARTED: before the slot is made; beside the stream ("Incremental Snapshot") once for all tables that wait.
   `data_collections` names the tables, as in most of what follows.

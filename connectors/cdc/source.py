@@ -183,7 +183,7 @@ class Source:
 
 def _notifications(config: CdcConfig, publisher: Publisher) -> Notifications:
     topic = None if config.notifications is None else config.notifications.name
-    return Notifications(publisher, topic, config.name)
+    return Notifications(publisher, topic, config.name, schemas=config.encoding.schemas)
 
 
 def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: CdcOffset | None) -> OffsetLog:

@@ -37,6 +37,29 @@ def test_a_notification_has_debeziums_members() -> None:
     }
 
 
+def test_a_notification_brings_debeziums_schemas_when_asked_for() -> None:
+    sent = Sent()
+    Notifications(cast(Publisher, sent), "topic", schemas=True).send("Incremental Snapshot", "PAUSED", "7")
+    [(_, record)] = sent.records
+    key, value = json.loads(record.key or b""), json.loads(record.value or b"")
+    assert key["payload"] == {"id": value["payload"]["id"]} == {"id": "7"}
+    assert key["schema"]["name"] == "io.debezium.connector.common.NotificationKey"
+    text = {"type": "string", "optional": False}
+    assert value["schema"] == {
+        "type": "struct",
+        "fields": [
+            {**text, "field": "id"},
+            {**text, "field": "type"},
+            {**text, "field": "aggregate_type"},
+            {"type": "map", "keys": text, "values": text, "optional": True, "field": "additional_data"},
+            {"type": "int64", "optional": False, "field": "timestamp"},
+        ],
+        "optional": False,
+        "name": "io.debezium.connector.common.Notification",
+        "version": 1,
+    }
+
+
 def test_without_a_topic_nothing_is_told() -> None:
     sent = Sent()
     Notifications(cast(Publisher, sent), None).send("Slot", "WARNING")
