@@ -46,13 +46,11 @@ def point_of(write: TimeSeriesWrite) -> Point:
     """Return which point a write is about.
 
     Raises:
-        Unfit: measurement, tags or time cannot be said in line protocol.
+        Unfit: its time is none that InfluxDB has.
     """
     if not EARLIEST <= write.time_ns <= LATEST:
         raise Unfit(f"`time_ns` is outside of {EARLIEST}..{LATEST}")
-    tags = tuple(sorted((name, value) for name, value in write.tags.items() if value))
-    series_key(write.measurement, tags)
-    return Point(write.measurement, tags, write.time_ns)
+    return Point(write.measurement, _sorted(tuple(write.tags.items())), write.time_ns)
 
 
 def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapping[str, Field]) -> bytes:
@@ -69,9 +67,15 @@ def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapp
     """
     if not fields:
         raise Unfit("`fields` are empty")
-    values = [f"{_field_name(name)}={_field_value(name, value)}" for name, value in fields.items()]
+    values: list[str] = []
+    for name, value in fields.items():
+        # Most fields are finite numbers: these are worth a line of their own. (inf - inf and nan - nan are nan.)
+        if type(value) is float and value - value == 0.0:
+            values.append(_field_name(name) + repr(value))
+        else:
+            values.append(_field_name(name) + _field_value(name, value))
     values.append(f"{ENTITY}={_text(ENTITY, entity)}")
-    values += [f"{_version_field(source)}={version}i" for source, version in versions.items()]
+    values += [f"{_version_field(source)}{version}i" for source, version in versions.items()]
     return _encoded(f"{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")
 
 
@@ -104,20 +108,25 @@ def tombstone_line(point: Point, *, entity: str, versions: Mapping[str, tuple[in
     """
     values = [f"{ENTITY}={_text(ENTITY, entity)}"]
     for source, (version, gone) in versions.items():
-        values.append(f"{_version_field(source)}={-1 - version if gone else version}i")
+        values.append(f"{_version_field(source)}{-1 - version if gone else version}i")
     return _encoded(f"{DELETED}{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")
+
+
+@lru_cache(maxsize=65_536)
+def _sorted(tags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in tags if value))
 
 
 @lru_cache(maxsize=4_096)
 def _field_name(name: str) -> str:
     if not name or name in ("time", ENTITY) or name.startswith(("_", VERSION)):
         raise Unfit(f"`fields` has the reserved name {name!r}")
-    return _plain("fields", name).translate(_NAME)
+    return _plain("fields", name).translate(_NAME) + "="
 
 
 @lru_cache(maxsize=4_096)
 def _version_field(source: str) -> str:
-    return VERSION + _plain("source", source).translate(_NAME)
+    return VERSION + _plain("source", source).translate(_NAME) + "="
 
 
 def _field_value(name: str, value: Field) -> str:
@@ -139,8 +148,9 @@ def _field_value(name: str, value: Field) -> str:
 def _text(field: str, value: str) -> str:
     if len(value) > MAX_TEXT_BYTES // 4 and len(value.encode()) > MAX_TEXT_BYTES:
         raise Unfit(f"`{field}` has more than {MAX_TEXT_BYTES:,} bytes")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
 
 
 def _plain(field: str, value: str) -> str:

@@ -1,12 +1,12 @@
 """Write points."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
-from msgspec import Struct
 
-from connectors.sinks.contract import Held, Limits, Outcome, Rejected
+from connectors.sinks.contract import APPLIED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Fatal
 from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
@@ -23,12 +23,27 @@ _HOUR = 3_600
 _HELD_AT_ONCE = 500  # entities in one pattern
 
 
-class _Rendered(Struct, frozen=True):
-    """A write that fits, with the point it is about and, for an upsert, its line."""
+class _Line(NamedTuple):
+    """A line, and the versions that are at its point once it is there."""
 
-    index: int
+    text: bytes
+    versions: Mapping[str, int]
+
+    def lies(self, state: State) -> bool:
+        """Whether the line has arrived."""
+        return all(state.live.get(source) == version for source, version in self.versions.items())
+
+
+class _Rendered(NamedTuple):
+    """A write that fits, and for an upsert its line, when nothing lies at its point."""
+
+    place: int
     write: TimeSeriesWrite
     line: bytes
+
+    def as_it_is(self) -> _Line:
+        """Return the line with the version that stands in it."""
+        return _Line(self.line, {self.write.source: self.write.version})
 
 
 class InfluxSink:
@@ -38,7 +53,8 @@ class InfluxSink:
     requests of its own.
     """
 
-    limits = Limits(max_records=5_000)  # InfluxData's own advice for InfluxDB 2
+    # InfluxData's own advice for InfluxDB 2. Of two sinks one makes lines while the other waits for the server.
+    limits = Limits(max_records=5_000, requests=2)
 
     def __init__(self, options: InfluxOptions) -> None:
         self._options = options
@@ -119,7 +135,13 @@ class InfluxSink:
 
     def _apply(self, points: Mapping[Point, Sequence[_Rendered]], outcomes: dict[int, Outcome]) -> None:
         states = queries.states(self._client.ask(queries.states_of(points)))
-        changes = {point: changed(states.get(point, NOTHING), [one.write for one in points[point]]) for point in points}
+        lines: dict[Point, _Line] = {}
+        changes: dict[Point, Change] = {}
+        for point, rendered in points.items():
+            if len(rendered) == 1 and rendered[0].line and point not in states:
+                lines[point] = rendered[0].as_it_is()  # what `changed` would say as well, of nearly every point
+            else:
+                changes[point] = changed(states.get(point, NOTHING), [one.write for one in rendered])
         over = [point for point, change in changes.items() if _overwrites(change, states.get(point, NOTHING))]
         if over:
             fields = queries.fields(self._client.ask(queries.fields_of(over)))
@@ -128,13 +150,16 @@ class InfluxSink:
         refused = self._try(changes)
         going = {point: change for point, change in changes.items() if point not in refused}
         self._bury(going)
-        refused |= self._write_content(points, going)
+        lines |= {point: _line_of(point, one) for point, one in going.items() if one.content is not None}
+        refused |= self._send(lines)
         for point, rendered in points.items():
             reason = refused.get(point)
             if reason is None:
-                outcomes.update(zip((one.index for one in rendered), changes[point].outcomes, strict=True))
+                known = changes.get(point)
+                found = [APPLIED] if known is None else known.outcomes
+                outcomes.update(zip((one.place for one in rendered), found, strict=True))
             elif len(rendered) == 1:
-                outcomes[rendered[0].index] = Rejected(reason.reason_of(rendered[0].write))
+                outcomes[rendered[0].place] = Rejected(reason.reason_of(rendered[0].write))
             else:  # which of them was refused is seen when each goes by itself
                 for one in rendered:
                     self._apply({point: [one]}, outcomes)
@@ -169,44 +194,30 @@ class InfluxSink:
             if change.remove:
                 self._client.delete(queries.removal(point))
 
-    def _write_content(
-        self, points: Mapping[Point, Sequence[_Rendered]], changes: Mapping[Point, Change]
-    ) -> dict[Point, Refusal]:
-        """Write the content of points and return those that were refused."""
-        lines: dict[Point, bytes] = {}
-        for point, change in changes.items():
-            if change.content is not None:
-                lines[point] = _line_of(point, change, points[point])
-        return self._send(lines, changes)
-
-    def _send(self, lines: Mapping[Point, bytes], changes: Mapping[Point, Change]) -> dict[Point, Refusal]:
+    def _send(self, lines: Mapping[Point, _Line]) -> dict[Point, Refusal]:
+        """Write lines and return those that were refused."""
         if not lines:
             return {}
-        refusal = self._client.write(list(lines.values()))
+        refusal = self._client.write([one.text for one in lines.values()])
         if refusal is None:
             return {}
         if refusal.partial:
             # The server says how many it refused and not which. They are those that are not there.
             states = queries.states(self._client.ask(queries.states_of(lines)))
-            return {point: refusal for point in lines if not _arrived(changes[point], states.get(point, NOTHING))}
+            return {point: refusal for point, one in lines.items() if not one.lies(states.get(point, NOTHING))}
         if len(lines) == 1:
             return dict.fromkeys(lines, refusal)
         ordered = list(lines.items())
         middle = len(ordered) // 2
-        return self._send(dict(ordered[:middle]), changes) | self._send(dict(ordered[middle:]), changes)
+        return self._send(dict(ordered[:middle])) | self._send(dict(ordered[middle:]))
 
 
-def _line_of(point: Point, change: Change, rendered: Iterable[_Rendered]) -> bytes:
+def _line_of(point: Point, change: Change) -> _Line:
     content = change.content
     assert content is not None
-    if change.versions == {content.source: content.version}:
-        return next(one.line for one in rendered if one.write is content)
-    return line(point, entity=content.entity, versions=change.versions, fields=content.fields)
+    text = line(point, entity=content.entity, versions=change.versions, fields=content.fields)
+    return _Line(text, change.versions)
 
 
 def _overwrites(change: Change, state: State) -> bool:
     return change.content is not None and state.present
-
-
-def _arrived(change: Change, state: State) -> bool:
-    return all(state.live.get(source) == version for source, version in change.versions.items())

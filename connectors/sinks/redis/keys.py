@@ -56,19 +56,19 @@ def digits(version: int) -> str:
     return f"{version:019d}"
 
 
-def arguments(write: CacheWrite) -> tuple[str, str, str, str, int, bytes]:
+def arguments(write: CacheWrite) -> tuple[str, str, str, str, int, str]:
     """Return what `write.lua` is told of a write.
 
     Raises:
         Unfit: the time to live is none, or the value cannot be written as JSON.
     """
     if write.op == "delete":
-        return write.key, write.source, digits(write.version), "d", 0, b""
+        return write.key, write.source, digits(write.version), "d", 0, ""
     ttl = write.ttl_seconds
     if ttl is not None and not 0 < ttl <= _MAX_TTL_SECONDS:
         raise Unfit(f"`ttl_seconds` is {ttl}, not 1 to {_MAX_TTL_SECONDS:,}")
     try:
-        value = _encode(write.value)
+        value = _encode(write.value).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Unfit(f"`value` cannot be written as JSON: {type(error).__name__}") from error
     return write.key, write.source, digits(write.version), "u", (ttl or 0) * 1_000, value
@@ -84,21 +84,27 @@ def check_names(write: CacheWrite, *, one_slot: bool) -> None:
     Raises:
         Unfit: names the field.
     """
+    for text in (write.key, write.entity, write.source):
+        if not text or text[0] == "}" or not text.isascii():
+            _check_names(write)
+            break
+    if one_slot and write.key != write.entity:
+        raise Unfit("`key` differs from `entity`; in a cluster both have to lie in one slot")
+
+
+def _check_names(write: CacheWrite) -> None:
     for field, text in (("key", write.key), ("entity", write.entity), ("source", write.source)):
         if not text:
             raise Unfit(f"`{field}` is empty")
         if text.startswith("}"):
             raise Unfit(f"`{field}` begins with a brace, which would put its keys into different slots")
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise Unfit(f"`{field}` is not valid Unicode") from error
-    if one_slot and write.key != write.entity:
-        raise Unfit("`key` differs from `entity`; in a cluster both have to lie in one slot")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Unfit(f"`{field}` is not valid Unicode") from error
 
 
-def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str | float, str | float, int] | None:
+def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str, str, int] | None:
     """Return what `positions.lua` is told of a write; None when it is no position.
 
     Args:
@@ -115,12 +121,11 @@ def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str | float
     return member, write.source, version, *place, (write.ttl_seconds or 0) * 1_000
 
 
-def _place(value: Any) -> tuple[float, float] | None:
+def _place(value: Any) -> tuple[str, str] | None:
     """Return longitude and latitude, where Redis can index them."""
     try:
         found = msgspec.convert(value, _Place)
     except msgspec.ValidationError:
         return None
-    longitude, latitude = found.lon, found.lat
-    # Comparisons are false for NaN.
-    return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= _MAX_LATITUDE else None
+    longitude, latitude = found.lon, found.lat  # comparisons with NaN are false
+    return (repr(longitude), repr(latitude)) if abs(longitude) <= 180 and abs(latitude) <= _MAX_LATITUDE else None

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from msgspec import Struct
+from msgspec import json
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 _OLDEST = (6, 0)
 _AT_ONCE = 200  # writes of one script: nobody else is served while it runs, some 2 ms
+_POSITIONS_AT_ONCE = 1_000  # what Lua passes on at once has a limit of some thousand
 _HOUR_MS = 3_600_000
 
 
-class _Prepared(Struct, frozen=True):
-    """A write that fits: its keys, and what the script is told of it."""
+class _Prepared(NamedTuple):
+    """A write that fits: where it stands in the batch, its keys, and what the scripts are told of it."""
 
-    index: int
-    entity: str
+    place: int
     keys: tuple[str, str]
-    arguments: tuple[str | bytes | int, ...]
-    position: tuple[str | float, ...] | None
+    arguments: tuple[str | int, ...]
+    position: tuple[str | int, ...] | None
 
 
 class RedisSink:
@@ -41,7 +41,8 @@ class RedisSink:
     index follows in the same pipeline with versions of its own; it may be behind the values for that long.
     """
 
-    limits = Limits(linger_ms=5)  # live state is looked at while it changes
+    # Live state is looked at while it changes. Of two sinks one makes requests while the other waits for the server.
+    limits = Limits(linger_ms=5, requests=2)
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
@@ -59,7 +60,7 @@ class RedisSink:
         with interpreted():
             self._server = connect(self._options)
             about = self._server.information()
-            [answer] = self._server.run([Job("write", (), ("", 0))])
+            [answer] = self._server.run([Job("write", (), ("", 0, json.encode([])))])
             if isinstance(answer, Exception):
                 raise meaning(answer)
         version = tuple(int(part) for part in str(about["redis_version"]).split(".")[:2])
@@ -83,17 +84,16 @@ class RedisSink:
             except Unfit as error:
                 outcomes[index] = Rejected(str(error))
         groups = list(_grouped(prepared, lambda one: server.slot(one.keys[0])))
-        placed = [one for one in prepared if one.position is not None]
-        jobs = [self._job(group) for group in groups]
-        if placed:
-            jobs.append(self._positions(placed))
+        placed = list(_rounds([one for one in prepared if one.position is not None]))
+        jobs = [*map(self._job, groups), *map(self._positions, placed)]
         with interpreted():
             answers = server.run(jobs) if jobs else []
         for group, answer in zip(groups, answers, strict=False):
-            outcomes.update(zip((one.index for one in group), _outcomes(answer, len(group)), strict=True))
-        if placed and isinstance(answers[-1], Exception):
-            # The index is only complete once it knows them too; their values are superseded by then, which is success.
-            outcomes.update(zip((one.index for one in placed), _outcomes(answers[-1], len(placed)), strict=True))
+            outcomes.update(zip((one.place for one in group), _outcomes(answer, len(group)), strict=True))
+        for group, answer in zip(placed, answers[len(groups) :], strict=True):
+            if isinstance(answer, Exception):
+                # All of them again: their values are superseded by then, which is success, and the index complete.
+                outcomes.update(zip((one.place for one in group), _outcomes(answer, len(group)), strict=True))
         return [outcomes[index] for index in range(len(batch))]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -137,23 +137,20 @@ class RedisSink:
         home = "" if write.key == write.entity else self._names.value(write.entity)
         return _Prepared(
             index,
-            write.entity,
             (self._names.versions(write.entity), value),
             (*arguments(write), home),
             position(write, self._options.positions),
         )
 
     def _job(self, group: Sequence[_Prepared]) -> Job:
-        told: list[str | bytes | int] = [
-            self._names.channels if self._options.publish else "",
-            self._options.versions_hours * _HOUR_MS,
-        ]
-        for one in group:
-            told += one.arguments
-        return Job("write", [key for one in group for key in one.keys], told)
+        told = json.encode([word for one in group for word in one.arguments])
+        channels = self._names.channels if self._options.publish else ""
+        keep = self._options.versions_hours * _HOUR_MS
+        return Job("write", [key for one in group for key in one.keys], (channels, keep, told))
 
     def _positions(self, placed: Sequence[_Prepared]) -> Job:
-        return Job("positions", self._names.positions, [told for one in placed for told in one.position or ()])
+        told = json.encode([word for one in placed for word in one.position or ()])
+        return Job("positions", self._names.positions, (told,))
 
 
 def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:
@@ -177,10 +174,29 @@ def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:
     return found
 
 
-def _grouped(items: Sequence[T], slot: Callable[[T], int]) -> Iterator[list[T]]:
+def _grouped(items: Sequence[T], slot: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Yield items in groups of one slot, none too large, in order within a slot."""
     groups: defaultdict[int, list[T]] = defaultdict(list)
     for item in items:
         groups[slot(item)].append(item)
     for group in groups.values():
-        yield from (group[start : start + _AT_ONCE] for start in range(0, len(group), _AT_ONCE))
+        yield from _parts(group, _AT_ONCE)
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _rounds(placed: Sequence[_Prepared]) -> Iterator[Sequence[_Prepared]]:
+    """Yield positions in rounds that have each member once, none too large, in order for a member."""
+    while placed:
+        rounds: dict[Any, _Prepared] = {}
+        later: list[_Prepared] = []
+        for one in placed:
+            member = one.position[0] if one.position else None
+            if member in rounds:
+                later.append(one)
+            else:
+                rounds[member] = one
+        yield from _parts(list(rounds.values()), _POSITIONS_AT_ONCE)
+        placed = later

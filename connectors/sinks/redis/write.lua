@@ -1,21 +1,24 @@
 -- Applies writes to values under keys, each only when its version is newer than what is held of (entity, source).
 --
 -- KEYS: for each write its entity's versions (a hash) and its value (a string).
--- ARGV: prefix of channels ('' for none), milliseconds that versions outlive a write (0: for ever), then for each write
---   the key as watchers know it, source, version as 19 digits, 'u' or 'd', milliseconds to live (0: for ever), JSON,
---   and where the entity's value lies by itself ('': where it is written to).
+-- ARGV: prefix of channels ('' for none), milliseconds that versions outlive a write (0: for ever), and as one JSON
+--   list for each write: the key as watchers know it, source, version as 19 digits, 'u' or 'd', milliseconds to live
+--   (0: for ever), the value as JSON, and where the entity's value lies by itself ('': where it is written to). One
+--   list and not arguments, which took the client a third of all its time.
 -- A version is kept as its 19 digits and one of '+' (held), '-' (deleted), or the time in ms when what it wrote expires.
 -- Text, because numbers of Lua are floating point and would lose what is beyond 2^53.
 -- Returns a text of a letter for each write ('a' applied, 's' superseded, 'e' error), then the errors in their order.
 local outcomes, answer = {}, {}
-local channel, keep = ARGV[1], tonumber(ARGV[2])
-local clock = redis.call('TIME')
+local channel, keep, told = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3])
+local call = redis.call
+local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local marks = {}
 for n = 1, #KEYS / 2 do
   local versions, value = KEYS[2 * n - 1], KEYS[2 * n]
-  local first = 3 + (n - 1) * 7
-  local name, source, version, operation = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
-  local ttl, content, home = tonumber(ARGV[first + 4]), ARGV[first + 5], ARGV[first + 6]
+  local first = 1 + (n - 1) * 7
+  local name, source, version, operation = told[first], told[first + 1], told[first + 2], told[first + 3]
+  local ttl, content, home = told[first + 4], told[first + 5], told[first + 6]
   if home == '' then
     home = value
   end
@@ -29,35 +32,41 @@ for n = 1, #KEYS / 2 do
     -- The field without a name says where the value lies when that is not at home.
     local before = held[2] or home
     if before ~= value then
-      redis.call('DEL', before)
+      call('DEL', before)
     end
     local mark
     if operation == 'd' then
-      redis.call('DEL', value)
+      call('DEL', value)
       mark = '-'
     elseif ttl > 0 then
-      redis.call('SET', value, content, 'PX', ttl)
-      mark = string.format('%.0f', now + ttl)
+      call('SET', value, content, 'PX', ttl)
+      mark = marks[ttl]
+      if not mark then
+        mark = string.format('%.0f', now + ttl)
+        marks[ttl] = mark
+      end
     else
-      redis.call('SET', value, content)
+      call('SET', value, content)
       mark = '+'
     end
     if value ~= home then
-      redis.call('HSET', versions, source, version .. mark, '', value)
+      call('HSET', versions, source, version .. mark, '', value)
     else
-      redis.call('HSET', versions, source, version .. mark)
+      call('HSET', versions, source, version .. mark)
       if held[2] then
-        redis.call('HDEL', versions, '')
+        call('HDEL', versions, '')
       end
     end
     if keep > 0 then
-      redis.call('PEXPIRE', versions, keep + ttl)
+      call('PEXPIRE', versions, keep + ttl)
     end
     if channel ~= '' then
       local number = string.match(version, '^0*(%d+)$')
-      local told = operation == 'd' and 'null' or content
-      local op = operation == 'd' and 'delete' or 'upsert'
-      redis.call('PUBLISH', channel .. name, '{"op":"' .. op .. '","version":' .. number .. ',"value":' .. told .. '}')
+      local op, seen = 'upsert', content
+      if operation == 'd' then
+        op, seen = 'delete', 'null'
+      end
+      call('PUBLISH', channel .. name, '{"op":"' .. op .. '","version":' .. number .. ',"value":' .. seen .. '}')
     end
     outcomes[n] = 'a'
   end

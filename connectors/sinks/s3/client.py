@@ -81,10 +81,8 @@ class Bucket:
         """
         condition = {"IfNoneMatch": "*"} if over.etag is None else {"IfMatch": over.etag}
         size = self._options.multipart_mib * _MIB
-        digest = hashlib.md5(body.data, usedforsecurity=False).hexdigest()
-        # The same bytes would have the same ETag, and a condition of somebody who looked before would still hold.
-        same = over.etag is not None and over.etag.strip('"') == digest
-        if len(body.data) > size or same:
+        if len(body.data) > size or (over.etag is not None and _has_etag(body.data, over.etag)):
+            # The same bytes would have the same ETag, and a condition of somebody who looked before would still hold.
             return self._put_in_parts(key, body, condition, size)
         with interpreted():
             return self._client.put_object(
@@ -200,6 +198,10 @@ class Bucket:
         if options.storage_class and body.content_type != TOMBSTONE_TYPE:  # others have a least size and a least age
             about["StorageClass"] = options.storage_class
         return about
+
+
+def _has_etag(data: bytes, etag: str) -> bool:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() == etag.strip('"')
 
 
 def _checksum(data: bytes) -> str:

@@ -48,9 +48,9 @@ def test_a_time_to_live_is_told_in_milliseconds() -> None:
         "0000000000000000007",
         "u",
         5_000,
-        b'{"a":null}',
+        '{"a":null}',
     )
-    assert arguments(write(op="delete", ttl_seconds=5))[3:] == ("d", 0, b"")
+    assert arguments(write(op="delete", ttl_seconds=5))[3:] == ("d", 0, "")
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 10**15])
@@ -62,7 +62,7 @@ def test_a_time_to_live_that_cannot_be_is_refused(ttl: int) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ({"lat": 40.7, "lon": -74}, (-74.0, 40.7)),
+        ({"lat": 40.7, "lon": -74}, ("-74.0", "40.7")),
         ({"lat": 86.0, "lon": 0.0}, ("", "")),
         ({"lat": 0.0, "lon": 181.0}, ("", "")),
         ({"lat": float("nan"), "lon": 0.0}, ("", "")),

@@ -1,0 +1,126 @@
+# pyright: reportUnknownMemberType=false
+"""Time series: GPS fixes of 200 travellers, in order of time, beside the client's batcher and beside lines made before.
+
+Peers: `influxdb-client` with `Point` objects through its batching write API (5,000 a batch, its documentation's way),
+and finished lines posted over one connection, 5,000 at a time. Neither compares anything. Ours asks for the versions
+of each batch before it writes it; the server is on the same machine, so it does not compress.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write.point import Point
+from influxdb_client.client.write_api import WriteOptions
+from influxdb_client.domain.write_precision import WritePrecision
+
+from bench.sinks.measured import AT, Bench, batches, deliver, rate
+from connectors.sinks.influxdb import InfluxOptions, InfluxSink
+from connectors.sinks.influxdb.client import InfluxClient
+from connectors.sinks.influxdb.lines import line, point_of
+from deploy.local.influxdb import InfluxServer
+from deploy.local.influxdb.build import VERSION
+from schemas.writes import TimeSeriesWrite
+
+POINTS, LINES = "influxdb-client, Points", "raw lines"
+POINTS_BAR, LINES_BAR = 3.0, 0.6
+BATCH = 5_000
+USERS = 200
+FIRST = 1_777_000_000_000_000_000
+STEP = 5_000_000  # ns: 200 fixes a second
+
+
+def measure(bench: Bench) -> None:
+    """Run the row."""
+    server = InfluxServer(bench.folder / "influxdb")
+    server.start()
+    try:
+        for number in range(bench.options.rounds):
+            _round(bench, server, number)
+    finally:
+        server.delete()
+    bench.compare("influxdb", POINTS, POINTS_BAR)
+    bench.compare("influxdb", LINES, LINES_BAR)
+    bench.setup |= {"influxdb": VERSION, "influxdb_client": version("influxdb-client")}
+
+
+def _round(bench: Bench, server: InfluxServer, number: int) -> None:
+    writes = [_fix(one) for one in range(bench.options.writes)]
+    lines = [line(point_of(one), entity=one.entity, versions={}, fields=one.fields) for one in writes]
+    found: dict[str, float] = {}
+    for name in (POINTS, LINES, "ours"):
+        options = InfluxOptions(url=server.address, token=server.token, bucket=f"{len(name)}-{number}", gzip=False)
+        sinks = [InfluxSink(options) for _ in range(InfluxSink.limits.requests)]
+        for sink in sinks:
+            sink.open()
+        if name == POINTS:
+            found[name] = rate(len(writes), lambda options=options: _points(options, writes))
+        elif name == LINES:
+            found[name] = rate(len(lines), lambda options=options: _raw(options, lines))
+        else:
+            found[name] = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+        for sink in sinks:
+            sink.close()
+        _check(options, len(writes))
+    bench.note("influxdb", **found)
+
+
+def _points(options: InfluxOptions, writes: Sequence[TimeSeriesWrite]) -> None:
+    batching = WriteOptions(batch_size=BATCH, flush_interval=1_000)
+    with (
+        InfluxDBClient(options.url, options.token, org=options.organisation) as client,
+        client.write_api(write_options=batching) as api,
+    ):
+        for one in writes:
+            point = Point(one.measurement)
+            for name, value in one.tags.items():
+                point.tag(name, value)
+            for name, value in one.fields.items():
+                point.field(name, value)
+            api.write(options.bucket, record=point.time(one.time_ns, WritePrecision.NS))
+
+
+def _raw(options: InfluxOptions, lines: Sequence[bytes]) -> None:
+    pool = urllib3.PoolManager()
+    where = f"{options.url}/api/v2/write?org={options.organisation}&bucket={options.bucket}&precision=ns"
+    for batch in batches(lines, BATCH):
+        answer = pool.request(
+            "POST", where, body=b"\n".join(batch), headers={"Authorization": f"Token {options.token}"}, retries=False
+        )
+        if answer.status != 204:
+            raise SystemExit(f"InfluxDB answered {answer.status}: {answer.data[:200]}")
+    pool.clear()
+
+
+def _check(options: InfluxOptions, count: int) -> None:
+    client = InfluxClient(options)
+    [(_, _, _, fields)] = client.ask(["SELECT count(lat) FROM gps"])
+    client.close()
+    if fields["count"] != count:
+        raise SystemExit(f"{options.bucket} has {fields['count']} points, not {count}")
+
+
+def _fix(number: int) -> TimeSeriesWrite:
+    user, time_ns = f"user-{number % USERS}", FIRST + number * STEP
+    return TimeSeriesWrite(
+        entity=f"gps:{user}:{time_ns}",
+        version=time_ns,
+        source="gps-events",
+        event_id="e",
+        occurred_at=AT,
+        measurement="gps",
+        tags={"user_id": user},
+        time_ns=time_ns,
+        fields={
+            "lat": 40.7 + number % 9_973 / 1e5,
+            "lon": -74.0 + number % 7_919 / 1e5,
+            "cell": f"8a2a1072b{number % 997:03x}fff",
+            "jump": False,
+            "late": False,
+            "distance": number % 611 / 7,
+            "heading": number % 3_600 / 10,
+            "speed": number % 281 / 11,
+            "accuracy": 5.0,
+        },
+    )

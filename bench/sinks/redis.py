@@ -1,0 +1,91 @@
+# pyright: reportUnknownMemberType=false
+"""Live state: last positions and trips of travellers, each written several times, beside a pipeline of redis-py.
+
+Peer: `SET key value EX seconds`, 1,000 to a pipeline without MULTI (https://redis.io/docs/latest/develop/using-commands/pipelining),
+the value made into JSON by the same encoder. It compares no versions, keeps no index and tells no watchers.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import redis
+
+from bench.sinks.measured import AT, Bench, batches, deliver, rate
+from connectors.sinks.redis import RedisOptions, RedisSink
+from deploy.local.redis import RedisServer
+from schemas.writes import CacheWrite
+
+BAR = 0.9
+PEER = "redis pipeline"
+BATCH = 1_000
+USERS = 5_000
+
+
+def measure(bench: Bench) -> None:
+    """Run the row."""
+    server = RedisServer(bench.folder / "redis")
+    server.start()
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            writes = [_write(number) for number in range(bench.options.writes)]
+            keys = len({write.key for write in writes})
+            for _ in range(bench.options.rounds):
+                client.flushall()
+                peer = rate(len(writes), lambda: _pipeline(client, writes))
+                _check(client, "peer:*", keys)
+                client.flushall()
+                sinks = [RedisSink(RedisOptions(url=server.url)) for _ in range(RedisSink.limits.requests)]
+                for sink in sinks:
+                    sink.open()
+                ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+                for sink in sinks:
+                    sink.close()
+                _check(client, "travelos:{[pt]*:*}", keys)
+                bench.note("redis", ours=ours, **{PEER: peer})
+            bench.setup |= {"redis": client.info("server")["redis_version"], "redis_py": version("redis")}
+    finally:
+        server.delete()
+    bench.compare("redis", PEER, BAR)
+
+
+def _pipeline(client: redis.Redis, writes: Sequence[CacheWrite]) -> None:
+    encode = msgspec.json.Encoder().encode
+    for batch in batches(writes, BATCH):
+        with client.pipeline(transaction=False) as pipe:
+            for write in batch:
+                pipe.set(f"peer:{write.key}", encode(write.value), ex=write.ttl_seconds)
+            pipe.execute()
+
+
+def _check(client: Any, pattern: str, count: int) -> None:
+    found = len(set(client.scan_iter(pattern, count=10_000)))
+    if found != count:
+        raise SystemExit(f"there are {found} keys {pattern}, not {count}")
+
+
+def _write(number: int) -> CacheWrite:
+    user = f"user-{number * 7_919 % USERS}"
+    if number % 10:
+        key = f"position:{user}"
+        value = {
+            "lat": 40.7 + number % 997 / 1e4,
+            "lon": -74.0,
+            "at": "2026-05-01T12:00:00.123456Z",
+            "cell": "8a2a1072b59ffff",
+            "place_id": f"place-{number % 300}",
+        }
+    else:
+        key = f"trip:{user}"
+        value = {"id": f"trip-{number}", "title": "New York", "status": "started", "stops": ["Soho", "Harlem"]}
+    return CacheWrite(
+        entity=key,
+        version=number,
+        source="user-events",
+        event_id="e",
+        occurred_at=AT,
+        key=key,
+        value=value,
+        ttl_seconds=604_800,
+    )
