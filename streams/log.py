@@ -6,7 +6,10 @@ from typing import Literal
 
 import structlog
 
-CHATTY = ("faust", "mode", "aiokafka", "asyncio", "kafka")
+CHATTY = (
+    *("faust", "mode", "aiokafka", "asyncio", "kafka"),
+    *("neo4j", "elastic_transport", "influxdb_client", "boto3", "botocore", "s3transfer", "urllib3", "redis"),
+)
 """Libraries that are heard from `warning` on only."""
 
 

@@ -15,8 +15,10 @@ from rich.table import Table
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from connectors.producers.gps_files import read_fixes
 from connectors.producers.input_files import InputFile, UnreadableFile
+from connectors.sinks.kinds import EMBEDDED
 from deploy.local.process import ServerFailed
 from schemas.events import GpsUpdate
+from schemas.writes import STORES
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, out, print_json
 from streams.data_folder import FolderRefused
 from streams.demo.progress import Board, Sample
@@ -25,7 +27,7 @@ from streams.demo.run import Demo, DemoFailed, Outcome
 from streams.demo.verdict import as_json as verdict_as_json
 from streams.log import configure_logging
 from streams.platform import BadKafkaChoice, Platform
-from streams.settings import SettingsError, load
+from streams.settings import Options, SettingsError, load
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ def command(
     """
     try:
         loaded = load(file=config, overrides={"data_dir": str(data_dir) if data_dir else None})
+        _only_embedded(loaded.options)
         platform = Platform(loaded, kafka=kafka, config_file=config)
     except (SettingsError, BadKafkaChoice) as error:
         fail(str(error), Exit.USAGE)
@@ -101,6 +104,18 @@ def command(
     answered = all(answer.rows for answer in outcome.answers)
     if not outcome.verdict.report.adds_up or not answered:
         raise typer.Exit(Exit.FAILED)
+
+
+def _only_embedded(options: Options) -> None:
+    """Leave with USAGE when a store is no embedded one: the questions are asked of those."""
+    for store in STORES:
+        kind = options.stores.of(store).kind
+        if kind != EMBEDDED:
+            fail(
+                f"the demo shows the embedded stores, and stores.{store}.kind is {kind!r}: unset it "
+                f"(TRAVELOS_STORES_{store.upper()}_KIND), or deliver to it with `travelos run`",
+                Exit.USAGE,
+            )
 
 
 def _reason(error: psycopg.Error) -> str:

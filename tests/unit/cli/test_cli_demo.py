@@ -266,3 +266,10 @@ def test_a_file_without_fixes_ends_with_2_before_anything_is_started(
     result = run("--gps", name)
     assert (result.exit_code, result.stdout, stand_in.made) == (2, "", [])
     assert said in result.stderr
+
+
+def test_a_store_that_is_not_embedded_is_refused_before_anything_starts(stand_in: StandIn) -> None:
+    result = run(STORES_CACHE_KIND="redis")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "stores.cache.kind is 'redis': unset it (TRAVELOS_STORES_CACHE_KIND)" in result.stderr
+    assert stand_in.made == []
