@@ -1,7 +1,7 @@
 """Kinds of stores by name: those of the project, those that other packages bring, and any class by its place.
 
-A kind is a sink class whose constructor takes one argument, a msgspec Struct of its options. Its module is imported
-when the kind is asked for, so that a driver is needed by those only who use it.
+A kind is a sink class whose constructor takes a msgspec Struct of its options; further arguments have defaults. Its
+module is imported when the kind is asked for, so that a driver is needed by those only who use it.
 """
 
 import difflib
@@ -152,7 +152,7 @@ def _kind(name: str, found: Any) -> Kind:
     options = typing.get_type_hints(found.__init__).get(parameters[0].name)
     needs_more = any(one.default is inspect.Parameter.empty for one in parameters[1:])
     if needs_more or not inspect.isclass(options) or not issubclass(options, Struct):
-        raise UnknownKind(f"{name!r}: its constructor is to take one argument, annotated with a msgspec Struct")
+        raise UnknownKind(f"{name!r}: its constructor is to take one argument, annotated as a msgspec Struct")
     return Kind(name, sink, options)
 
 
