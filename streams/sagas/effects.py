@@ -1,0 +1,28 @@
+"""What a saga wants done. Whoever carries it out may do so twice: versions make that harmless."""
+
+from msgspec import Struct
+
+from schemas.writes import Write
+
+
+class Send(Struct, frozen=True):
+    """Send the write of a step to its store."""
+
+    step: str
+    write: Write
+
+
+class Compensate(Struct, frozen=True):
+    """Send the write that takes a step back, on the topic of compensations."""
+
+    step: str
+    write: Write
+
+
+class Alert(Struct, frozen=True):
+    """Tell somebody that the saga does not get on by itself."""
+
+    reason: str
+
+
+Effect = Send | Compensate | Alert

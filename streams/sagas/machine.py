@@ -1,0 +1,215 @@
+"""What a saga does next. Pure: a saga and an input give the saga afterwards and what is to be done.
+
+A saga ends when every step is done, or every step is undone. It turns back when a store refuses a write that it can do
+without, when one cannot be had in time, or when an operator says so; never once its pivot was sent. Steps are undone
+after all that were waiting for them, each by the write that its store told of before it took the step's own. That
+write has the version after it, so it takes effect only over what the saga wrote, and a write of the saga that arrives
+late is superseded: one that was refused and is replayed from the dead letters, too.
+
+Inputs may come twice, late, in any order, or for a step that is long past. After a crash the same input may be handled
+again by a saga that has not seen it: the effects are the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from schemas.receipts import Receipt
+from schemas.writes import Write, store_of
+from streams.sagas.definition import Definition, Patience
+from streams.sagas.effects import Alert, Compensate, Effect, Send
+from streams.sagas.state import Saga, StepState
+
+
+class Decision(NamedTuple):
+    """The saga afterwards, and what is to be done, in this order."""
+
+    saga: Saga
+    effects: tuple[Effect, ...] = ()
+
+
+def begin(definition: Definition, saga_id: str, event_id: str, writes: Mapping[str, Write], now_ms: int) -> Decision:
+    """Begin a saga.
+
+    Args:
+        definition: of its kind.
+        saga_id: unique.
+        event_id: the fact that begins it.
+        writes: by the name of their step. A step without one is left out: not every fact needs all of them.
+        now_ms: milliseconds since 1970.
+
+    Raises:
+        ValueError: a write is of no step, or goes to another store than its step.
+    """
+    for name, write in writes.items():
+        if name not in {step.name for step in definition.steps}:
+            raise ValueError(f"saga {definition.name} has no step {name}")
+        if store_of(write) != definition.step(name).store:
+            raise ValueError(f"saga {definition.name}, step {name}: its write goes to the store {store_of(write)}")
+    saga = Saga(
+        id=saga_id,
+        definition=definition.name,
+        event_id=event_id,
+        steps=tuple(
+            # Of each the store is asked what it held: also one that cannot be taken back is fenced off once refused.
+            StepState(name=step.name, write=replace(writes[step.name], undo=True))
+            for step in definition.steps
+            if step.name in writes
+        ),
+        deadline_ms=now_ms + definition.deadline_ms,
+    )
+    return advance(definition, saga, now_ms)
+
+
+def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> Decision:
+    """Take what became of a write. A receipt that says nothing new changes nothing."""
+    for step in saga.steps:
+        if (store_of(step.write), step.write.entity) != (receipt.store, receipt.entity):
+            continue
+        if step.status == "sent" and receipt.version == step.write.version:
+            return _went_out(definition, saga, step, receipt, now_ms)
+        if step.status == "undoing" and receipt.version == undo_version(step):
+            if receipt.result == "rejected":
+                return Decision(_with(saga, replace(step, reason=receipt.reason)))
+            undone = replace(step, status="undone", due_ms=None, reason=None)
+            return advance(definition, _with(saga, undone, stuck=None), now_ms)
+    return Decision(saga)
+
+
+def wake(definition: Definition, saga: Saga, now_ms: int) -> Decision:
+    """Send again what has been waited for long enough; turn back, or tell somebody, when it is too long."""
+    if saga.ended:
+        return Decision(saga)
+    effects: list[Effect] = []
+    for step in saga.steps:
+        if step.due_ms is None or step.due_ms > now_ms:
+            continue
+        patience = patience_of(definition, step)
+        if step.attempts >= patience.attempts and not saga.backward and _may_turn_back(definition, saga):
+            saga = _turned_back(saga)
+        elif step.attempts >= patience.attempts and saga.stuck is None:
+            saga = replace(saga, stuck=_waits_in_vain(step))
+            effects.append(Alert(_waits_in_vain(step)))
+        saga, again = _sent(saga, step, patience, now_ms)
+        effects.append(again)
+    if not saga.backward and saga.stuck is None and now_ms >= saga.deadline_ms:
+        if _may_turn_back(definition, saga):
+            saga = _turned_back(saga)
+        else:
+            why = "it is past its deadline, and its pivot was sent: it can only go on"
+            saga = replace(saga, stuck=why)
+            effects.append(Alert(why))
+    saga, more = advance(definition, saga, now_ms)
+    return Decision(saga, (*effects, *more))
+
+
+def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
+    """Do all that nothing stands in the way of. Doing it twice does nothing the second time."""
+    if saga.ended:
+        return Decision(saga)
+    move: Callable[[Definition, Saga, StepState, int], Decision] = _undo if saga.backward else _send
+    effects: list[Effect] = []
+    before = None
+    while saga is not before:  # a step that is undone at once makes way for others
+        before = saga
+        for step in before.steps:
+            saga, more = move(definition, saga, step, now_ms)
+            effects += more
+    end = "undone" if saga.backward else "done"
+    if all(step.status == end for step in saga.steps):
+        saga = replace(saga, ended=True, stuck=None)
+    return Decision(saga, tuple(effects))
+
+
+def undo_version(step: StepState) -> int:
+    """Return the version of a step's compensation: the one after its write."""
+    return step.write.version + 1
+
+
+def turn_back(definition: Definition, saga: Saga, now_ms: int) -> Decision | None:
+    """Undo all of it; None when it cannot be undone any more, or is being undone, or has ended."""
+    if saga.ended or saga.backward or not _may_turn_back(definition, saga):
+        return None
+    return advance(definition, _turned_back(saga), now_ms)
+
+
+def patience_of(definition: Definition, step: StepState) -> Patience:
+    """Return how long what a step sent last is waited for."""
+    return definition.undo if step.status == "undoing" else definition.step(step.name).patience
+
+
+def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Receipt, now_ms: int) -> Decision:
+    step = replace(step, undo=receipt.undo or step.undo)
+    if receipt.result == "captured":
+        return Decision(_with(saga, step))
+    if receipt.result != "rejected":
+        step = replace(step, status="done", applied=receipt.result == "applied", due_ms=None, reason=None)
+        return advance(definition, _with(saga, step, stuck=None), now_ms)
+    step = replace(step, reason=receipt.reason)
+    if definition.step(step.name).kind == "retriable":
+        return Decision(_with(saga, step))
+    saga = _with(saga, replace(step, status="failed", due_ms=None))
+    return advance(definition, saga if saga.backward else _turned_back(saga), now_ms)
+
+
+def _send(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> Decision:
+    waits_for = definition.waits_for(definition.step(step.name))
+    if step.status != "waiting" or not _all(saga.steps, waits_for, "done"):
+        return Decision(saga)
+    saga, effect = _sent(saga, replace(step, status="sent"), patience_of(definition, step), now_ms)
+    return Decision(saga, (effect,))
+
+
+def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> Decision:
+    if step.status not in ("done", "failed"):
+        return Decision(saga)
+    if not _all(saga.steps, definition.waited_for_by(definition.step(step.name)), "undone"):
+        return Decision(saga)
+    if step.undo is not None:
+        saga, effect = _sent(saga, replace(step, status="undoing", attempts=0), definition.undo, now_ms)
+        return Decision(saga, (effect,))
+    if not step.applied:  # the store held something newer, or took nothing
+        return Decision(_with(saga, replace(step, status="undone")))
+    why = f"step {step.name} cannot be undone: the store {store_of(step.write)} did not tell what it held before"
+    if saga.stuck is not None:
+        return Decision(saga)
+    return Decision(replace(saga, stuck=why), (Alert(why),))
+
+
+def _sent(saga: Saga, step: StepState, patience: Patience, now_ms: int) -> tuple[Saga, Effect]:
+    """Send what a step is waiting for, once more or for the first time."""
+    step = replace(step, attempts=step.attempts + 1, due_ms=now_ms + patience.pause_ms(step.attempts + 1))
+    if step.status == "sent":
+        return _with(saga, step), Send(step.name, step.write)
+    assert step.undo is not None
+    return _with(saga, step), Compensate(step.name, replace(step.undo, version=undo_version(step), undo=False))
+
+
+def _may_turn_back(definition: Definition, saga: Saga) -> bool:
+    """Whether nothing that cannot be taken back has been sent."""
+    return all(
+        step.status in ("waiting", "failed")
+        for step in saga.steps
+        if definition.step(step.name).kind != "compensatable"
+    )
+
+
+def _turned_back(saga: Saga) -> Saga:
+    steps = [replace(step, status="undone") if step.status == "waiting" else step for step in saga.steps]
+    return replace(saga, backward=True, stuck=None, steps=tuple(steps))
+
+
+def _waits_in_vain(step: StepState) -> str:
+    what = "compensation" if step.status == "undoing" else "write"
+    told = f": {step.reason}" if step.reason else ""
+    return f"the {what} of step {step.name} was sent {step.attempts} times to the store {store_of(step.write)}{told}"
+
+
+def _all(steps: Sequence[StepState], names: frozenset[str], status: str) -> bool:
+    return all(step.status == status for step in steps if step.name in names)
+
+
+def _with(saga: Saga, step: StepState, **changes: None) -> Saga:
+    steps = tuple(step if step.name == other.name else other for other in saga.steps)
+    return replace(saga, steps=steps, **changes)
