@@ -126,7 +126,10 @@ class StreamedTransactions:
             raise MalformedMessage(f"transaction {commit.xid} is committed without a beginning")
         kept.write_out()
         time_us = commit.time_us - POSTGRES_EPOCH_US
-        begin = kept.header + _BEGIN.pack(b"B", commit.lsn, time_us, commit.xid)
+        # As one that is not streamed begins: at its first change that counts.
+        changes = (one for one in kept.messages() if one[DATA_HEADER] not in _DESCRIBING)
+        header = next(changes, kept.header)[:DATA_HEADER]
+        begin = header + _BEGIN.pack(b"B", commit.lsn, time_us, commit.xid)
         end = message[:DATA_HEADER] + _COMMIT.pack(b"C", 0, commit.lsn, commit.end_lsn, time_us)
         return self._replay(commit.xid, begin, kept, end)
 

@@ -103,8 +103,14 @@ def test_a_transaction_comes_out_at_its_commit_in_the_form_of_version_1(transact
     assert decode(out[0], DATA_HEADER) == Begin(90, EPOCH_US + 5, 5)
     assert decode(out[-1], DATA_HEADER) == Commit(90, 91, EPOCH_US + 5)
     assert keys(out) == [1, 2]
-    # It begins where it began, as one that is not streamed: the id of its metadata tells.
-    assert [start_lsn(message) for message in out] == [3, 1, 10, 20, 90]
+    # It begins at its first change, as one that is not streamed: the id of its metadata tells.
+    assert [start_lsn(message) for message in out] == [10, 1, 10, 20, 90]
+
+
+def test_a_transaction_begins_at_its_first_change_that_was_not_rolled_back(transactions: StreamedTransactions) -> None:
+    messages = [start(5, lsn=3), relation(5), insert(6, 1, 10), insert(5, 2, 20), STOP, abort(5, 6), commit(5)]
+    assert start_lsn(feed(transactions, *messages)[0]) == 20
+    assert start_lsn(feed(transactions, start(7, lsn=3), insert(8, 1, 10), STOP, abort(7, 8), commit(7))[0]) == 3
 
 
 @pytest.mark.parametrize("where", [False, True])
