@@ -103,7 +103,6 @@ OF_VALUES = (
         reason="null is a value",
         where=rf".* . {ROW}\..*",
         explains=is_placeholder,
-        configurations=("debezium_defaults", "texts", "connect", "concealed"),
     ),
     Difference(
         what="`interval`",

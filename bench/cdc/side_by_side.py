@@ -18,8 +18,9 @@ from bench.cdc.configurations import Configuration
 from bench.cdc.database import Database
 from bench.cdc.debezium import Debezium
 from bench.cdc.events import Event, Record, events
+from bench.cdc.workload.mix import Mix
 from bench.cdc.workload.runner import run
-from bench.cdc.workload.steps import Workload
+from bench.cdc.workload.steps import USUAL, Workload
 from bench.cdc.workload.tables import DEFAULT_FEATURES, OUTBOX, SCHEMA, TOASTED, Table, prepare, tables_with
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.outbox_options import Outbox
@@ -53,6 +54,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         large_rows: of a large transaction.
         features: of the server, see `workload.values.OF_FEATURES`.
         settle: whether both catch up before and after the columns of a table change.
+        mix: of the workload.
     """
 
     seed: int
@@ -61,6 +63,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     large_rows: int = 1_000
     features: Sequence[str] = DEFAULT_FEATURES
     settle: bool = True
+    mix: Mix = USUAL
 
 
 class SideBySide:
@@ -176,6 +179,7 @@ class SideBySide:
             large_rows=trial.large_rows,
             messages=self._configuration.messages,
             settle=trial.settle,
+            mix=trial.mix,
         )
         run(self._dsn, workload.steps(trial.statements_before))
         self._thread.start()

@@ -5,12 +5,13 @@ from random import Random
 
 from msgspec import Struct
 
+from bench.cdc.workload.mix import Mix
 from bench.cdc.workload.tables import CHANGING, TABLES, Table, identifier
 from bench.cdc.workload.values import literal, quoted, text
 
 SESSIONS = 3
-IDS = 12  # rows of a table that a session works on: few, so that most statements find one
 LARGE_ROWS = 5_000
+USUAL = Mix()
 TYPES_OF_NEW_COLUMNS = ("text", "bigint", "jsonb", "timestamptz", "integer[]")
 
 
@@ -39,6 +40,7 @@ class Workload:
         large_rows: of a large transaction.
         messages: whether logical messages are written, in transactions and aside.
         settle: whether readers may catch up before and after columns change.
+        mix: how often what is done.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Workload:
         large_rows: int = LARGE_ROWS,
         messages: bool = False,
         settle: bool = True,
+        mix: Mix = USUAL,
     ) -> None:
         self._draw = Random(seed)
         self._tables = tables
@@ -58,6 +61,7 @@ class Workload:
         self._large_rows = large_rows
         self._messages = messages
         self._settle = settle
+        self._mix = mix
         self._alter = alter and CHANGING in tables
         self._extra: dict[str, str] = {}  # columns that were added to CHANGING, with their types
         self._columns = 0
@@ -88,18 +92,18 @@ class Workload:
     def _transaction(self, session: int) -> Iterator[Step]:
         draw = self._draw
         yield Step(session, "BEGIN")
-        for _ in range(draw.randint(1, 6)):
+        for _ in range(draw.randint(1, self._mix.statements)):
             yield Step(session, self.statement(session))
-            if draw.random() < 0.2:
+            if draw.random() < self._mix.savepoint:
                 yield from self._savepoint(session, 1)
-        yield Step(session, "ROLLBACK" if draw.random() < 0.1 else "COMMIT")
+        yield Step(session, "ROLLBACK" if draw.random() < self._mix.rollback else "COMMIT")
 
     def _savepoint(self, session: int, depth: int) -> Iterator[Step]:
         draw = self._draw
         yield Step(session, f"SAVEPOINT s{depth}")
         for _ in range(draw.randint(1, 3)):
             yield Step(session, self.statement(session))
-            if depth < 3 and draw.random() < 0.2:
+            if depth < 3 and draw.random() < self._mix.savepoint:
                 yield from self._savepoint(session, depth + 1)
         end = "ROLLBACK TO" if draw.random() < 0.5 else "RELEASE"
         yield Step(session, f"{end} SAVEPOINT s{depth}")
@@ -141,22 +145,30 @@ class Workload:
             inside = draw.choice(["true", "false"])
             return f"SELECT pg_logical_emit_message({inside}, 'note', {quoted(text(draw))})"
         table = draw.choice(self._tables)
-        kind = draw.random()
-        if kind < 0.4 or not table.may_change:
+        mix, kind = self._mix, draw.random()
+        if kind < mix.insert or not table.may_change:
             return self._insert(table, session)
         key, row = identifier(table.key), self._row(session)
         where = f"WHERE {key} = {row}"
-        if kind < 0.8:
-            names = self._names(table)
-            # Few columns, so that large values of others stay where they are.
-            changed = draw.sample(names, k=min(len(names), draw.randint(1, 3)))
-            pairs = ", ".join(f"{identifier(name)} = {self._value(table, name)}" for name in changed)
-            return f"UPDATE {table.sql} SET {pairs} {where}"
-        if kind < 0.9:
+        kind -= mix.insert
+        if kind < mix.update:
+            return f"UPDATE {table.sql} SET {self._changed(table)} {where}"
+        kind -= mix.update
+        if kind < mix.rekey:
             other = self._row(session)
             taken = f"SELECT FROM {table.sql} WHERE {key} = {other}"
             return f"UPDATE {table.sql} SET {key} = {other} {where} AND NOT EXISTS ({taken})"
+        if kind >= mix.rekey + mix.delete:
+            where = f"WHERE {key} % {SESSIONS} = {session} AND {key} >= {row}"
+            if draw.random() < 0.7:
+                return f"UPDATE {table.sql} SET {self._changed(table)} {where}"
         return f"DELETE FROM {table.sql} {where}"
+
+    def _changed(self, table: Table) -> str:
+        """Return new values for few columns, so that large values of others stay where they are."""
+        names = self._names(table)
+        changed = self._draw.sample(names, k=min(len(names), self._draw.randint(1, 3)))
+        return ", ".join(f"{identifier(name)} = {self._value(table, name)}" for name in changed)
 
     def _insert(self, table: Table, session: int) -> str:
         names = self._names(table)
@@ -199,8 +211,8 @@ class Workload:
         return f"extra_{self._columns}"
 
     def _row(self, session: int) -> int:
-        return self._draw.randrange(IDS) * SESSIONS + session
+        return self._draw.randrange(self._mix.rows) * SESSIONS + session
 
     def _fresh(self, session: int) -> int:
         self._last[session] += 1
-        return (IDS + self._last[session]) * SESSIONS + session
+        return (self._mix.rows + self._last[session]) * SESSIONS + session

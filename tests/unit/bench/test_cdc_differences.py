@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench.cdc import differences
 from bench.cdc.comparison import Different, compare, same
 from bench.cdc.events import Event, Record, events
+from bench.cdc.workload.mix import Mix
 from bench.cdc.workload.steps import Settle, Workload
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +26,13 @@ def told(
     field: str, ours: Any, theirs: Any, table: str = "every_type", op: str = "c", configuration: str = "defaults"
 ) -> list[Different]:
     return differences.unexplained([Different(table, op, field, ours, theirs, "")], configuration)
+
+
+def test_every_seed_has_a_mix_of_its_own_whose_shares_are_shares() -> None:
+    mixes = [Mix.of(seed) for seed in range(50)]
+    assert len(set(map(repr, mixes))) == len(mixes)
+    assert all(mix.insert + mix.update + mix.rekey + mix.delete < 1 for mix in mixes)
+    assert Mix.of(3) == Mix.of(3)
 
 
 def test_the_page_of_differences_is_the_table() -> None:
