@@ -36,7 +36,7 @@ class Pipeline:
         self.catalogue = options.catalogue()
         self.ledger = Ledger()
         self.clock = HybridClock()
-        self._environment = environment
+        self.environment = environment
         self._roles: list[RoleProcess] = []
 
     def start(self, role: Role | str, name: str | None = None) -> RoleProcess:
@@ -46,7 +46,7 @@ class Pipeline:
             name or f"{role}-{len(self._roles)}",
             arguments,
             folder=self.options.data_dir / "run",
-            env=self._environment,
+            env=self.environment,
         )
         process.start()
         self._roles.append(process)
