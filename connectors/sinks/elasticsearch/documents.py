@@ -9,6 +9,7 @@ version Elasticsearch would forget after index.gc_deletes (60 s). Readers ask an
 
 import hashlib
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -86,6 +87,18 @@ def body(write: SearchWrite) -> bytes:
         return _encoder.encode(document)
     except (UnicodeEncodeError, OverflowError, TypeError) as error:
         raise Unfit(f"cannot be written as JSON: {type(error).__name__}") from None
+
+
+def content(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a write that would store a document."""
+    location: Mapping[str, float] = document.get("location") or {}
+    return {
+        **{name: document.get(name, "") for name in ("kind", "name", "text")},
+        "lat": location.get("lat"),
+        "lon": location.get("lon"),
+        "score": document.get("score"),
+        "fields": document.get("fields", {}),
+    }
 
 
 def hidden(entity: str, source: str) -> bytes:

@@ -5,7 +5,7 @@ last to arrive is visible, and a delete by one of them hides what the others sai
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ class Known(NamedTuple):
 
     version: int
     state: State
+    document: Mapping[str, Any] = {}  # where it was asked for
 
 
 class Ready(NamedTuple):

@@ -4,20 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
 from elasticsearch import Elasticsearch
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.elasticsearch import bulk
 from connectors.sinks.elasticsearch.client import connected
-from connectors.sinks.elasticsearch.documents import DELETED, Unfit, action, body, checked_id, document_id
+from connectors.sinks.elasticsearch.documents import DELETED, Unfit, action, body, checked_id, content, document_id
 from connectors.sinks.elasticsearch.errors import interpreted
 from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, settle
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.elasticsearch.register import Register
+from connectors.sinks.undo import emptied
 from schemas.writes import SearchWrite
-
-_LOOKED_UP = "docs._id,docs._version,docs.found,docs._source.state"
 
 
 class ElasticsearchSink:
@@ -82,6 +82,16 @@ class ElasticsearchSink:
             if key in known
         }
 
+    def before(self, writes: Sequence[SearchWrite]) -> list[SearchWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+        if not writes:
+            return []
+        with interpreted():
+            entities = dict.fromkeys(write.entity for write in writes)
+            known = self._known(entities, self._register().sources(), whole=True)
+        visible = {entity: found.document for (entity, _), found in known.items() if found.state is None}
+        return [_undo(write, known.get((write.entity, write.source)), visible.get(write.entity)) for write in writes]
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         if self._client is not None:
@@ -122,18 +132,22 @@ class ElasticsearchSink:
         )
         return bulk.outcomes(response.body, len(lines) // 2)
 
-    def _known(self, entities: Iterable[str], sources: Iterable[str]) -> dict[Key, Known]:
+    def _known(self, entities: Iterable[str], sources: Iterable[str], *, whole: bool = False) -> dict[Key, Known]:
         keys = {document_id(entity, source): (entity, source) for entity in entities for source in sources}
         if not keys:
             return {}
         response = self._opened().mget(
-            index=self._options.write_alias, ids=list(keys), source_includes=["state"], filter_path=_LOOKED_UP
+            index=self._options.write_alias,
+            ids=list(keys),
+            source=True if whole else ["state"],
+            filter_path="docs._id,docs._version,docs.found,docs._source",
         )
-        return {
-            keys[found["_id"]]: Known(found["_version"], found.get("_source", {}).get("state"))
-            for found in response.body.get("docs", [])
-            if found.get("found")
-        }
+        known: dict[Key, Known] = {}
+        for found in response.body.get("docs", []):
+            if found.get("found"):
+                document = found.get("_source", {})
+                known[keys[found["_id"]]] = Known(found["_version"], document.get("state"), document)
+        return known
 
     def _register(self) -> Register:
         return Register(self._opened(), self._options.write_alias)
@@ -142,3 +156,12 @@ class ElasticsearchSink:
         if self._client is None:
             raise RuntimeError("the sink is not open")
         return self._client
+
+
+def _undo(write: SearchWrite, line: Known | None, document: Mapping[str, Any] | None) -> SearchWrite | None:
+    if line is not None and line.version >= write.version:
+        return None
+    if document is None:
+        return emptied(write)
+    version = 0 if line is None else line.version
+    return msgspec.structs.replace(write, **content(document), op="upsert", version=version, undo=False)

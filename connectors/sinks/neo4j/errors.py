@@ -30,8 +30,6 @@ _CONTENTION = (
     "Neo.ClientError.Schema.ConstraintValidationFailed",
     # Two processes prepare the same database; IF NOT EXISTS does not help who comes between.
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
-    "Neo.ClientError.Schema.ConstraintAlreadyExists",
-    "Neo.ClientError.Schema.IndexAlreadyExists",
 )
 _TOO_LARGE = (
     "Neo.TransientError.General.MemoryPoolOutOfMemoryError",

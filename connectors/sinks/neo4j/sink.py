@@ -1,22 +1,23 @@
 # pyright: reportUnknownMemberType=false
 """Write the graph."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import neo4j
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.neo4j import statements
 from connectors.sinks.neo4j.columns import Columns
 from connectors.sinks.neo4j.errors import Contention, Refused, interpreted, interpreted_alone
-from connectors.sinks.neo4j.lines import Lines, carried, read
+from connectors.sinks.neo4j.found import Found, gathered
 from connectors.sinks.neo4j.options import Neo4jOptions
 from connectors.sinks.neo4j.plan import plan
 from connectors.sinks.neo4j.schema import Schema
 from connectors.sinks.neo4j.values import Unfit, check
 from connectors.sinks.neo4j.work import Work
+from connectors.sinks.undo import emptied
 from schemas.writes import GraphWrite
 
 Numbered = tuple[int, GraphWrite]
@@ -83,27 +84,22 @@ class Neo4jSink:
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the graph holds; `copies` is 0 for what is gone."""
-        session, schema = self._opened()
-        names = list(dict.fromkeys(entity for entity, _ in entities))
-        if not names:
-            return {}
-        copies: defaultdict[str, int] = defaultdict(int)
-        lines: dict[str, Lines] = {}
-        with interpreted_alone():
-            found = session.run(statements.find(schema.labels, schema.relations), {"entities": names}).data()  # pyright: ignore[reportArgumentType]
-        for row in found:
-            if row["buried"] is not None:
-                lines.setdefault(row["entity"], {}).update(read(row["buried"]))
-            elif row["version"] is not None:
-                copies[row["entity"]] += 1
-                lines.setdefault(row["entity"], {}).update(carried(row["source"], row["version"], row["lines"]))
-        return {
-            (entity, source): Held(
-                version=lines[entity][source].version, deleted=lines[entity][source].deleted, copies=copies[entity]
-            )
-            for entity, source in entities
-            if source in lines.get(entity, {})
-        }
+        found = self._found((entity for entity, _ in entities), whole=False)
+        held: dict[tuple[str, str], Held] = {}
+        for entity, source in entities:
+            line = found[entity].lines.get(source) if entity in found else None
+            if line is not None:
+                copies = found[entity].copies
+                held[entity, source] = Held(version=line.version, deleted=line.deleted, copies=copies)
+        return held
+
+    def before(self, writes: Sequence[GraphWrite]) -> list[GraphWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`.
+
+        Of a node that is to be deleted this is the node; its relations are writes of their own.
+        """
+        found = self._found((write.entity for write in writes), whole=True)
+        return [_undo(write, found.get(write.entity, Found())) for write in writes]
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
@@ -112,6 +108,16 @@ class Neo4jSink:
             _close(session)
         if driver is not None:
             _close(driver)
+
+    def _found(self, entities: Iterable[str], *, whole: bool) -> dict[str, Found]:
+        session, schema = self._opened()
+        names = list(dict.fromkeys(entities))
+        if not names:
+            return {}
+        statement = statements.find(sorted(schema.labels), sorted(schema.relations), whole=whole)
+        with interpreted_alone():
+            rows = session.run(statement, {"entities": names, "labels": list(schema.labels)}).data()  # pyright: ignore[reportArgumentType] - no literal
+        return gathered(rows)
 
     def _learn(self, writes: Sequence[Numbered]) -> None:
         _, schema = self._opened()
@@ -135,7 +141,7 @@ class Neo4jSink:
         session, schema = self._opened()
         stages = plan(writes)
         with session.begin_transaction(timeout=self._options.transaction_seconds) as transaction:
-            work = Work(transaction, self._columns, statements.find(schema.labels, schema.relations))
+            work = Work(transaction, self._columns, statements.find(sorted(schema.labels), sorted(schema.relations)))
             for stage in stages:
                 work.apply(stage)
             transaction.commit()
@@ -150,3 +156,13 @@ class Neo4jSink:
 def _close(what: Any) -> None:
     with interpreted_alone():
         what.close()
+
+
+def _undo(write: GraphWrite, found: Found) -> GraphWrite | None:
+    line = found.lines.get(write.source)
+    if line is not None and line.version >= write.version:
+        return None
+    if found.content is None:
+        return emptied(write, ("node", "relation", "start", "end"))
+    version = 0 if line is None else line.version
+    return msgspec.structs.replace(write, **found.content, op="upsert", version=version, undo=False)

@@ -74,8 +74,11 @@ def take_back_nodes(label: str) -> str:
 
 def take_back_relations(kind: str, end: str) -> str:
     """Return the statement that removes relations that this transaction has made: entity, and id of the end."""
-    end = _quoted(end)
-    return f"UNWIND $rows AS row MATCH ()-[x:{_quoted(kind)} {{_entity: row[0]}}]->(:{end} {{id: row[1]}}) DELETE x"
+    kind, end = _quoted(kind), _quoted(end)
+    return (
+        f"UNWIND $rows AS row MATCH ()-[x:{kind} {{_entity: row[0]}}]->(b:{end} {{id: row[1]}}) "
+        f"USING INDEX x:{kind}(_entity) DELETE x"  # else it looks through all relations of the end
+    )
 
 
 def read_nodes(label: str) -> str:
@@ -152,36 +155,44 @@ RETURN row[0] AS position, t[$lines] AS buried
 BURY = f"""
 UNWIND $rows AS row MERGE (t:{TOMBSTONE} {{entity: row.entity}}) SET t.lines = row.lines, t.node = row.node
 """
+# A node may have gone under another entity's name; under its own, whoever writes it next finds the tombstone.
+NOTE_GONE = f"UNWIND $rows AS row MERGE (t:{TOMBSTONE} {{entity: row[0]}}) SET t.node = row[1]"
 DIG_UP = f"UNWIND $entities AS entity MATCH (t:{TOMBSTONE} {{entity: entity}}) DELETE t"
 
 
-def find(labels: Iterable[str], relations: Iterable[str]) -> str:
+def find(labels: Iterable[str], relations: Iterable[str], *, whole: bool = False) -> str:
     """Return the statement that finds entities wherever they are: one row for each node, relation and tombstone.
 
-    A node that carries no `_entity` is "<label in lower case>:<id>".
+    A node that carries no `_entity` is "<label in lower case>:<id>". With `whole`, rows have the properties, too, and
+    those of relations their ends as label and id; `$labels` are those that count.
     """
-    parts = [f"UNWIND $entities AS entity MATCH (t:{TOMBSTONE} {{entity: entity}}) "
-             "RETURN entity, null AS label, null AS relation, null AS id, "
-             "null AS source, null AS version, null AS lines, t.lines AS buried"]  # fmt: skip
     told = "x._source AS source, x._version AS version, x._lines AS lines, null AS buried"
+    ends = ", ".join(f"[head([label IN labels({end}) WHERE label IN $labels]), {end}.id]" for end in _ENDS)
+    node_content = ", properties(x) AS properties, null AS ends" if whole else ""
+    relation_content = f", properties(x) AS properties, [{ends}] AS ends" if whole else ""
+    parts = [
+        f"UNWIND $entities AS entity MATCH (t:{TOMBSTONE} {{entity: entity}}) "
+        "RETURN entity, null AS label, null AS relation, null AS id, null AS source, null AS version, null AS lines, "
+        f"t.lines AS buried{', null AS properties, null AS ends' if whole else ''}"
+    ]
     for label in labels:
         literal, prefix = f"'{_literal(label)}'", f"'{_literal(label.lower())}:'"
-        parts.append(
-            f"UNWIND $entities AS entity MATCH (x:{_quoted(label)} {{_entity: entity}}) "
-            f"RETURN entity, {literal} AS label, null AS relation, x.id AS id, {told}"
-        )
-        parts.append(
+        returned = f"RETURN entity, {literal} AS label, null AS relation, x.id AS id, {told}{node_content}"
+        parts += [
+            f"UNWIND $entities AS entity MATCH (x:{_quoted(label)} {{_entity: entity}}) {returned}",
             f"UNWIND [entity IN $entities WHERE entity STARTS WITH {prefix}] AS entity "
             f"MATCH (x:{_quoted(label)} {{id: substring(entity, size({prefix}))}}) "
-            "WHERE x._version IS NOT NULL AND x._entity IS NULL "
-            f"RETURN entity, {literal} AS label, null AS relation, x.id AS id, {told}"
-        )
+            f"WHERE x._version IS NOT NULL AND x._entity IS NULL {returned}",
+        ]
     for kind in relations:
         parts.append(
             f"UNWIND $entities AS entity MATCH ()-[x:{_quoted(kind)} {{_entity: entity}}]->() "
-            f"RETURN entity, null AS label, '{_literal(kind)}' AS relation, null AS id, {told}"
+            f"RETURN entity, null AS label, '{_literal(kind)}' AS relation, null AS id, {told}{relation_content}"
         )
     return " UNION ALL ".join(parts)
+
+
+_ENDS = ("startNode(x)", "endNode(x)")
 
 
 def node_constraint(label: str) -> str:

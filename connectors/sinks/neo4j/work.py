@@ -80,11 +80,12 @@ class Work:
                 known=["id", "_version", "_source", "_entity", *names],
             )  # fmt: skip
             if made:
-                nodes = [_node(change.write) for change, _ in quick]
-                against, _ = self._graves([change.write.entity for change, _ in quick], nodes)
+                # The tombstone of a node has the node's own name, or one beside it has (`_delete_nodes`).
+                foreign = [_node(change.write) for change, _ in quick if _foreign_name(change.write) is not None]
+                buried, gone = self._graves([change.write.entity for change, _ in quick], foreign)
                 back = [
                     change for change, _ in quick
-                    if not against.isdisjoint((change.write.entity, node_key(_node(change.write))))
+                    if change.write.entity in buried or node_key(_node(change.write)) in gone
                 ]  # fmt: skip
                 if back:
                     ids = [_node(change.write).id for change in back]
@@ -210,7 +211,7 @@ class Work:
     def _delete_nodes(self, label: str, changes: list[Change]) -> None:
         careful = sorted(changes, key=lambda change: _node(change.write).id)
         buried: list[dict[str, Any]] = []
-        going: list[str] = []
+        going: list[NodeRef] = []
         bare: list[str] = []
         for change, found in self._read(statements.read_nodes(label), careful, _node_row):
             write, node = change.write, _node(change.write)
@@ -223,10 +224,12 @@ class Work:
             lines[write.source] = Line(write.version, deleted=True)
             buried.append({"entity": write.entity, "lines": written(lines), "node": node_key(node) if own else None})
             if own:
-                going.append(node.id)
+                going.append(node)
         if going:
-            self._run(statements.bury_relations_of(label), ids=going)
-            self._run(statements.delete_nodes(label), ids=going)
+            ids = [node.id for node in going]
+            self._run(statements.bury_relations_of(label), ids=ids)
+            self._run(statements.delete_nodes(label), ids=ids)
+            self._run(statements.NOTE_GONE, rows=[[own_name(node), node_key(node)] for node in going])
         if buried:
             self._run(statements.BURY, rows=buried)
         if bare:

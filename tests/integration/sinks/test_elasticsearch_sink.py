@@ -300,6 +300,7 @@ def test_a_wrong_password_of_elasticsearch_is_fatal_and_names_the_option_and_no_
     assert "wr0ng-secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_lost_elasticsearch_is_unavailable_and_the_sink_goes_on_when_it_is_back(
     tmp_path_factory: pytest.TempPathFactory, start_server: Callable[[Any], Any]
 ) -> None:

@@ -216,6 +216,20 @@ def test_a_node_of_neo4j_belongs_to_one_entity(sink: Neo4jSink) -> None:
     assert "`node`" in outcome.reason
 
 
+def test_a_node_of_neo4j_that_went_under_one_name_may_come_back_under_another(sink: Neo4jSink, graph: Graph) -> None:
+    foreign = GraphWrite(**common("somebody", 1), node=PIZZA)
+    assert sink.write([foreign, relation("VISITED", ANNA, PIZZA, 1)]) == [APPLIED] * 2
+    assert sink.write([msgspec.structs.replace(foreign, version=2, op="delete")]) == [APPLIED]
+    assert sink.write([relation("VISITED", BEN, PIZZA, 3)]) == [SUPERSEDED]
+    assert sink.write([node(PIZZA, 1, name="new owner")]) == [APPLIED]
+    assert sink.write([relation("VISITED", BEN, PIZZA, 4), relation("VISITED", ANNA, PIZZA, 5)]) == [APPLIED] * 2
+    assert graph.relations(PIZZA) == {("VISITED", "ben"), ("VISITED", "anna")}
+    assert sink.held([("somebody", SOURCE), ("place:pizza", SOURCE)]) == {
+        ("somebody", SOURCE): Held(version=2, deleted=True, copies=0),
+        ("place:pizza", SOURCE): Held(version=1),
+    }
+
+
 def test_labels_types_and_properties_that_nobody_prepared_are_prepared_when_they_come(
     sink: Neo4jSink, graph: Graph
 ) -> None:
@@ -293,6 +307,7 @@ def test_a_database_that_neo4j_does_not_have_is_fatal(graph: Graph) -> None:
         Neo4jSink(graph.options(database="nowhere")).open()
 
 
+@pytest.mark.slow
 def test_a_lost_neo4j_is_unavailable_and_the_sink_goes_on_when_it_is_back(
     tmp_path_factory: pytest.TempPathFactory, start_server: Callable[[Any], Any]
 ) -> None:
