@@ -1,5 +1,7 @@
 # pyright: reportUnknownMemberType=false
-"""Time series: GPS fixes of 200 travellers, in order of time, beside the client's batcher and beside lines made before.
+"""Time series: GPS fixes of 200 travellers, in order of time, beside the client's batcher and lines made before.
+
+Two rows: fixes as a phone sends them (position and speed), and as the router enriches them (nine fields).
 
 Peers: `influxdb-client` with `Point` objects through its batching write API (5,000 a batch, its documentation's way),
 and finished lines posted over one connection, 5,000 at a time. Neither compares anything. Ours asks for the versions
@@ -8,6 +10,7 @@ of each batch before it writes it; the server is on the same machine, so it does
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from uuid import uuid4
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -29,6 +32,9 @@ BATCH = 5_000
 USERS = 200
 FIRST = 1_777_000_000_000_000_000
 STEP = 5_000_000  # ns: 200 fixes a second
+SENT = ("lat", "lon", "speed")
+ENRICHED = (*SENT, "cell", "jump", "late", "distance", "heading", "accuracy")
+ROWS = {"influxdb": SENT, "influxdb, enriched": ENRICHED}
 
 
 def measure(bench: Bench) -> None:
@@ -36,21 +42,23 @@ def measure(bench: Bench) -> None:
     server = InfluxServer(bench.folder / "influxdb")
     server.start()
     try:
-        for number in range(bench.options.rounds):
-            _round(bench, server, number)
+        for row, names in ROWS.items():
+            writes = [_fix(number, names) for number in range(bench.options.writes)]
+            for _ in range(bench.options.rounds):
+                _round(bench, server, row, writes)
     finally:
         server.delete()
-    bench.compare("influxdb", POINTS, POINTS_BAR)
-    bench.compare("influxdb", LINES, LINES_BAR)
+    for row in ROWS:
+        bench.compare(row, POINTS, POINTS_BAR)
+        bench.compare(row, LINES, LINES_BAR)
     bench.setup |= {"influxdb": VERSION, "influxdb_client": version("influxdb-client")}
 
 
-def _round(bench: Bench, server: InfluxServer, number: int) -> None:
-    writes = [_fix(one) for one in range(bench.options.writes)]
+def _round(bench: Bench, server: InfluxServer, row: str, writes: Sequence[TimeSeriesWrite]) -> None:
     lines = [line(point_of(one), entity=one.entity, versions={}, fields=one.fields) for one in writes]
     found: dict[str, float] = {}
     for name in (POINTS, LINES, "ours"):
-        options = InfluxOptions(url=server.address, token=server.token, bucket=f"{len(name)}-{number}", gzip=False)
+        options = InfluxOptions(url=server.address, token=server.token, bucket=uuid4().hex, gzip=False)
         sinks = [InfluxSink(options) for _ in range(InfluxSink.limits.requests)]
         for sink in sinks:
             sink.open()
@@ -63,7 +71,7 @@ def _round(bench: Bench, server: InfluxServer, number: int) -> None:
         for sink in sinks:
             sink.close()
         _check(options, len(writes))
-    bench.note("influxdb", **found)
+    bench.note(row, **found)
 
 
 def _points(options: InfluxOptions, writes: Sequence[TimeSeriesWrite]) -> None:
@@ -101,7 +109,7 @@ def _check(options: InfluxOptions, count: int) -> None:
         raise SystemExit(f"{options.bucket} has {fields['count']} points, not {count}")
 
 
-def _fix(number: int) -> TimeSeriesWrite:
+def _fix(number: int, names: Sequence[str]) -> TimeSeriesWrite:
     user, time_ns = f"user-{number % USERS}", FIRST + number * STEP
     return TimeSeriesWrite(
         entity=f"gps:{user}:{time_ns}",
@@ -112,15 +120,19 @@ def _fix(number: int) -> TimeSeriesWrite:
         measurement="gps",
         tags={"user_id": user},
         time_ns=time_ns,
-        fields={
-            "lat": 40.7 + number % 9_973 / 1e5,
-            "lon": -74.0 + number % 7_919 / 1e5,
-            "cell": f"8a2a1072b{number % 997:03x}fff",
-            "jump": False,
-            "late": False,
-            "distance": number % 611 / 7,
-            "heading": number % 3_600 / 10,
-            "speed": number % 281 / 11,
-            "accuracy": 5.0,
-        },
+        fields={name: value for name, value in _fields(number).items() if name in names},
     )
+
+
+def _fields(number: int) -> dict[str, str | int | float | bool]:
+    return {
+        "lat": 40.7 + number % 9_973 / 1e5,
+        "lon": -74.0 + number % 7_919 / 1e5,
+        "speed": number % 281 / 11,
+        "cell": f"8a2a1072b{number % 997:03x}fff",
+        "jump": False,
+        "late": False,
+        "distance": number % 611 / 7,
+        "heading": number % 3_600 / 10,
+        "accuracy": 5.0,
+    }

@@ -67,13 +67,12 @@ def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapp
     """
     if not fields:
         raise Unfit("`fields` are empty")
-    values: list[str] = []
-    for name, value in fields.items():
+    values = [
         # Most fields are finite numbers: these are worth a line of their own. (inf - inf and nan - nan are nan.)
-        if type(value) is float and value - value == 0.0:
-            values.append(_field_name(name) + repr(value))
-        else:
-            values.append(_field_name(name) + _field_value(name, value))
+        _field_name(name)
+        + (repr(value) if type(value) is float and value - value == 0.0 else _field_value(name, value))
+        for name, value in fields.items()
+    ]
     values.append(f"{ENTITY}={_text(ENTITY, entity)}")
     values += [f"{_version_field(source)}{version}i" for source, version in versions.items()]
     return _encoded(f"{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")

@@ -84,6 +84,14 @@ def _series(document: bytes) -> Iterator[_Series]:
         yield from result.series
 
 
+def present_at(points: Iterable[Point]) -> list[str]:
+    """Return statements whose answers show which of these points, or their tombstones, are there; `points` reads them.
+
+    One field for each series: half the price of `states_of`, and what is asked before every batch.
+    """
+    return _around(points, f"SELECT {ENTITY}", (DELETED,))
+
+
 def states_of(points: Iterable[Point]) -> list[str]:
     """Return statements whose answers hold the versions at all of these points; `states` reads them."""
     return _around(points, _VERSIONS, (DELETED,))
@@ -92,6 +100,14 @@ def states_of(points: Iterable[Point]) -> list[str]:
 def fields_of(points: Iterable[Point]) -> list[str]:
     """Return statements whose answers hold all fields of these points."""
     return _around(points, "SELECT *", ())
+
+
+def points(rows: Answer) -> set[Point]:
+    """Return the points of answers, tombstones under the name of what they stand for."""
+    return {
+        Point(measurement.removeprefix(DELETED), tuple(sorted(tags.items())), time_ns)
+        for measurement, tags, time_ns, _ in rows
+    }
 
 
 def states(rows: Answer) -> dict[Point, State]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import structlog
@@ -20,47 +21,46 @@ from schemas.writes import TimeSeriesWrite
 log = structlog.get_logger(__name__)
 
 _HOUR = 3_600
+_AT_ONCE = 5_000  # points of a request: InfluxData's advice
 _HELD_AT_ONCE = 500  # entities in one pattern
 
 
 class _Line(NamedTuple):
-    """A line, and the versions that are at its point once it is there."""
+    """A line, and the versions by source that are at its point once it is there."""
 
+    point: Point
     text: bytes
-    versions: Mapping[str, int]
+    versions: tuple[tuple[str, int], ...]
 
     def lies(self, state: State) -> bool:
         """Whether the line has arrived."""
-        return all(state.live.get(source) == version for source, version in self.versions.items())
+        return all(state.live.get(source) == version for source, version in self.versions)
 
 
 class _Rendered(NamedTuple):
-    """A write that fits, and for an upsert its line, when nothing lies at its point."""
+    """A write that fits: where it stands in the batch, and for an upsert its line, when nothing lies at its point."""
 
     place: int
     write: TimeSeriesWrite
     line: bytes
 
-    def as_it_is(self) -> _Line:
-        """Return the line with the version that stands in it."""
-        return _Line(self.line, {self.write.source: self.write.version})
-
 
 class InfluxSink:
     """Points of InfluxDB 2. How versions are kept in a store that cannot compare is said in `merge` and `turns`.
 
-    In most batches every point is new: one question, one write. A point that is deleted, or loses a field, takes three
-    requests of its own.
+    In most batches every point is new: one question and one write for 5,000 of them, while the next lines are made. A
+    point that is deleted, or loses a field, takes three requests of its own.
     """
 
-    # InfluxData's own advice for InfluxDB 2. Of two sinks one makes lines while the other waits for the server.
-    limits = Limits(max_records=5_000, requests=2)
+    # One sink at a time: what another one writes at the same times would be in the answers to this one's questions.
+    limits = Limits(max_records=20_000, max_bytes=8 * 1024 * 1024)
 
     def __init__(self, options: InfluxOptions) -> None:
         self._options = options
         self._client = InfluxClient(options)
         self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
         self._series: set[str] = set()
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")  # its thread begins with the first write
 
     def open(self) -> None:
         """Find or make the bucket, set its retention, and learn which series it has.
@@ -87,18 +87,19 @@ class InfluxSink:
 
     def write(self, batch: Sequence[TimeSeriesWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
-        outcomes: dict[int, Outcome] = {}
-        points: defaultdict[Point, list[_Rendered]] = defaultdict(list)
-        for index, write in enumerate(batch):
+        outcomes: list[Outcome] = [APPLIED] * len(batch)
+        sending: Future[None] | None = None
+        with self._turns.taken(self._options.request_seconds):
             try:
-                point = point_of(write)
-                points[point].append(_Rendered(index, write, self._rendered(point, write)))
-            except Unfit as error:
-                outcomes[index] = Rejected(str(error))
-        if points:
-            with self._turns.taken(self._options.request_seconds):
-                self._apply(points, outcomes)
-        return [outcomes[index] for index in range(len(batch))]
+                for start in range(0, len(batch), _AT_ONCE):
+                    points = self._points(batch, range(start, min(start + _AT_ONCE, len(batch))), outcomes)
+                    if sending is not None:
+                        sending.result()
+                    sending = self._sender.submit(self._apply, points, outcomes)
+            finally:
+                if sending is not None:
+                    sending.result()
+        return outcomes
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the bucket holds; `copies` counts the points that lie there, also one whose removal is due."""
@@ -120,7 +121,29 @@ class InfluxSink:
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
+        self._sender.shutdown()
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")
         self._client.close()
+
+    def _points(
+        self, batch: Sequence[TimeSeriesWrite], places: range, outcomes: list[Outcome]
+    ) -> dict[Point, list[_Rendered]]:
+        """Return the points that some writes are about, and note the writes that cannot be said."""
+        points: dict[Point, list[_Rendered]] = {}
+        for place in places:
+            write = batch[place]
+            try:
+                point = point_of(write)
+                rendered = _Rendered(place, write, self._rendered(point, write))
+            except Unfit as error:
+                outcomes[place] = Rejected(str(error))
+                continue
+            others = points.get(point)
+            if others is None:
+                points[point] = [rendered]
+            else:
+                others.append(rendered)
+        return points
 
     def _rendered(self, point: Point, write: TimeSeriesWrite) -> bytes:
         if write.op == "delete":
@@ -133,13 +156,18 @@ class InfluxSink:
         self._series.add(key)
         return rendered
 
-    def _apply(self, points: Mapping[Point, Sequence[_Rendered]], outcomes: dict[int, Outcome]) -> None:
-        states = queries.states(self._client.ask(queries.states_of(points)))
-        lines: dict[Point, _Line] = {}
+    def _apply(self, points: Mapping[Point, Sequence[_Rendered]], outcomes: list[Outcome]) -> None:
+        """Bring points to what their writes say, and note the outcomes."""
+        states = self._states(points)
+        lines: list[_Line] = []
         changes: dict[Point, Change] = {}
         for point, rendered in points.items():
-            if len(rendered) == 1 and rendered[0].line and point not in states:
-                lines[point] = rendered[0].as_it_is()  # what `changed` would say as well, of nearly every point
+            place, write, text = rendered[0]
+            if (
+                text and len(rendered) == 1 and (not states or point not in states)
+            ):  # what `changed` would say as well, of nearly every point
+                lines.append(_Line(point, text, ((write.source, write.version),)))
+                outcomes[place] = APPLIED
             else:
                 changes[point] = changed(states.get(point, NOTHING), [one.write for one in rendered])
         over = [point for point, change in changes.items() if _overwrites(change, states.get(point, NOTHING))]
@@ -150,19 +178,22 @@ class InfluxSink:
         refused = self._try(changes)
         going = {point: change for point, change in changes.items() if point not in refused}
         self._bury(going)
-        lines |= {point: _line_of(point, one) for point, one in going.items() if one.content is not None}
+        lines += [_line_of(point, change) for point, change in going.items() if change.content is not None]
         refused |= self._send(lines)
-        for point, rendered in points.items():
-            reason = refused.get(point)
-            if reason is None:
-                known = changes.get(point)
-                found = [APPLIED] if known is None else known.outcomes
-                outcomes.update(zip((one.place for one in rendered), found, strict=True))
-            elif len(rendered) == 1:
-                outcomes[rendered[0].place] = Rejected(reason.reason_of(rendered[0].write))
-            else:  # which of them was refused is seen when each goes by itself
-                for one in rendered:
-                    self._apply({point: [one]}, outcomes)
+        for point, change in changes.items():
+            for one, outcome in zip(points[point], change.outcomes, strict=True):
+                outcomes[one.place] = outcome
+        for point, refusal in refused.items():
+            rendered = points[point]
+            if len(rendered) == 1:
+                outcomes[rendered[0].place] = Rejected(refusal.reason_of(rendered[0].write))
+                continue
+            for one in rendered:  # which of them was refused is seen when each goes by itself
+                self._apply({point: [one]}, outcomes)
+
+    def _states(self, points: Mapping[Point, object]) -> dict[Point, State]:
+        there = queries.points(self._client.ask(queries.present_at(points))).intersection(points)
+        return queries.states(self._client.ask(queries.states_of(there))) if there else {}
 
     def _try(self, changes: Mapping[Point, Change]) -> dict[Point, Refusal]:
         """Return what is refused of the content that shall take the place of something, which must not go for it.
@@ -194,29 +225,28 @@ class InfluxSink:
             if change.remove:
                 self._client.delete(queries.removal(point))
 
-    def _send(self, lines: Mapping[Point, _Line]) -> dict[Point, Refusal]:
-        """Write lines and return those that were refused."""
+    def _send(self, lines: Sequence[_Line]) -> dict[Point, Refusal]:
+        """Write lines and return the points of those that were refused."""
         if not lines:
             return {}
-        refusal = self._client.write([one.text for one in lines.values()])
+        refusal = self._client.write([one.text for one in lines])
         if refusal is None:
             return {}
         if refusal.partial:
             # The server says how many it refused and not which. They are those that are not there.
-            states = queries.states(self._client.ask(queries.states_of(lines)))
-            return {point: refusal for point, one in lines.items() if not one.lies(states.get(point, NOTHING))}
+            states = queries.states(self._client.ask(queries.states_of(one.point for one in lines)))
+            return {one.point: refusal for one in lines if not one.lies(states.get(one.point, NOTHING))}
         if len(lines) == 1:
-            return dict.fromkeys(lines, refusal)
-        ordered = list(lines.items())
-        middle = len(ordered) // 2
-        return self._send(dict(ordered[:middle])) | self._send(dict(ordered[middle:]))
+            return {lines[0].point: refusal}
+        middle = len(lines) // 2
+        return self._send(lines[:middle]) | self._send(lines[middle:])
 
 
 def _line_of(point: Point, change: Change) -> _Line:
     content = change.content
     assert content is not None
     text = line(point, entity=content.entity, versions=change.versions, fields=content.fields)
-    return _Line(text, change.versions)
+    return _Line(point, text, tuple(change.versions.items()))
 
 
 def _overwrites(change: Change, state: State) -> bool:
