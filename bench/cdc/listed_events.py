@@ -84,8 +84,10 @@ OF_EVENTS = (
         debezium="`__debezium_unavailable_value`; null in arrays of types for which it has no placeholder",
         here="the value that the row had last, where it is known; else the same",
         reason='the placeholder is no data; with `unavailable = "placeholder"` it is written always',
-        where=r".* u after\..*",
-        explains=lambda ours, theirs: theirs in (UNAVAILABLE, [UNAVAILABLE]) or (theirs is None and ours is not None),
+        where=r".* [cu] after\..*",  # c: the second half of a change of the key
+        explains=lambda ours, theirs: (
+            theirs in (UNAVAILABLE, [UNAVAILABLE]) or (theirs is None and isinstance(ours, list))
+        ),
         configurations=("defaults", "outbox", "outbox_expanded", "incremental"),
     ),
     Difference(
