@@ -42,7 +42,19 @@ class _Rendered(NamedTuple):
 
     place: int
     write: TimeSeriesWrite
-    line: bytes
+    point: Point
+    text: bytes
+
+    def lies(self, state: State) -> bool:
+        """Whether the line has arrived."""
+        return state.live.get(self.write.source) == self.write.version
+
+
+class _Points(NamedTuple):
+    """The writes of some points: of those that have one, and of those that have several, in order."""
+
+    single: dict[Point, _Rendered]
+    several: dict[Point, list[_Rendered]]
 
 
 class InfluxSink:
@@ -125,25 +137,25 @@ class InfluxSink:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")
         self._client.close()
 
-    def _points(
-        self, batch: Sequence[TimeSeriesWrite], places: range, outcomes: list[Outcome]
-    ) -> dict[Point, list[_Rendered]]:
+    def _points(self, batch: Sequence[TimeSeriesWrite], places: range, outcomes: list[Outcome]) -> _Points:
         """Return the points that some writes are about, and note the writes that cannot be said."""
-        points: dict[Point, list[_Rendered]] = {}
+        single: dict[Point, _Rendered] = {}
+        several: dict[Point, list[_Rendered]] = {}
         for place in places:
             write = batch[place]
             try:
                 point = point_of(write)
-                rendered = _Rendered(place, write, self._rendered(point, write))
+                rendered = _Rendered(place, write, point, self._rendered(point, write))
             except Unfit as error:
                 outcomes[place] = Rejected(str(error))
                 continue
-            others = points.get(point)
-            if others is None:
-                points[point] = [rendered]
+            if point in several:
+                several[point].append(rendered)
+            elif point in single:
+                several[point] = [single.pop(point), rendered]
             else:
-                others.append(rendered)
-        return points
+                single[point] = rendered
+        return _Points(single, several)
 
     def _rendered(self, point: Point, write: TimeSeriesWrite) -> bytes:
         if write.op == "delete":
@@ -156,20 +168,20 @@ class InfluxSink:
         self._series.add(key)
         return rendered
 
-    def _apply(self, points: Mapping[Point, Sequence[_Rendered]], outcomes: list[Outcome]) -> None:
+    def _apply(self, points: _Points, outcomes: list[Outcome]) -> None:
         """Bring points to what their writes say, and note the outcomes."""
-        states = self._states(points)
-        lines: list[_Line] = []
-        changes: dict[Point, Change] = {}
-        for point, rendered in points.items():
-            place, write, text = rendered[0]
-            if (
-                text and len(rendered) == 1 and (not states or point not in states)
-            ):  # what `changed` would say as well, of nearly every point
-                lines.append(_Line(point, text, ((write.source, write.version),)))
-                outcomes[place] = APPLIED
+        states = self._states([*points.single, *points.several])
+        lines: list[_Line | _Rendered] = []
+        groups: dict[Point, list[_Rendered]] = dict(points.several)
+        for point, rendered in points.single.items():
+            if rendered.text and (not states or point not in states):
+                lines.append(rendered)  # what `changed` would say as well, of nearly every point
+                outcomes[rendered.place] = APPLIED
             else:
-                changes[point] = changed(states.get(point, NOTHING), [one.write for one in rendered])
+                groups[point] = [rendered]
+        changes = {
+            point: changed(states.get(point, NOTHING), [one.write for one in group]) for point, group in groups.items()
+        }
         over = [point for point, change in changes.items() if _overwrites(change, states.get(point, NOTHING))]
         if over:
             fields = queries.fields(self._client.ask(queries.fields_of(over)))
@@ -181,17 +193,17 @@ class InfluxSink:
         lines += [_line_of(point, change) for point, change in going.items() if change.content is not None]
         refused |= self._send(lines)
         for point, change in changes.items():
-            for one, outcome in zip(points[point], change.outcomes, strict=True):
+            for one, outcome in zip(groups[point], change.outcomes, strict=True):
                 outcomes[one.place] = outcome
         for point, refusal in refused.items():
-            rendered = points[point]
-            if len(rendered) == 1:
-                outcomes[rendered[0].place] = Rejected(refusal.reason_of(rendered[0].write))
+            group = groups.get(point) or [points.single[point]]
+            if len(group) == 1:
+                outcomes[group[0].place] = Rejected(refusal.reason_of(group[0].write))
                 continue
-            for one in rendered:  # which of them was refused is seen when each goes by itself
-                self._apply({point: [one]}, outcomes)
+            for one in group:  # which of them was refused is seen when each goes by itself
+                self._apply(_Points({point: one}, {}), outcomes)
 
-    def _states(self, points: Mapping[Point, object]) -> dict[Point, State]:
+    def _states(self, points: Sequence[Point]) -> dict[Point, State]:
         there = queries.points(self._client.ask(queries.present_at(points))).intersection(points)
         return queries.states(self._client.ask(queries.states_of(there))) if there else {}
 
@@ -225,7 +237,7 @@ class InfluxSink:
             if change.remove:
                 self._client.delete(queries.removal(point))
 
-    def _send(self, lines: Sequence[_Line]) -> dict[Point, Refusal]:
+    def _send(self, lines: Sequence[_Line | _Rendered]) -> dict[Point, Refusal]:
         """Write lines and return the points of those that were refused."""
         if not lines:
             return {}
