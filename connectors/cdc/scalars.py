@@ -4,6 +4,7 @@ import re
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64, unhexlify
 from collections.abc import Callable
+from math import isinf
 
 import msgspec
 
@@ -50,8 +51,12 @@ def float_json(value: bytes) -> bytes:
         return _SPECIAL_FLOATS[value]
     if _FLOAT(value) is None:  # Python's float takes more: spaces, "1_0", "inf"
         raise ValueError("no float")
+    if b"e" in value:
+        if isinf(float(value)):
+            raise ValueError("no float of 64 bits")
+        return value
     # A whole number has to look like a float, or readers without a schema take it for an integer.
-    return value if b"." in value or b"e" in value else value + b".0"
+    return value if b"." in value else value + b".0"
 
 
 def unhexed(value: bytes) -> bytes:
