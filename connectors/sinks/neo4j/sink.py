@@ -32,7 +32,7 @@ class Neo4jSink:
     """
 
     def __init__(self, options: Neo4jOptions) -> None:
-        self.limits = Limits(max_records=2_000, requests=2)
+        self.limits = Limits(max_records=2_000)
         self._options = options
         self._driver: neo4j.Driver | None = None
         self._session: neo4j.Session | None = None

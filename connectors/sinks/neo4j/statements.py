@@ -17,13 +17,17 @@ TOMBSTONE = "TravelosTombstone"
 # What both large statements have in row[0..4]: position, version, oldest version the row stands for, entity, id.
 _GUARD = """
 WITH row, x, x[$version] AS before
-WITH row, x, before, before IS NULL
-  OR (x[$source_name] = $source AND x[$lines] IS NULL AND coalesce(x[$entity], '') = coalesce(row[3], '')) AS alone
+WITH row, x, before, before IS NULL OR (x[$source_name] = $source AND x[$lines] IS NULL{same}) AS alone
 WITH row, x, before, alone, alone
   AND (before IS NULL OR (before < row[1] AND all(name IN keys(x) WHERE name IN $names))) AS fresh
 FOREACH (_ IN CASE WHEN fresh THEN [1] ELSE [] END | SET {settings})
 RETURN sum(CASE WHEN before IS NULL THEN 1 ELSE 0 END) AS made,
-  collect(CASE WHEN NOT fresh OR before >= row[2] THEN [row[0], fresh, alone, before] END) AS noted
+  collect(CASE WHEN NOT fresh OR before >= row[2] THEN [row[0], fresh, alone, before] END) AS noted{twice}
+"""
+_SAME_ENTITY = " AND coalesce(x[$entity], '') = coalesce(row[3], '')"
+# A relation that is new here, and is there already with another end.
+_TWICE = """,
+  collect(CASE WHEN before IS NULL AND COUNT {{ ()-[:{kind} {{_entity: row[3]}}]->() }} > 1 THEN row[3] END) AS twice
 """
 GUARD_NAMES = {"version": "_version", "source_name": "_source", "lines": "_lines", "entity": "_entity"}
 
@@ -36,7 +40,7 @@ def upsert_nodes(label: str, names: Sequence[str]) -> str:
         names: of the properties in row[5...].
     """
     return f"UNWIND $rows AS row MERGE (x:{_quoted(label)} {{id: row[4]}}) REMOVE x._lock" + _GUARD.format(
-        settings=_settings(("_version", 1), ("_entity", 3), named=names, first=5)
+        same=_SAME_ENTITY, twice="", settings=_settings(("_version", 1), ("_entity", 3), named=names, first=5)
     )
 
 
@@ -45,9 +49,14 @@ def upsert_relations(kind: str, start: str, end: str, names: Sequence[str]) -> s
     return (
         f"UNWIND $rows AS row MERGE (a:{_quoted(start)} {{id: row[4]}}) MERGE (b:{_quoted(end)} {{id: row[5]}}) "
         f"MERGE (a)-[x:{_quoted(kind)} {{_entity: row[3]}}]->(b) REMOVE x._lock"
-        + _GUARD.format(settings=_settings(("_version", 1), named=names, first=6))
+        + _GUARD.format(
+            same="", twice=_TWICE.format(kind=_quoted(kind)), settings=_settings(("_version", 1), named=names, first=6)
+        )
     )
 
+
+# Answered from the count store, whatever their number: as long as nothing was ever deleted no tombstone is looked for.
+ANY_GRAVE = f"MATCH (t:{TOMBSTONE}) RETURN count(t) > 0 AS any"
 
 # Tombstones that speak against what was just made: of the entity, or of a node that a relation joins.
 GRAVES = f"""
@@ -57,14 +66,6 @@ CALL () {{
 }}
 RETURN t.entity AS entity, t.node AS node
 """
-
-
-def doubles(kind: str) -> str:
-    """Return the statement that finds relations that are there twice, because they have another end now."""
-    return (
-        f"UNWIND $entities AS entity MATCH ()-[x:{_quoted(kind)} {{_entity: entity}}]->() "
-        "WITH entity, count(*) AS copies WHERE copies > 1 RETURN collect(entity) AS entities"
-    )
 
 
 def take_back_nodes(label: str) -> str:

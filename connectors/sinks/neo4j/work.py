@@ -44,6 +44,15 @@ def node_key(node: NodeRef) -> str:
     return f"{node.label}:{node.id}"
 
 
+class Compared(NamedTuple):
+    """What one of the two large statements did beside writing."""
+
+    left: list[Change]  # for others to take with care
+    made: bool  # whether any entity was new
+    nodes_made: bool  # whether any node was
+    twice: frozenset[str]  # relations that are there with another end, too
+
+
 class Work:
     """Applies the stages of a batch within one transaction; what became of each write is in `outcomes`."""
 
@@ -75,7 +84,7 @@ class Work:
             for place, (change, values) in enumerate(quick)
         ]
         if rows:
-            left, made, _ = self._compare_and_write(
+            left, made, _, _ = self._compare_and_write(
                 statements.upsert_nodes(label, names), rows, source, [change for change, _ in quick],
                 known=["id", "_version", "_source", "_entity", *names],
             )  # fmt: skip
@@ -132,23 +141,23 @@ class Work:
             for place, (change, values) in enumerate(quick)
         ]
         if rows:
-            left, made, nodes_made = self._compare_and_write(
+            compared = self._compare_and_write(
                 statements.upsert_relations(*group, names), rows, source, [change for change, _ in quick],
                 known=["_version", "_source", "_entity", *names],
             )  # fmt: skip
-            if made:
-                careful += self._taken_back(group, [change for change, _ in quick], nodes_made=nodes_made)
-            careful += left
+            if compared.made:
+                careful += self._taken_back(group, [change for change, _ in quick], compared)
+            careful += compared.left
         if careful:
             self._upsert_relations_with_care(group, careful)
 
-    def _taken_back(self, group: RelationGroup, made: list[Change], *, nodes_made: bool) -> list[Change]:
-        entities = [change.write.entity for change in made]
+    def _taken_back(self, group: RelationGroup, made: list[Change], compared: Compared) -> list[Change]:
         # A node with a tombstone is not there: what joins it has made it.
-        nodes = {node for change in made for node in _ends(change.write)} if nodes_made else set[NodeRef]()
-        buried, gone = self._graves(entities, nodes)
-        twice = self._run(statements.doubles(group.kind), entities=entities)[0]["entities"]
-        wrong = buried.union(twice)
+        ends = (node for change in made for node in _ends(change.write)) if compared.nodes_made else ()
+        buried, gone = self._graves((change.write.entity for change in made), ends)
+        wrong = buried | compared.twice
+        if not wrong and not gone:
+            return []
         back = [
             change for change in made
             if change.write.entity in wrong or not gone.isdisjoint(map(node_key, _ends(change.write)))
@@ -266,12 +275,8 @@ class Work:
 
     def _compare_and_write(
         self, statement: str, rows: list[list[Any]], source: str, changes: Sequence[Change], known: list[str]
-    ) -> tuple[list[Change], bool, bool]:
-        """Run one of the two large statements.
-
-        Returns:
-            The changes it left alone, whether any entity was new, and whether any node was.
-        """
+    ) -> Compared:
+        """Run one of the two large statements."""
         parameters = {**statements.GUARD_NAMES, "rows": rows, "source": source, "names": known}
         result = self._transaction.run(statement, parameters)  # pyright: ignore[reportArgumentType] - no literal
         found = result.single(strict=True).data()
@@ -284,11 +289,13 @@ class Work:
                 self.outcomes.update(change.outcomes(before))
             else:
                 left.append(change)
-        return left, found["made"] > 0, nodes_made
+        return Compared(left, found["made"] > 0, nodes_made, frozenset(found.get("twice", ())))
 
     def _graves(self, entities: Iterable[str], nodes: Iterable[NodeRef]) -> tuple[set[str], set[str]]:
         """Return which of these entities, and of these nodes, have tombstones."""
-        names, keys = list(entities), [node_key(node) for node in nodes]
+        if not self._run(statements.ANY_GRAVE)[0]["any"]:
+            return set(), set()
+        names, keys = list(entities), list({node_key(node) for node in nodes})
         found = self._run(statements.GRAVES, entities=names, nodes=keys)
         wanted, places = set(names), set(keys)
         return {row["entity"] for row in found} & wanted, {row["node"] for row in found} & places
