@@ -79,6 +79,8 @@ def _check(client: Elasticsearch, index: str, count: int) -> None:
 def _document(number: int, version: int) -> dict[str, Any]:
     return {
         "entity": f"place:{number}",
+        "source": "travel",
+        "occurred_at": AT.isoformat(),
         "kind": "restaurant",
         "name": f"Trattoria {number}",
         "text": f"Handmade pasta and wine in Soho, table {number % 97}, open late; regulars order the ragu",

@@ -36,7 +36,7 @@ class ElasticsearchOptions(Struct, frozen=True, kw_only=True):
         Meta(description="how Korean is split into words; auto: nori where the plugin is installed, else bigrams"),
     ] = "auto"
     request_seconds: Annotated[float, Meta(gt=0, description="longest wait for an answer")] = 60.0
-    requests: Annotated[int, Meta(ge=1, le=16, description="bulk requests at a time")] = 2
+    requests: Annotated[int, Meta(ge=1, le=16, description="bulk requests at a time")] = 4
 
     def __post_init__(self) -> None:
         for url in self.urls:

@@ -134,7 +134,7 @@ class Work:
 
     def _upsert_relations(self, group: RelationGroup, source: str, changes: list[Change]) -> None:
         quick, careful = self._columns.divided(group.kind, changes, relation=True)
-        quick.sort(key=lambda item: _ids(item[0].write))
+        quick.sort(key=lambda item: _locked_in_order(item[0].write))
         names = self._columns.of(group.kind, relation=True)
         rows = [
             [place, *_versions(change), change.write.entity, *_ids(change.write), *values]
@@ -168,7 +168,7 @@ class Work:
         return back
 
     def _upsert_relations_with_care(self, group: RelationGroup, changes: list[Change]) -> None:
-        careful = sorted(changes, key=lambda change: _ids(change.write))
+        careful = sorted(changes, key=lambda change: _locked_in_order(change.write))
         rows = []
         refused: list[dict[str, Any]] = []
         replaced: list[str] = []
@@ -341,6 +341,12 @@ def _ends(write: GraphWrite) -> tuple[NodeRef, NodeRef]:
 def _ids(write: GraphWrite) -> tuple[str, str]:
     start, end = _ends(write)
     return start.id, end.id
+
+
+def _locked_in_order(write: GraphWrite) -> tuple[str, str]:
+    """Return the order of relations: by the end, since that is what two sinks share, whose keys are the starts."""
+    start, end = _ids(write)
+    return end, start
 
 
 def _label(write: GraphWrite) -> str:
