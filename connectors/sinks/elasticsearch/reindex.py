@@ -1,9 +1,11 @@
 """Make an index anew while it is read and written: for another mapping, other analyzers or another number of shards.
 
 Every change of a document gives it a higher `_seq_no` within its shard, so the old index is read like a log: from the
-first to the last change, again and again, until little is left. Only then the old index is closed to writes, which
-waits for those under way; the rest is copied, and both aliases move in one step. Readers notice nothing. Writers are
-told to come again for the moment in between, and then find the new index.
+first to the last change, again and again, until little is left. Changes that are made side by side may become visible
+in another order than that of their numbers, so it is read up to the shard's global checkpoint: below that none is under
+way in any copy. Then the old index is closed to writes, which waits for those under way; the rest is copied, and both
+aliases move in one step. Readers notice nothing. Writers are told to come again for the moment in between, and then
+find the new index.
 """
 
 import time
@@ -18,7 +20,7 @@ from connectors.sinks.elasticsearch.client import connected
 from connectors.sinks.elasticsearch.errors import interpreted
 from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
-from connectors.sinks.errors import Fatal
+from connectors.sinks.errors import Fatal, Unavailable
 
 PAGE = 1_000
 LITTLE = 2_000  # changes that are copied while writers wait: well under a second
@@ -68,7 +70,8 @@ def _reindex(client: Elasticsearch, options: ElasticsearchOptions, *, delete_old
                 break
         started = time.monotonic()
         client.indices.add_block(index=old, block="write")
-        copied += copier.copy()
+        copied += copier.copy(last=True)
+        client.indices.refresh(index=new)  # or the first readers would miss what was copied last
         client.indices.update_aliases(actions=schema.alias_actions(options, new, old))
         closed = time.monotonic() - started
     except BaseException:
@@ -90,23 +93,46 @@ class _Copier:
         shards = int(client.indices.get_settings(index=old)[old]["settings"]["index"]["number_of_shards"])
         self._copied_to = dict.fromkeys(range(shards), -1)
 
-    def copy(self) -> int:
-        """Copy what has changed; return how many documents."""
+    def copy(self, *, last: bool = False) -> int:
+        """Copy what has changed; return how many documents.
+
+        Args:
+            last: nothing may be left.
+
+        Raises:
+            Unavailable: something is left, though nothing may be.
+        """
+        checkpoints = self._checkpoints(complete=last)
         self._client.indices.refresh(index=self._old)
         count = 0
-        for shard in self._copied_to:
-            for page in self._pages(shard):
+        for shard, checkpoint in checkpoints.items():
+            for page in self._pages(shard, checkpoint):
                 self._put(page)
                 self._copied_to[shard] = page[-1]["sort"][0]
                 count += len(page)
+            self._copied_to[shard] = checkpoint
         return count
 
-    def _pages(self, shard: int) -> Iterator[list[dict[str, Any]]]:
+    def _checkpoints(self, *, complete: bool) -> dict[int, int]:
+        """Return, for each shard, the number up to which no change is under way any more."""
+        stats = self._client.indices.stats(index=self._old, metric="docs", level="shards")
+        shards = stats["indices"][self._old]["shards"]
+        found = {
+            int(shard): copy["seq_no"]
+            for shard, copies in shards.items()
+            for copy in copies
+            if copy["routing"]["primary"]
+        }
+        if complete and any(one["global_checkpoint"] < one["max_seq_no"] for one in found.values()):
+            raise Unavailable(f"changes of {self._old} are still under way though it takes none; try again")
+        return {shard: one["global_checkpoint"] for shard, one in found.items()}
+
+    def _pages(self, shard: int, checkpoint: int) -> Iterator[list[dict[str, Any]]]:
         while True:
             found = self._client.search(
                 index=self._old,
                 preference=f"_shards:{shard}",
-                query={"range": {"_seq_no": {"gt": self._copied_to[shard]}}},
+                query={"range": {"_seq_no": {"gt": self._copied_to[shard], "lte": checkpoint}}},
                 sort=[{"_seq_no": "asc"}],
                 version=True,
                 size=PAGE,

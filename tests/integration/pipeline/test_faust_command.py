@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 def test_fausts_own_worker_command_runs_a_role(pipeline: Any) -> None:
     command = [sys.executable, "-m", "faust", "-A", "streams.app", "worker", "--without-web", "-l", "info"]
-    environment = {**os.environ, **pipeline._environment, "TRAVELOS_ROLE": "ingest"}
+    environment = {**os.environ, **pipeline.environment, "TRAVELOS_ROLE": "ingest"}
     log = pipeline.options.data_dir / "faust.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -33,7 +33,7 @@ def test_fausts_own_worker_command_runs_a_role(pipeline: Any) -> None:
 
 def test_fausts_own_commands_know_the_agents(pipeline: Any) -> None:
     command = [sys.executable, "-m", "faust", "-A", "streams.app", "agents"]
-    environment = {**os.environ, **pipeline._environment, "TRAVELOS_ROLE": "deliver", "COLUMNS": "200"}
+    environment = {**os.environ, **pipeline.environment, "TRAVELOS_ROLE": "deliver", "COLUMNS": "200"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "graph-urgent" in done.stdout
