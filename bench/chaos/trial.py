@@ -279,8 +279,11 @@ class Trial:
         return dict(self.members().values())
 
     def settled(self, *workers: Worker) -> bool:
-        """Whether exactly these workers share the input."""
-        owners = {name: partitions for name, partitions in self.owners().items() if partitions}
+        """Whether exactly these workers share the input.
+
+        How many partitions each has is for the assignor to say; one may have none.
+        """
+        owners = self.owners()
         return owners.keys() == {one.name for one in workers} and sum(map(len, owners.values())) == PARTITIONS
 
     # -- the end
