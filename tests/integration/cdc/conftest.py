@@ -210,6 +210,17 @@ def changes(messages: Callable[[CdcConfig, str], list[Message]]) -> Callable[[Cd
 
 
 @pytest.fixture
+def caught_up(sql: Callable[..., list[tuple[Any, ...]]]) -> Callable[[Source], None]:
+    """Wait until all that is committed now is in Kafka: events are counted when they are sent, before that."""
+
+    def wait(source: Source) -> None:
+        [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
+        wait_for(lambda: source.counters.confirmed_lsn >= lsn)
+
+    return wait
+
+
+@pytest.fixture
 def rebuilt(messages: Callable[[CdcConfig, str], list[Message]]) -> Callable[[CdcConfig, str], list[Any]]:
     """Rebuild a table from its topic, as a sink would: a change counts when its LSN is newer for its key.
 

@@ -35,6 +35,7 @@ Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 Spawn = Callable[[CdcConfig], subprocess.Popen[bytes]]
 
 COMMAND = [sys.executable, "-c", "from streams.cli.cdc import app; app()"]
@@ -270,6 +271,7 @@ def test_a_slow_kafka_neither_loses_anything_nor_gets_us_cut_off(
     streaming: Start,
     rebuilt: Rebuilt,
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     """Kafka is away for longer than the server's wal_sender_timeout of three seconds."""
     sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
@@ -285,8 +287,7 @@ def test_a_slow_kafka_neither_loses_anything_nor_gets_us_cut_off(
     before = source.counters.streamed_rows
     eventually(lambda: source.counters.streamed_rows > before + 100)
     writer.finish()
-    lsn = current_lsn(sql)
-    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    caught_up(source)
     assert source.counters.disconnects == 0
     assert rebuilt(config, "public.t") == table_rows(sql)
 
@@ -327,6 +328,7 @@ def test_postgres_may_be_restarted(
     rebuilt: Rebuilt,
     eventually: Eventually,
     crash: bool,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
     config = configure("public.t")
@@ -341,8 +343,7 @@ def test_postgres_may_be_restarted(
     postgres.start()
     sql("UPDATE t SET a = 'after' WHERE id <= 500")
     eventually(lambda: source.counters.updated >= 500)
-    lsn = current_lsn(sql)
-    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    caught_up(source)
     assert source.counters.disconnects > 0
     assert source.counters.snapshots == 1
     assert rebuilt(config, "public.t") == table_rows(sql)
@@ -355,6 +356,7 @@ def test_status_and_check_say_how_it_is(
     streaming: Start,
     eventually: Eventually,
     environment: Callable[[CdcConfig], dict[str, str]],
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY)")
     config = configure("public.t")
@@ -368,8 +370,7 @@ def test_status_and_check_say_how_it_is(
     assert (code, status["state"], status["offset_lsn"]) == (1, "missing", None)
     source, stop = streaming(config)
     sql("INSERT INTO t VALUES (1)")
-    lsn = current_lsn(sql)
-    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    caught_up(source)
     code, status = run("status")
     assert (code, status["state"], status["wal_status"]) == (0, "active", "reserved")
     assert status["snapshot_completed"] is True

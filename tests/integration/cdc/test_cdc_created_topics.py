@@ -23,6 +23,7 @@ Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Messages = Callable[[CdcConfig, str], list[Message]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 Settings = Callable[[Topic], tuple[int, str]]
 
 
@@ -54,11 +55,6 @@ def settings(kafka: Connection) -> Settings:
     return read
 
 
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
-
-
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_table_without_a_key_is_captured_to_a_topic_that_is_kept_whole(
     sql: Sql,
@@ -66,8 +62,8 @@ def test_a_table_without_a_key_is_captured_to_a_topic_that_is_kept_whole(
     streaming: Start,
     messages: Messages,
     settings: Settings,
-    eventually: Eventually,
     exists: bool,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE visits (place text)")
     sql("CREATE TABLE users (id int PRIMARY KEY)")
@@ -84,7 +80,7 @@ def test_a_table_without_a_key_is_captured_to_a_topic_that_is_kept_whole(
     assert settings(config.topics["public.users"]) == (4, "compact")
     sql("UPDATE visits SET place = 'there' WHERE ctid = (SELECT min(ctid) FROM visits)")
     sql("DELETE FROM visits")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     found = messages(config, "public.visits")
     assert len(found) == 5
     assert {message.key() for message in found} == {None}
@@ -107,7 +103,7 @@ def test_topics_of_an_outbox_are_created_with_the_settings_of_all_and_those_that
     streaming: Start,
     messages: Messages,
     settings: Settings,
-    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text, payload text)")
     plain = configure("public.outbox")
@@ -119,7 +115,7 @@ def test_topics_of_an_outbox_are_created_with_the_settings_of_all_and_those_that
     source, _ = streaming(config)
     for kind in ("trip", "order", "order"):
         sql("INSERT INTO outbox VALUES (gen_random_uuid(), %s, '1', 'x')", kind)
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert settings(trips) == (1, "delete")
     assert settings(orders) == (3, "delete")
     sent = structs.replace(config, topics={"trip": trips, "order": orders})

@@ -22,7 +22,7 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Messages = Callable[[CdcConfig, str], list[Message]]
-Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 ENCODINGS = {
     "default": Encoding(),
@@ -66,7 +66,7 @@ def test_every_type_has_the_same_value_in_the_snapshot_and_in_the_stream(
     configure: Configure,
     streaming: Start,
     messages: Messages,
-    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     examples = shown_by(sql)
     columns = ", ".join(f"c{number} {example.type}" for number, example in enumerate(examples))
@@ -85,8 +85,7 @@ def test_every_type_has_the_same_value_in_the_snapshot_and_in_the_stream(
     names = ", ".join(f"c{number}" for number in range(len(examples)))
     sql(f"INSERT INTO t SELECT id + 1, {names} FROM t")
     sql("INSERT INTO t (id) VALUES (3)")
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    caught_up(source)
     values = [msgspec.json.decode(message.value() or b"") for message in messages(config, "public.t")]
     rows = {row["id"]: row for value in values for row in [value.get("payload", value)["after"]]}
     wanted = {f"c{number}": expected(example, encoding) for number, example in enumerate(examples)}

@@ -28,6 +28,7 @@ Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 SIGNALS = "CREATE TABLE signals (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))"
 
@@ -74,11 +75,6 @@ def reads(changes: list[Change]) -> list[Any]:
 def table_rows(sql: Sql, table: str) -> list[Any]:
     rows = [row for (row,) in sql(f"SELECT to_jsonb(t) FROM {table} t")]
     return sorted((dict(sorted(row.items())) for row in rows), key=json.dumps)
-
-
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
 
 
 def end(source: Source, stop: Stop, sql: Sql, eventually: Eventually) -> None:
@@ -132,6 +128,7 @@ def test_tables_that_are_read_beside_the_stream_are_right_under_a_random_workloa
     changes: Changes,
     rebuilt: Rebuilt,
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     ids, tables = 3_000, ["public.t", "public.whole"]
     for table in tables:
@@ -148,7 +145,7 @@ def test_tables_that_are_read_beside_the_stream_are_right_under_a_random_workloa
     finally:
         writer.done.set()
         writer.join()
-    eventually(caught_up(sql, source))
+    caught_up(source)
     for table in tables:
         assert rebuilt(config, table) == table_rows(sql, table)
         last: dict[int, Any] = {}
@@ -168,6 +165,7 @@ def test_the_order_of_a_topic_is_the_order_of_its_versions(
     streaming: Start,
     messages: Callable[[CdcConfig, str], list[Any]],
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     """For readers that compare no LSN: no row of a chunk follows a newer one of its key."""
     sql("CREATE TABLE t (id int PRIMARY KEY, n int)")
@@ -193,7 +191,7 @@ def test_the_order_of_a_topic_is_the_order_of_its_versions(
     finally:
         done.set()
         thread.join()
-    eventually(caught_up(sql, source))
+    caught_up(source)
     versions: dict[int, int] = {}
     read = 0
     for message in messages(config, "public.t"):
@@ -207,7 +205,13 @@ def test_the_order_of_a_topic_is_the_order_of_its_versions(
 
 
 def test_a_snapshot_is_executed_paused_resumed_and_stopped_by_rows_of_the_signal_table(
-    sql: Sql, kafka: Connection, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql,
+    kafka: Connection,
+    configure: Configure,
+    streaming: Start,
+    changes: Changes,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql(SIGNALS)
     for table in ("t", "other"):
@@ -233,6 +237,7 @@ def test_a_snapshot_is_executed_paused_resumed_and_stopped_by_rows_of_the_signal
     assert changes(config, "public.t") == []
     sql("INSERT INTO signals VALUES ('5', 'resume-snapshot', '{}')")
     eventually(lambda: source.counters.snapshots == 1)
+    caught_up(source)
     assert reads(changes(config, "public.t")) == [1, 2, 3]
     assert changes(config, "public.other") == []
 
@@ -265,6 +270,7 @@ def test_rows_without_key_are_read_in_one_piece_while_they_change(
     streaming: Start,
     changes: Changes,
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int, a text)")
     sql("ALTER TABLE t REPLICA IDENTITY FULL")
@@ -277,14 +283,20 @@ def test_rows_without_key_are_read_in_one_piece_while_they_change(
     send(kafka, config, execute("public.t"))
     sql("UPDATE t SET a = 'later' WHERE id <= 100")
     eventually(lambda: source.counters.snapshots == 1)
-    eventually(caught_up(sql, source))
+    caught_up(source)
     events = changes(config, "public.t")
     assert reads(events) == list(range(1, 5001))
 
 
 @pytest.mark.parametrize("mode", ["initial", "always", "initial_only", "no_data", "when_needed"])
 def test_a_snapshot_mode_reads_the_tables_when_debezium_does(
-    sql: Sql, configure: Configure, start: Start, changes: Changes, eventually: Eventually, mode: str
+    sql: Sql,
+    configure: Configure,
+    start: Start,
+    changes: Changes,
+    eventually: Eventually,
+    mode: str,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY)")
     sql("INSERT INTO t VALUES (1), (2)")
@@ -296,7 +308,7 @@ def test_a_snapshot_mode_reads_the_tables_when_debezium_does(
         if mode == "always":
             eventually(lambda source=source: source.counters.snapshots == 1)
         if mode != "initial_only":
-            eventually(caught_up(sql, source))
+            caught_up(source)
         end(source, stop, sql, eventually)
     times = {"always": 2, "no_data": 0}.get(mode, 1)
     assert reads(changes(config, "public.t")) == sorted([1, 2] * times)
@@ -305,7 +317,13 @@ def test_a_snapshot_mode_reads_the_tables_when_debezium_does(
 
 
 def test_a_table_is_altered_and_emptied_while_it_is_read(
-    sql: Sql, kafka: Connection, signalled: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql,
+    kafka: Connection,
+    signalled: Configure,
+    streaming: Start,
+    rebuilt: Rebuilt,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
     sql("INSERT INTO t SELECT g, 'start' FROM generate_series(1, 20000) g")
@@ -317,7 +335,7 @@ def test_a_table_is_altered_and_emptied_while_it_is_read(
     sql("ALTER TABLE t DROP a")
     sql("ALTER TABLE t RENAME id TO key")
     eventually(lambda: source.counters.snapshots == 1)
-    eventually(caught_up(sql, source))
+    caught_up(source)
     rows = {row.get("key", row.get("id")): row for row in rebuilt(config, "public.t")}
     assert sorted(rows) == list(range(1, 20001))
     assert rows[20000] == {"b": 7, "key": 20000}

@@ -18,6 +18,7 @@ Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def test_large_transactions_come_whole_and_without_what_was_rolled_back(
     streaming: Start,
     changes: Changes,
     eventually: Eventually,
+    caught_up: CaughtUp,
     while_they_run: bool,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
@@ -62,8 +64,8 @@ def test_large_transactions_come_whole_and_without_what_was_rolled_back(
         large.execute(b"UPDATE t SET a = 'changed' WHERE id = 1")
         large.execute(fill, (2_001, 2_100))
         large.commit()
-    eventually(lambda: source.counters.created == 2_101)
-    eventually(lambda: source.counters.updated == 1)
+    caught_up(source)
+    assert (source.counters.created, source.counters.updated) == (2_101, 1)
     found = changes(config, "public.t")
     assert {(one.after or {})["id"] for one in found} == {*range(1, 2_101), 20_000}
     assert len({one.source.txId for one in found}) == 2

@@ -27,17 +27,12 @@ Changes = Callable[[CdcConfig, str], list[Change]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Messages = Callable[[CdcConfig, str], list[Message]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 
 def table_rows(sql: Sql, table: str) -> list[Any]:
     rows = [row for (row,) in sql(f"SELECT to_jsonb(t) FROM {table} t")]
     return sorted((dict(sorted(row.items())) for row in rows), key=json.dumps)
-
-
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    """Return whether everything that is committed now has been acknowledged."""
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
 
 
 class Workload(threading.Thread):
@@ -84,7 +79,13 @@ class Workload(threading.Thread):
 
 
 def test_snapshot_and_stream_together_give_the_tables_under_a_random_workload(
-    dsn: str, sql: Sql, configure: Configure, start: Start, rebuilt: Rebuilt, eventually: Eventually
+    dsn: str,
+    sql: Sql,
+    configure: Configure,
+    start: Start,
+    rebuilt: Rebuilt,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     tables = ["public.plain", "public.full_identity"]
     for table in tables:
@@ -100,7 +101,7 @@ def test_snapshot_and_stream_together_give_the_tables_under_a_random_workload(
     seen = workload.transactions
     eventually(lambda: workload.transactions > seen + 500)
     workload.finish()
-    eventually(caught_up(sql, source))
+    caught_up(source)
     for table in tables:
         assert rebuilt(config, table) == table_rows(sql, table)
     assert source.counters.deleted > 50
@@ -108,7 +109,13 @@ def test_snapshot_and_stream_together_give_the_tables_under_a_random_workload(
 
 
 def test_a_change_is_newer_than_the_snapshot_even_when_it_began_before_the_slot(
-    dsn: str, sql: Sql, configure: Configure, start: Start, changes: Changes, eventually: Eventually
+    dsn: str,
+    sql: Sql,
+    configure: Configure,
+    start: Start,
+    changes: Changes,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     """The WAL of `late` lies before the slot's consistent point, its commit after it."""
     sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
@@ -130,7 +137,7 @@ def test_a_change_is_newer_than_the_snapshot_even_when_it_began_before_the_slot(
         second.commit()
         eventually(lambda: source.counters.phase == "streaming")
         late.commit()
-        eventually(caught_up(sql, source))
+        caught_up(source)
     read, updated = changes(source.config, "public.t")
     assert (read.op, read.after) == ("r", {"id": 1, "a": "old"})
     assert (updated.op, updated.after) == ("u", {"id": 1, "a": "new"})
@@ -138,7 +145,7 @@ def test_a_change_is_newer_than_the_snapshot_even_when_it_began_before_the_slot(
 
 
 def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_value(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     for table in ("plain", "full_identity"):
         sql(f"CREATE TABLE {table} (id int PRIMARY KEY, a text, large text, list int[])")
@@ -150,7 +157,7 @@ def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_valu
         sql(f"INSERT INTO {table} SELECT 1, 'a', repeat('x', 9000), array_agg(g) FROM generate_series(1, 3000) g")
         sql(f"UPDATE {table} SET a = 'b'")
         sql(f"UPDATE {table} SET id = 2")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     large, numbers = "x" * 9000, list(range(1, 3001))
     created, updated, deleted, moved = changes(config, "public.plain")
     assert created.after == {"id": 1, "a": "a", "large": large, "list": numbers}
@@ -166,7 +173,7 @@ def test_a_large_value_that_an_update_leaves_alone_has_a_placeholder_or_its_valu
 
 
 def test_a_large_value_that_an_update_leaves_alone_is_filled_in_where_it_is_known(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, n int, large text)")
     sql("ALTER TABLE t ALTER large SET STORAGE EXTERNAL")
@@ -177,7 +184,7 @@ def test_a_large_value_that_an_update_leaves_alone_is_filled_in_where_it_is_know
     sql("INSERT INTO t VALUES (2, 0, repeat('y', 9000))")
     sql("UPDATE t SET n = 2, id = 3 WHERE id = 2")  # known from the stream, under another key
     sql("UPDATE t SET n = 3 WHERE id = 3")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     seen = [(change.op, change.after) for change in changes(config, "public.t") if change.after]
     x, y = "x" * 9000, "y" * 9000
     assert seen == [
@@ -191,7 +198,7 @@ def test_a_large_value_that_an_update_leaves_alone_is_filled_in_where_it_is_know
     eventually(lambda: source.counters.phase == "stopped")
     source, _ = streaming(config)
     sql("UPDATE t SET n = 4 WHERE id = 3")  # after a restart nothing is known
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert changes(config, "public.t")[-1].after == {"id": 3, "n": 4, "large": UNAVAILABLE}
 
 
@@ -205,7 +212,7 @@ def test_a_large_value_that_an_update_leaves_alone_is_filled_in_where_it_is_know
     ids=["rewritten", "not published for a while"],
 )
 def test_a_large_value_that_changed_without_a_change_in_the_stream_is_never_filled_in(
-    rewrite: str, sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    rewrite: str, sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, n int, large text)")
     # Nothing that compression would make small again.
@@ -221,13 +228,13 @@ def test_a_large_value_that_changed_without_a_change_in_the_stream_is_never_fill
     for part in statement.split(";"):  # and while it knows it
         sql(part)
     sql("UPDATE t SET n = 2")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     seen = [change.after["large"] for change in changes(config, "public.t") if change.after]
     assert seen == [value, UNAVAILABLE, value, UNAVAILABLE]
 
 
 def test_names_may_be_quoted_and_upper_case(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, messages: Messages, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, messages: Messages, caught_up: CaughtUp
 ) -> None:
     sql('CREATE SCHEMA "My Schema"')
     sql('CREATE TABLE "My Schema"."Größe ""%s"" \\" ("Id" int, "K 2" text, "100%" text, PRIMARY KEY ("K 2", "Id"))')
@@ -236,7 +243,7 @@ def test_names_may_be_quoted_and_upper_case(
     config = configure(table, publication="Pub \"licat'ion")
     source, _ = streaming(config)
     sql('UPDATE "My Schema"."Größe ""%s"" \\" SET "100%" = \'w\'')
-    eventually(caught_up(sql, source))
+    caught_up(source)
     read, updated = changes(config, table)
     assert (read.source.schema, read.source.table) == ("My Schema", 'Größe "%s" \\')
     assert (read.after, updated.after) == ({"Id": 1, "K 2": "k", "100%": "v"}, {"Id": 1, "K 2": "k", "100%": "w"})
@@ -244,7 +251,7 @@ def test_names_may_be_quoted_and_upper_case(
 
 
 def test_partitions_and_children_are_told_apart(
-    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE parted (id int, a text, PRIMARY KEY (id)) PARTITION BY RANGE (id)")
     sql("CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10)")
@@ -260,13 +267,13 @@ def test_partitions_and_children_are_told_apart(
     sql("UPDATE parted SET id = 12 WHERE id = 1")
     sql("INSERT INTO parted VALUES (2, 'z')")
     sql("UPDATE parent SET a = 'still mine'")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert rebuilt(config, "public.parted") == table_rows(sql, "parted")
     assert rebuilt(config, "public.parent") == [{"id": 1, "a": "still mine"}]
 
 
 def test_columns_that_come_and_go_are_followed(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, a text, twice int GENERATED ALWAYS AS (id * 2) STORED)")
     sql("INSERT INTO t VALUES (0, 'x')")
@@ -277,7 +284,7 @@ def test_columns_that_come_and_go_are_followed(
     sql("INSERT INTO t (id) VALUES (2)")
     sql("ALTER TABLE t RENAME id TO key")
     sql("INSERT INTO t (key, b) VALUES (3, 4)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     rows = [change.after for change in changes(config, "public.t")]
     assert rows == [{"id": 0, "a": "x"}, {"id": 1, "a": "x"}, {"id": 2, "b": "1.50"}, {"key": 3, "b": "4"}]
 
@@ -289,6 +296,7 @@ def test_a_table_added_later_is_read_alone_while_the_stream_goes_on(
     changes: Changes,
     rebuilt: Rebuilt,
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY)")
     sql("CREATE TABLE added (id int PRIMARY KEY)")
@@ -301,8 +309,8 @@ def test_a_table_added_later_is_read_alone_while_the_stream_goes_on(
     source, _ = streaming(config)
     sql("INSERT INTO added VALUES (2)")
     sql("INSERT INTO t VALUES (2)")
-    eventually(caught_up(sql, source))
     eventually(lambda: source.counters.snapshots == 1)
+    caught_up(source)
     assert [change.after for change in changes(config, "public.added") if change.op == "c"] == [{"id": 2}]
     assert {change.source.snapshot for change in changes(config, "public.added") if change.op == "r"} == {"incremental"}
     assert rebuilt(config, "public.added") == [{"id": 1}, {"id": 2}]
@@ -312,7 +320,12 @@ def test_a_table_added_later_is_read_alone_while_the_stream_goes_on(
 
 
 def test_idle_tables_release_the_wal_of_other_databases(
-    postgres: PostgresServer, sql: Sql, configure: Configure, streaming: Start, eventually: Eventually
+    postgres: PostgresServer,
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY)")
     config = configure("public.t")
@@ -320,7 +333,7 @@ def test_idle_tables_release_the_wal_of_other_databases(
     with psycopg.connect(postgres.dsn(), autocommit=True) as other:
         other.execute("CREATE TABLE IF NOT EXISTS busy (a text)")
         other.execute("INSERT INTO busy SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     [(confirmed,)] = sql(
         "SELECT pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::int8 FROM pg_replication_slots WHERE slot_name = %s",
         config.slot,
@@ -330,7 +343,13 @@ def test_idle_tables_release_the_wal_of_other_databases(
 
 
 def test_a_second_source_waits_until_the_first_one_ends(
-    sql: Sql, configure: Configure, streaming: Start, start: Start, changes: Changes, eventually: Eventually
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    start: Start,
+    changes: Changes,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY)")
     config = configure("public.t")
@@ -341,7 +360,7 @@ def test_a_second_source_waits_until_the_first_one_ends(
     stop.request()
     eventually(lambda: second.counters.phase == "streaming")
     sql("INSERT INTO t VALUES (1)")
-    eventually(caught_up(sql, second))
+    caught_up(second)
     assert [change.after for change in changes(config, "public.t")] == [{"id": 1}]
     assert second.counters.snapshots == 0
 

@@ -17,7 +17,7 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Messages = Callable[[CdcConfig, str], list[Message]]
-Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 
 def test_messages_of_an_outbox_are_routed_and_other_tables_are_captured_as_ever(
@@ -25,7 +25,7 @@ def test_messages_of_an_outbox_are_routed_and_other_tables_are_captured_as_ever(
     configure: Configure,
     streaming: Start,
     messages: Messages,
-    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload jsonb)")
     sql("CREATE TABLE orders (id int PRIMARY KEY)")
@@ -42,8 +42,7 @@ def test_messages_of_an_outbox_are_routed_and_other_tables_are_captured_as_ever(
     sql("UPDATE outbox SET type = 'changed'")
     sql("DELETE FROM outbox")
     sql("INSERT INTO orders VALUES (1)")
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    eventually(lambda: source.counters.confirmed_lsn >= lsn)
+    caught_up(source)
     routed = Topic(name=f"{plain.slot}.outbox.order", key="", value="", owner="", purpose="", partitions=4)
     [message] = messages(structs.replace(config, topics={"any": routed}), "any")
     assert (message.key(), message.value()) == (b'"7"', b'{"total":12.5}')

@@ -22,17 +22,13 @@ Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 ORDERS = r"public\.orders"
 
 
 def filtered(condition: str) -> Filters:
     return Filters(row_filters={ORDERS: condition})
-
-
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
 
 
 def stopped(source: Source, stop: Stop, sql: Sql, eventually: Eventually) -> None:
@@ -43,7 +39,13 @@ def stopped(source: Source, stop: Stop, sql: Sql, eventually: Eventually) -> Non
 
 
 def test_snapshot_chunks_and_stream_hold_the_rows_that_meet_the_filter_also_when_they_move_in_and_out(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    changes: Changes,
+    rebuilt: Rebuilt,
+    eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE orders (id int PRIMARY KEY, status text, big text)")
     sql("ALTER TABLE orders REPLICA IDENTITY FULL, ALTER big SET STORAGE EXTERNAL")
@@ -61,7 +63,7 @@ def test_snapshot_chunks_and_stream_hold_the_rows_that_meet_the_filter_also_when
     sql("UPDATE orders SET status = 'paid' WHERE id = 4")  # stays in
     sql("UPDATE orders SET big = 'y' WHERE id IN (6, 2)")  # stays out
     sql("DELETE FROM orders WHERE id IN (7, 9)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     found = [(one.op, (one.after or one.before or {})["id"]) for one in changes(config, "public.orders")]
     read = [("r", number) for number in range(1, 31) if number % 3 == 1]
     assert sorted(found[: len(read)]) == read
@@ -74,6 +76,7 @@ def test_snapshot_chunks_and_stream_hold_the_rows_that_meet_the_filter_also_when
     assert sorted(rebuilt(config, "public.orders"), key=str) == as_filtered()
     sql("INSERT INTO signals VALUES ('1', 'execute-snapshot', '{\"data-collections\": [\"public.orders\"]}')")
     eventually(lambda: source.counters.snapshots == 2)
+    caught_up(source)
     again = [
         (one.after or {})["id"] for one in changes(config, "public.orders") if one.source.snapshot == "incremental"
     ]
@@ -105,7 +108,7 @@ def test_a_filter_that_postgres_would_refuse_is_refused_before_anything_is_creat
 
 
 def test_a_publication_with_another_filter_is_refused_with_the_statements_that_mend_it(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders (id int PRIMARY KEY, n int)")
     sql("CREATE PUBLICATION travelos FOR TABLE ONLY orders WHERE (id < 5)")
@@ -126,7 +129,7 @@ def test_a_publication_with_another_filter_is_refused_with_the_statements_that_m
     assert check(config) == []
     source, _ = streaming(config)
     sql("INSERT INTO orders VALUES (4, 0), (5, 0)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert [one.after for one in changes(config, "public.orders")] == [{"id": 5, "n": 0}]
 
 
@@ -147,7 +150,7 @@ def test_a_filter_that_is_added_later_is_refused_until_the_publication_has_it(
 
 
 def test_a_partitioned_table_is_filtered_as_one(
-    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, rebuilt: Rebuilt, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders (id int, day int, n int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)")
     sql("CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (0) TO (10)")
@@ -157,12 +160,12 @@ def test_a_partitioned_table_is_filtered_as_one(
     config = configure("public.orders", filters=filtered("id > 1"))
     source, _ = streaming(config)
     sql("INSERT INTO orders VALUES (0, 2, 0), (3, 2, 0)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert [row["id"] for row in rebuilt(config, "public.orders")] == [2, 3]
 
 
 def test_only_captured_columns_are_sent_when_that_is_asked_for_and_values_stay_in_their_columns(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders (id int PRIMARY KEY, secret text, phone text, big text)")
     sql("CREATE TABLE whole (id int PRIMARY KEY, secret text)")
@@ -177,7 +180,7 @@ def test_only_captured_columns_are_sent_when_that_is_asked_for_and_values_stay_i
     assert sql(lists) == [("orders", ["id", "phone", "big"]), ("whole", ["id", "secret"])]
     sql("UPDATE orders SET phone = '556'")
     sql("DELETE FROM orders")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     read, updated, deleted = changes(config, "public.orders")
     assert read.after == updated.after == {"phone": "***", "big": "b" * 3000}
     assert deleted.op == "d"
@@ -185,7 +188,7 @@ def test_only_captured_columns_are_sent_when_that_is_asked_for_and_values_stay_i
 
 
 def test_a_large_value_of_a_row_that_moves_in_is_marked_when_the_server_does_not_send_it(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders (id int PRIMARY KEY, status text NOT NULL, big text)")
     sql("CREATE UNIQUE INDEX identity ON orders (id, status)")
@@ -195,7 +198,7 @@ def test_a_large_value_of_a_row_that_moves_in_is_marked_when_the_server_does_not
     with capture_logs() as logs:
         source, _ = streaming(config)
         sql("UPDATE orders SET status = 'open'")
-        eventually(caught_up(sql, source))
+        caught_up(source)
     [change] = changes(config, "public.orders")
     assert (change.op, change.after) == (
         "c",

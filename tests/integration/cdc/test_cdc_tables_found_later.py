@@ -26,6 +26,7 @@ Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
 Rebuilt = Callable[[CdcConfig, str], list[Any]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 
 @pytest.fixture
@@ -51,11 +52,6 @@ def orders(configure: Configure) -> Configure:
     return make
 
 
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
-
-
 @pytest.mark.parametrize("mode", ["filtered", "all_tables"])
 def test_a_table_that_is_created_later_is_read_and_streamed_while_others_go_on(
     dsn: str,
@@ -66,6 +62,7 @@ def test_a_table_that_is_created_later_is_read_and_streamed_while_others_go_on(
     changes: Changes,
     eventually: Eventually,
     mode: PublicationMode,
+    caught_up: CaughtUp,
 ) -> None:
     sql("CREATE TABLE orders_1 (id int PRIMARY KEY)")
     config = orders(publication_mode=mode)
@@ -90,7 +87,7 @@ def test_a_table_that_is_created_later_is_read_and_streamed_while_others_go_on(
     finally:
         done.set()
         writer.join()
-    eventually(caught_up(sql, source))
+    caught_up(source)
     for table in ("orders_1", "orders_2"):
         wanted = [{"id": number} for (number,) in sql(f"SELECT id FROM {table}")]
         found = rebuilt(source.config, f"public.{table}")
@@ -100,7 +97,7 @@ def test_a_table_that_is_created_later_is_read_and_streamed_while_others_go_on(
 
 
 def test_a_table_that_cannot_be_captured_is_left_out_until_it_can_be_and_ends_nothing(
-    sql: Sql, orders: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql, orders: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders_1 (id int PRIMARY KEY)")
     with capture_logs() as logs:
@@ -116,17 +113,18 @@ def test_a_table_that_cannot_be_captured_is_left_out_until_it_can_be_and_ends_no
         assert "public.orders 1 and public.orders_1 share topic" in problems[0]
         assert "key of public.orders_2 holds a generated column" in problems[1]
         sql("INSERT INTO orders_1 VALUES (1)")
-        eventually(caught_up(sql, source))
+        caught_up(source)
         sql("INSERT INTO orders_2 (n) VALUES (2)")
         sql("ALTER TABLE orders_2 DROP CONSTRAINT orders_2_pkey, ADD PRIMARY KEY (n)")
         eventually(lambda: "public.orders_2" in source.config.topics and source.counters.snapshots == 2)
+    caught_up(source)
     assert rebuilt(source.config, "public.orders_1") == [{"id": 1}]
     assert rebuilt(source.config, "public.orders_2") == [{"n": 2}]
     assert len(warnings()) == 2
 
 
 def test_a_table_that_was_found_and_is_dropped_ends_nothing_when_the_connection_is_made_again(
-    sql: Sql, orders: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually
+    sql: Sql, orders: Configure, streaming: Start, rebuilt: Rebuilt, eventually: Eventually, caught_up: CaughtUp
 ) -> None:
     for name in ("orders_1", "orders_2"):
         sql(f"CREATE TABLE {name} (id int PRIMARY KEY)")
@@ -135,13 +133,13 @@ def test_a_table_that_was_found_and_is_dropped_ends_nothing_when_the_connection_
     sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", source.config.slot)
     eventually(lambda: source.counters.disconnects == 1)
     sql("INSERT INTO orders_1 VALUES (1)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert list(source.config.topics) == ["public.orders_1"]
     assert rebuilt(source.config, "public.orders_1") == [{"id": 1}]
 
 
 def test_a_publication_of_somebody_else_is_left_as_it_is(
-    sql: Sql, orders: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, orders: Configure, streaming: Start, changes: Changes, eventually: Eventually, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE orders_1 (id int PRIMARY KEY)")
     sql("CREATE PUBLICATION travelos FOR TABLE orders_1")
@@ -152,6 +150,6 @@ def test_a_publication_of_somebody_else_is_left_as_it_is(
         sql("ALTER PUBLICATION travelos ADD TABLE orders_2")
         eventually(lambda: "public.orders_2" in source.config.topics and source.counters.snapshots == 2)
     sql("INSERT INTO orders_2 VALUES (2)")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     assert [one.after for one in changes(source.config, "public.orders_2")] == [{"id": 2}]
     assert sql("SELECT pubdelete FROM pg_publication") == [(True,)]

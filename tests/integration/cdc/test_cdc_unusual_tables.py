@@ -18,17 +18,13 @@ Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
 Eventually = Callable[[Callable[[], bool]], None]
+CaughtUp = Callable[[Source], None]
 
 LARGE = 3_000_000
 
 
-def caught_up(sql: Sql, source: Source) -> Callable[[], bool]:
-    [(lsn,)] = sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")
-    return lambda: source.counters.confirmed_lsn >= lsn
-
-
 def test_values_of_megabytes_arrive_whole_in_snapshot_and_stream(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, large text, packed text)")
     sql("ALTER TABLE t ALTER large SET STORAGE EXTERNAL")
@@ -37,7 +33,7 @@ def test_values_of_megabytes_arrive_whole_in_snapshot_and_stream(
     config = configure("public.t")
     source, _ = streaming(config)
     sql(f"INSERT INTO t VALUES (2, {row})")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     values = {"large": "é" * (LARGE // 2), "packed": "x" * LARGE}
     found = [change.after for change in changes(config, "public.t")]
     assert [(row or {})["id"] for row in found] == [1, 2]
@@ -45,7 +41,7 @@ def test_values_of_megabytes_arrive_whole_in_snapshot_and_stream(
 
 
 def test_a_table_of_1600_columns_is_captured(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     names = [f"c{number}" for number in range(1_599)]
     sql(f"CREATE TABLE wide (id int PRIMARY KEY, {', '.join(f'{name} int' for name in names)})")
@@ -55,7 +51,7 @@ def test_a_table_of_1600_columns_is_captured(
     source, _ = streaming(config)
     sql(f"INSERT INTO wide VALUES (2, {numbers})")
     sql("UPDATE wide SET c1598 = NULL WHERE id = 2")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     read, created, updated = (change.after for change in changes(config, "public.wide"))
     row = {name: number for number, name in enumerate(names)}
     assert read == {"id": 1, **row}
@@ -64,7 +60,7 @@ def test_a_table_of_1600_columns_is_captured(
 
 
 def test_generated_columns_are_neither_in_the_snapshot_nor_in_the_stream(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED, a text)")
     sql("INSERT INTO t VALUES (1, DEFAULT, 'x')")
@@ -72,14 +68,14 @@ def test_generated_columns_are_neither_in_the_snapshot_nor_in_the_stream(
     source, _ = streaming(config)
     sql("INSERT INTO t VALUES (2, DEFAULT, 'x')")
     sql("UPDATE t SET a = 'y' WHERE id = 2")
-    eventually(caught_up(sql, source))
+    caught_up(source)
     rows = [change.after for change in changes(config, "public.t")]
     assert rows == [{"id": 1, "a": "x"}, {"id": 2, "a": "x"}, {"id": 2, "a": "y"}]
 
 
 @pytest.mark.parametrize("via_root", [True, False])
 def test_partitions_may_be_captured_by_themselves(
-    sql: Sql, configure: Configure, streaming: Start, changes: Changes, eventually: Eventually, via_root: bool
+    sql: Sql, configure: Configure, streaming: Start, changes: Changes, via_root: bool, caught_up: CaughtUp
 ) -> None:
     sql("CREATE TABLE parted (id int PRIMARY KEY, a text) PARTITION BY RANGE (id)")
     sql("CREATE TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (10)")
@@ -93,7 +89,7 @@ def test_partitions_may_be_captured_by_themselves(
     source, _ = streaming(config)
     sql("INSERT INTO parted VALUES (2, 'x'), (12, 'x')")
     sql("UPDATE parted SET id = 13 WHERE id = 1")  # a row that moves is deleted here and inserted there
-    eventually(caught_up(sql, source))
+    caught_up(source)
     found = [(change.op, (change.after or change.before or {})["id"]) for change in changes(config, "public.low")]
     assert found == [("r", 1), ("c", 2), ("d", 1)]
 
@@ -113,11 +109,7 @@ def latin1(postgres: PostgresServer) -> Iterator[str]:
 
 
 def test_a_database_and_clients_that_are_not_utf8_arrive_as_utf8(
-    latin1: str,
-    configure: Configure,
-    start: Start,
-    changes: Changes,
-    eventually: Eventually,
+    latin1: str, configure: Configure, start: Start, changes: Changes, eventually: Eventually, caught_up: CaughtUp
 ) -> None:
     def sql(statement: str, *_: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(make_conninfo(latin1, client_encoding="LATIN1"), autocommit=True) as connection:
@@ -131,7 +123,7 @@ def test_a_database_and_clients_that_are_not_utf8_arrive_as_utf8(
     eventually(lambda: source.counters.phase == "streaming")
     sql("INSERT INTO \"größe\" VALUES (2, 'Übel')")
     eventually(lambda: source.counters.created == 1)
-    eventually(caught_up(sql, source))
+    caught_up(source)
     rows = [change.after for change in changes(config, "public.größe")]
     assert rows == [{"id": 1, "straße": "Ärger"}, {"id": 2, "straße": "Übel"}]
     stop.request()
@@ -148,6 +140,7 @@ def test_two_databases_of_one_server_are_captured_side_by_side(
     start: Start,
     changes: Changes,
     eventually: Eventually,
+    caught_up: CaughtUp,
 ) -> None:
     postgres.create_database("cdc_other")
     other = postgres.dsn("cdc_other")
@@ -166,8 +159,8 @@ def test_two_databases_of_one_server_are_captured_side_by_side(
         eventually(lambda source=source: source.counters.phase == "streaming")
     for place, run in enumerate(runs):
         run(f"INSERT INTO t VALUES (1, 'of {place}')")
-    for (source, _), run in zip(started, runs, strict=True):
-        eventually(caught_up(run, source))
+    for source, _ in started:
+        caught_up(source)
     for place, config in enumerate(configs):
         [change] = changes(config, "public.t")
         assert change.after == {"id": 1, "a": f"of {place}"}
