@@ -69,6 +69,10 @@ class InfluxClient:
         """
         return self._asked(statements, queries.answer) if statements else []
 
+    def ask_typed(self, statements: Sequence[str]) -> queries.Answer:
+        """Return the rows as `ask`, in which numbers are of the types that they have in the bucket."""
+        return self._asked(statements, queries.typed_answer, "application/x-msgpack") if statements else []
+
     def series(self, limit: int) -> set[str]:
         """Return the keys of at most so many series of the bucket.
 
@@ -124,9 +128,9 @@ class InfluxClient:
             self._pool.clear()
             self._pool = None
 
-    def _asked(self, statements: Sequence[str], read: Callable[[bytes], T]) -> T:
+    def _asked(self, statements: Sequence[str], read: Callable[[bytes], T], accept: str = "application/json") -> T:
         form = urlencode({"q": ";".join(statements)}).encode()
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": accept}
         data = self._call("POST", "/query", {**self._database, "epoch": "ns"}, form, headers)
         try:
             return read(data)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected
+from connectors.sinks.influxdb.lines import Field
+from connectors.sinks.undo import emptied
 from schemas.writes import TimeSeriesWrite
 
 
@@ -38,6 +40,11 @@ class State(Struct, frozen=True):
     def leftover(self) -> bool:
         """Whether what lies there was to be removed."""
         return any(source in self.buried and self.buried[source].version >= self.live[source] for source in self.live)
+
+    @property
+    def visible(self) -> bool:
+        """Whether something lies there, and should."""
+        return self.present and not self.leftover
 
     def latest(self) -> dict[str, Latest]:
         """Return the newest version of each source."""
@@ -106,3 +113,21 @@ def without_stale_fields(change: Change, state: State, present: Collection[str])
     if change.remove or change.content is None or set(present) <= change.content.fields.keys():
         return change
     return structs.replace(change, bury=state.latest(), remove=True)
+
+
+def undo_of(write: TimeSeriesWrite, state: State, fields: Mapping[str, Field]) -> TimeSeriesWrite | None:
+    """Return what brings a point back after a write; see `connectors.sinks.contract.Undoing`.
+
+    Args:
+        write: not yet applied.
+        state: of its point.
+        fields: those of its point, as far as they are content.
+    """
+    known = state.latest().get(write.source)
+    taken = state.entity is not None and state.entity != write.entity
+    if taken or (known is not None and known.version >= write.version):
+        return None
+    if not state.visible:
+        return emptied(write)
+    version = 0 if known is None else known.version
+    return structs.replace(write, fields=dict(fields), op="upsert", version=version, undo=False)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Point
+from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Field, Point
 from connectors.sinks.influxdb.merge import Latest, State
 
 SERIES_BY_NAME = 48  # as many statements; each is a pass over the shards
@@ -45,16 +45,26 @@ class QuestionFailed(ValueError):  # noqa: N818
 
 
 _decoder = msgspec.json.Decoder(_Document)
+_typed_decoder = msgspec.msgpack.Decoder(_Document)
 
 
 def answer(document: bytes) -> Answer:
-    """Return the rows of an answer, without fields that a row does not have.
+    """Return the rows of an answer in JSON, without fields that a row does not have.
 
     Raises:
         QuestionFailed: one of the statements failed, or this is no answer of InfluxDB.
     """
+    return _rows(_series(document))
+
+
+def typed_answer(document: bytes) -> Answer:
+    """Return the rows of an answer in MessagePack, which tells 3.0 from 3, as `answer`."""
+    return _rows(_series(document, _typed_decoder))
+
+
+def _rows(found: Iterable[_Series]) -> Answer:
     rows: Answer = []
-    for series in _series(document):
+    for series in found:
         tags = {name: value for name, value in series.tags.items() if value}
         names = series.columns[1:]
         for time_ns, *values in series.values:
@@ -73,9 +83,11 @@ def series_keys(document: bytes) -> set[str]:
     return {key for key in keys if not key.startswith(DELETED)}
 
 
-def _series(document: bytes) -> Iterator[_Series]:
+def _series(
+    document: bytes, decoder: msgspec.json.Decoder[_Document] | msgspec.msgpack.Decoder[_Document] = _decoder
+) -> Iterator[_Series]:
     try:
-        results = _decoder.decode(document).results
+        results = decoder.decode(document).results
     except msgspec.MsgspecError as error:
         raise QuestionFailed(f"no answer of InfluxDB: {error}") from error
     for result in results:
@@ -132,12 +144,12 @@ def _buried(version: int) -> Latest:
     return Latest(-1 - version, deleted=True) if version < 0 else Latest(version, deleted=False)
 
 
-def fields(rows: Answer) -> dict[Point, frozenset[str]]:
-    """Return the names of the fields that answers show, without our own."""
+def fields(rows: Answer) -> dict[Point, dict[str, Field]]:
+    """Return the fields that answers show, without our own."""
     return {
-        Point(measurement, tuple(sorted(tags.items())), time_ns): frozenset(
-            name for name in values if name != ENTITY and not name.startswith(VERSION)
-        )
+        Point(measurement, tuple(sorted(tags.items())), time_ns): {
+            name: value for name, value in values.items() if name != ENTITY and not name.startswith(VERSION)
+        }
         for measurement, tags, time_ns, values in rows
     }
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -13,7 +14,7 @@ from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
 from connectors.sinks.influxdb.errors import OPTION, Refusal
 from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
-from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, without_stale_fields
+from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, undo_of, without_stale_fields
 from connectors.sinks.influxdb.options import InfluxOptions
 from connectors.sinks.influxdb.turns import Turns
 from schemas.writes import TimeSeriesWrite
@@ -130,6 +131,22 @@ class InfluxSink:
                 copies = sum(state.present for state in found[entity])
                 held[entity, source] = Held(version=newest.version, deleted=newest.deleted, copies=copies)
         return held
+
+    def before(self, writes: Sequence[TimeSeriesWrite]) -> list[TimeSeriesWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+        points: dict[int, Point] = {}
+        for place, write in enumerate(writes):
+            with suppress(Unfit):
+                points[place] = point_of(write)
+        states = self._states(list(dict.fromkeys(points.values())))
+        lying = [point for point, state in states.items() if state.visible]
+        fields = queries.fields(self._client.ask_typed(queries.fields_of(lying)))
+        return [
+            undo_of(write, states.get(points[place], NOTHING), fields.get(points[place], {}))
+            if place in points
+            else None
+            for place, write in enumerate(writes)
+        ]
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

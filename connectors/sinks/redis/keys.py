@@ -30,6 +30,10 @@ class Names(NamedTuple):
         """Return where the value of a key lies."""
         return f"{self.prefix}{{{key}}}"
 
+    def key(self, value: str) -> str:
+        """Return the key whose value lies here; the inverse of `value`."""
+        return value.removeprefix(self.prefix)[1:-1]
+
     def versions(self, entity: str) -> str:
         """Return where the versions of an entity lie."""
         return f"{self.prefix}versions:{{{entity}}}"

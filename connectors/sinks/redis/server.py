@@ -21,7 +21,7 @@ from connectors.sinks.redis.address import Address, BadAddress, address_of
 from connectors.sinks.redis.errors import MOVING, OPTION
 from connectors.sinks.redis.options import RedisOptions
 
-ScriptName = Literal["write", "held", "positions"]
+ScriptName = Literal["write", "held", "before", "positions"]
 
 
 class Job(Struct, frozen=True):

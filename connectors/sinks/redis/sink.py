@@ -1,11 +1,13 @@
 """Write live state."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from msgspec import json
+from msgspec import json, structs
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
@@ -13,6 +15,7 @@ from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
 from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
 from connectors.sinks.redis.options import RedisOptions
 from connectors.sinks.redis.server import Job, Server, connect
+from connectors.sinks.undo import emptied
 from schemas.writes import CacheWrite
 
 log = structlog.get_logger(__name__)
@@ -103,7 +106,7 @@ class RedisSink:
         jobs = [
             Job(
                 "held",
-                [key for entity, _ in group for key in (self._names.versions(entity), self._names.value(entity))],
+                [key for entity, _ in group for key in self._home(entity)],
                 [source for _, source in group],
             )
             for group in groups
@@ -119,6 +122,32 @@ class RedisSink:
                     held[key] = Held(version=int(mark[:-1]), deleted=mark[-1:] == b"-", copies=int(there))
         return held
 
+    def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`.
+
+        A value comes back with what was left of its time when this was asked, in whole seconds, rounded up.
+        """
+        server = self._opened()
+        undos: list[CacheWrite | None] = [None] * len(writes)
+        fitting = list(self._fitting(writes, server))
+        groups = list(_grouped(fitting, lambda place: server.slot(self._names.versions(writes[place].entity))))
+        jobs = [
+            Job(
+                "before",
+                [key for place in group for key in self._home(writes[place].entity)],
+                [writes[place].source for place in group],
+            )
+            for group in groups
+        ]
+        with interpreted():
+            answers = server.run(jobs) if jobs else []
+        for group, answer in zip(groups, answers, strict=True):
+            if isinstance(answer, Exception):
+                raise meaning(answer)
+            for place, *found in zip(group, answer[::4], answer[1::4], answer[2::4], answer[3::4], strict=True):
+                undos[place] = self._undo(writes[place], *found)
+        return undos
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         if self._server is not None:
@@ -130,6 +159,35 @@ class RedisSink:
             self.open()
         assert self._server is not None
         return self._server
+
+    def _home(self, entity: str) -> tuple[str, str]:
+        """Return where the versions of an entity lie, and its value unless it was written under another key."""
+        return self._names.versions(entity), self._names.value(entity)
+
+    def _fitting(self, writes: Sequence[CacheWrite], server: Server) -> Iterator[int]:
+        """Yield the places of the writes that will not be rejected for their names."""
+        for place, write in enumerate(writes):
+            with suppress(Unfit):
+                check_names(write, one_slot=server.one_slot)
+                yield place
+
+    def _undo(
+        self, write: CacheWrite, mark: bytes | None, place: bytes | None, value: bytes | None, left: int
+    ) -> CacheWrite | None:
+        version = 0 if mark is None else int(mark[:19])
+        if place is None or (mark is not None and version >= write.version):
+            return None
+        if value is None:
+            return emptied(write)
+        return structs.replace(
+            write,
+            key=self._names.key(place.decode()),
+            value=json.decode(value),
+            ttl_seconds=None if left < 0 else max(1, math.ceil(left / 1_000)),
+            op="upsert",
+            version=version,
+            undo=False,
+        )
 
     def _prepare(self, index: int, write: CacheWrite, server: Server) -> _Prepared:
         check_names(write, one_slot=server.one_slot)

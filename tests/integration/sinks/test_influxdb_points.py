@@ -220,3 +220,33 @@ def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
     finally:
         sink.close()
         server.delete()
+
+
+def test_an_undone_point_has_its_fields_with_their_types_and_no_others(
+    sink: InfluxSink, options: InfluxOptions
+) -> None:
+    fields = {"lat": 3.0, "count": 3, "ok": True, "cell": "8a2a", "large": 2**63 - 1}
+    sink.write([point(0, 1, fields=fields)])
+    before = rows(options)
+    overwriting = point(0, 2, fields={"lat": 4.0, "speed": 1.5})
+    (undo,) = sink.before([overwriting])
+    assert undo is not None
+    assert undo.fields == fields
+    assert [type(value) for value in undo.fields.values()] == [type(fields[name]) for name in undo.fields]
+    assert sink.write([overwriting, msgspec.structs.replace(undo, version=3)]) == [APPLIED] * 2
+    [(measurement, tags, time_ns, found)] = rows(options)
+    assert (measurement, tags, time_ns, {**found, "version.gps-events": 1}) == before[0]
+
+
+def test_an_undone_point_that_was_not_there_is_deleted_and_its_neighbours_stay(
+    sink: InfluxSink, options: InfluxOptions
+) -> None:
+    sink.write([point(0), point(2)])
+    new = point(1, 5)
+    (undo,) = sink.before([new])
+    assert undo is not None
+    assert (undo.op, undo.fields) == ("delete", {})
+    sink.write([new])
+    assert sink.write([msgspec.structs.replace(undo, version=6)]) == [APPLIED]
+    assert [time_ns - TIME for _, _, time_ns, _ in rows(options)] == [0, 2]
+    assert sink.write([msgspec.structs.replace(new, version=5)]) == [SUPERSEDED]

@@ -91,6 +91,27 @@ def test_a_value_that_was_lost_is_not_taken_for_an_expired_one(sink: RedisSink, 
     assert sink.held([("a", "s")]) == {("a", "s"): Held(version=5, deleted=False, copies=0)}
 
 
+def test_an_undone_value_has_its_key_and_what_was_left_of_its_time(sink: RedisSink, names: Names, client: Any) -> None:
+    sink.write([write("b", 5, [1], entity="a", ttl_seconds=3_600), write("c", 5, [2])])
+    moved, lasting = write("a", 6, [3], ttl_seconds=60), write("c", 6, op="delete")
+    undos = sink.before([moved, lasting])
+    sink.write([moved, lasting])
+    again = [msgspec.structs.replace(undo, version=7) for undo in undos if undo is not None]
+    assert sink.write(again) == [APPLIED] * 2
+    assert (client.get(names.value("a")), client.get(names.value("b")), client.get(names.value("c"))) == (
+        None,
+        b"[1]",
+        b"[2]",
+    )
+    assert 3_590_000 < client.pttl(names.value("b")) <= 3_600_000
+    assert client.ttl(names.value("c")) == -1
+
+
+def test_what_another_program_has_under_a_key_cannot_be_undone(sink: RedisSink, names: Names, client: Any) -> None:
+    client.rpush(names.value("a"), "theirs")
+    assert sink.before([write("a"), write("", 1)]) == [None, None]
+
+
 def test_watchers_hear_of_what_was_applied_and_of_nothing_else(sink: RedisSink, names: Names, client: Any) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as watcher:
         watcher.psubscribe(f"{names.channels}trip:*")
