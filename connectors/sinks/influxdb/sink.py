@@ -16,7 +16,7 @@ from connectors.sinks.influxdb.errors import OPTION, Refusal
 from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, undo_of, without_stale_fields
 from connectors.sinks.influxdb.options import InfluxOptions
-from connectors.sinks.influxdb.turns import Turns
+from connectors.sinks.turns import Turns
 from schemas.writes import TimeSeriesWrite
 
 log = structlog.get_logger(__name__)
