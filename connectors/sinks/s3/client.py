@@ -3,8 +3,9 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from boto3.session import Session
@@ -24,6 +25,17 @@ class Listed(NamedTuple):
 
     key: str
     size: int
+    modified: datetime
+
+
+class Found(NamedTuple):
+    """An object as a HEAD request shows it."""
+
+    state: State
+    etag: str
+    size: int
+    content_type: str
+    metadata: Mapping[str, str]
 
 
 class Bucket:
@@ -66,12 +78,18 @@ class Bucket:
 
     def state(self, key: str) -> State:
         """Return what lies under a key."""
+        found = self.found(key)
+        return NOTHING if found is None else found.state
+
+    def found(self, key: str) -> Found | None:
+        """Return what lies under a key with what describes it; None: nothing."""
         try:
             with interpreted():
-                found = self._client.head_object(Bucket=self._options.bucket, Key=key)
+                answer = self._client.head_object(Bucket=self._options.bucket, Key=key)
         except LostRaceError:
-            return NOTHING
-        return state_of(found["ETag"], found.get("Metadata", {}), found.get("ContentType", ""))
+            return None
+        etag, metadata, content_type = answer["ETag"], answer.get("Metadata", {}), answer.get("ContentType", "")
+        return Found(state_of(etag, metadata, content_type), etag, answer["ContentLength"], content_type, metadata)
 
     def put(self, key: str, body: Body, over: State) -> str:
         """Put an object where `over` lies and nothing else has come since; return its ETag.
@@ -101,11 +119,41 @@ class Bucket:
 
     def get(self, key: str) -> bytes | None:
         """Return the bytes of an object; None when there is none."""
+        found = self.get_tagged(key)
+        return None if found is None else found[0]
+
+    def get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Return the bytes of an object and their ETag; None when there is none."""
         try:
             with interpreted():
-                return self._client.get_object(Bucket=self._options.bucket, Key=key)["Body"].read()
+                found = self._client.get_object(Bucket=self._options.bucket, Key=key)
+                return found["Body"].read(), found["ETag"]
         except LostRaceError:
             return None
+
+    def get_same(self, key: str, etag: str) -> bytes:
+        """Return the bytes of an object.
+
+        Raises:
+            LostRaceError: it is another one, or gone.
+        """
+        with interpreted():
+            return self._client.get_object(Bucket=self._options.bucket, Key=key, IfMatch=etag)["Body"].read()
+
+    def copy(self, key: str, etag: str, to: str) -> None:
+        """Have the server copy the bytes of an object to a key that nobody else uses; at most 5 GB (Amazon's limit).
+
+        Raises:
+            LostRaceError: it is another one, or gone.
+        """
+        bucket = self._options.bucket
+        with interpreted():
+            self._client.copy_object(
+                CopySource={"Bucket": bucket, "Key": key},
+                CopySourceIfMatch=etag,
+                MetadataDirective="REPLACE",
+                **self._about(to, Body(b"", "application/octet-stream", {})),
+            )
 
     def listed(self, prefix: str) -> Iterator[Listed]:
         """Yield the objects whose keys begin like this, in order."""
@@ -113,7 +161,7 @@ class Bucket:
         while True:
             with interpreted():
                 page = self._client.list_objects_v2(Bucket=self._options.bucket, Prefix=prefix, **token)
-            yield from (Listed(one["Key"], one["Size"]) for one in page.get("Contents", []))
+            yield from (Listed(one["Key"], one["Size"], one["LastModified"]) for one in page.get("Contents", []))
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}

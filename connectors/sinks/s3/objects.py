@@ -139,6 +139,11 @@ def body_of(write: ObjectWrite, state: State) -> Body:
     return Body(write.data or b"", write.content_type, _fitting(metadata))
 
 
+def metadata_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of the write that an object's metadata came from, without ours."""
+    return {name: unquote(value) for name, value in metadata.items() if not name.startswith("travelos-")}
+
+
 def check(write: ObjectWrite) -> None:
     """Raise when a write could never be put anywhere, whatever lies there.
 

@@ -26,6 +26,9 @@ class S3Options(Struct, frozen=True, kw_only=True):
     ] = ""
     kms_key: Annotated[str, Meta(description="id of the key for `aws:kms`; empty: the account's")] = ""
     storage_class: Annotated[str, Meta(description="as in `STANDARD_IA`; empty: the bucket's own")] = ""
+    undo_hours: Annotated[
+        int, Meta(ge=1, description="how long the copy of a large object that a saga may have to bring back is kept")
+    ] = 168
     multipart_mib: Annotated[
         int, Meta(ge=5, le=1_024, description="larger objects go in parts of this size, side by side")
     ] = 16

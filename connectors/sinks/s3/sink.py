@@ -3,14 +3,17 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
-from connectors.sinks.errors import SinkError
+from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.s3.client import Bucket
 from connectors.sinks.s3.errors import LostRaceError, RefusedError
 from connectors.sinks.s3.index import Index, unindexed
 from connectors.sinks.s3.objects import NOTHING, State, Unfit, after, body_of, check, is_newer, key_of, owner_of
 from connectors.sinks.s3.options import S3Options
+from connectors.sinks.s3.undo import Copies, names_copy
+from connectors.sinks.undo import emptied
 from schemas.writes import ObjectWrite
 
 _RACES = 5  # as often another writer may be faster before a write is sent again later
@@ -31,11 +34,12 @@ class S3Sink:
         self._options = options
         self._bucket = Bucket(options)
         self._index = Index(self._bucket, options.prefix)
+        self._copies = Copies(self._bucket, options.prefix, options.undo_hours)
         self._pool: ThreadPoolExecutor | None = None
         self._indexed: dict[tuple[str, str], None] = {}
 
     def open(self) -> None:
-        """Connect, find or make the bucket, and tidy up the index.
+        """Connect, find or make the bucket, and tidy up the index and the copies for undoing.
 
         Raises:
             Unavailable: the server does not answer.
@@ -45,6 +49,7 @@ class S3Sink:
         self._bucket.open()
         try:
             self._index.merge()
+            self._copies.sweep()
         except SinkError:
             self.close()
             raise
@@ -94,6 +99,15 @@ class S3Sink:
                 held[entity, source] = Held(version=newest.version, deleted=newest.deleted, copies=copies)
         return held
 
+    def before(self, writes: Sequence[ObjectWrite]) -> list[ObjectWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`.
+
+        A large object is not in what is returned, but a reference to a copy of it, which `write` understands.
+        """
+        pool = self._opened()
+        self._copies.sweep()
+        return list(pool.map(self._before, writes))
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         if self._pool is not None:
@@ -116,12 +130,33 @@ class S3Sink:
             outcomes.append(outcome)
         return outcomes
 
+    def _before(self, write: ObjectWrite) -> ObjectWrite | None:
+        try:
+            key = key_of(write, self._options.prefix)
+            for _ in range(_RACES):
+                found = self._bucket.found(key)
+                if found is None:
+                    return emptied(write)
+                if not is_newer(write, found.state):
+                    return None
+                if found.state.deleted:
+                    return emptied(write)
+                with suppress(LostRaceError):
+                    return self._copies.undo_of(write, key, found)
+        except (Unfit, RefusedError):
+            return None
+        raise Unavailable("S3: other writers of the same key were faster, several times")
+
     def _put(self, key: str, write: ObjectWrite, state: State) -> tuple[Outcome, State]:
+        copied = names_copy(write)
+        if copied and state == NOTHING:
+            state = self._bucket.state(key)  # a repetition must not need the copy, which may be gone by then
         for _ in range(_RACES):
             try:
                 if not is_newer(write, state):
                     return SUPERSEDED, state
-                etag = self._bucket.put(key, body_of(write, state), state)
+                whole = self._copies.restored(write) if copied else write
+                etag = self._bucket.put(key, body_of(whole, state), state)
             except LostRaceError:
                 state = self._bucket.state(key)
             except (Unfit, RefusedError) as error:

@@ -15,6 +15,7 @@ from connectors.sinks.s3 import S3Options, S3Sink, index
 from connectors.sinks.s3.client import Bucket
 from connectors.sinks.s3.errors import LostRaceError
 from connectors.sinks.s3.objects import TOMBSTONE_TYPE, Body
+from connectors.sinks.s3.undo import Copies
 from deploy.local.s3 import S3Server
 from schemas.writes import ObjectWrite
 
@@ -203,3 +204,67 @@ def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
     finally:
         sink.close()
         server.delete()
+
+
+def test_a_large_object_is_undone_from_a_copy_that_never_passed_through_the_worker(
+    options: S3Options, client: Any
+) -> None:
+    sink = S3Sink(msgspec.structs.replace(options, prefix="media/", multipart_mib=5))
+    sink.open()
+    video = bytes(range(256)) * (12 * MIB // 256)
+    sink.write([write("v.mp4", 1, video, content_type="video/mp4", metadata={"place": "서울"})])
+    replacing = write("v.mp4", 2, op="delete", data=None)
+    (undo,) = sink.before([replacing])
+    assert undo is not None
+    assert (undo.op, undo.version, undo.data, undo.content_type) == ("upsert", 1, None, "video/mp4")
+    assert len(msgspec.json.encode(undo)) < 1_000
+    again = msgspec.structs.replace(undo, version=3)
+    assert sink.write([replacing, again]) == [APPLIED] * 2
+    found = client.get_object(Bucket=options.bucket, Key="media/v.mp4")
+    assert found["Body"].read() == video
+    assert (found["ContentType"], found["Metadata"]["place"]) == ("video/mp4", "%EC%84%9C%EC%9A%B8")
+    sink.close()
+
+
+def test_a_compensation_whose_copy_is_gone_is_rejected_and_one_that_was_applied_needs_no_copy(
+    sink: S3Sink, options: S3Options, client: Any
+) -> None:
+    sink.write([write("v.mp4", 1, b"v" * 100_000), write("w.mp4", 1, b"w" * 100_000)])
+    undos = sink.before([write("v.mp4", 2), write("w.mp4", 2)])
+    first, second = [msgspec.structs.replace(undo, version=3) for undo in undos if undo is not None]
+    assert sink.write([first]) == [APPLIED]
+    copies = client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/undo/")["Contents"]
+    assert len(copies) == 2
+    client.delete_objects(Bucket=options.bucket, Delete={"Objects": [{"Key": one["Key"]} for one in copies]})
+    superseded, rejected = sink.write([first, second])
+    assert superseded == SUPERSEDED
+    assert isinstance(rejected, Rejected)
+    assert "undo_hours" in rejected.reason
+
+
+def test_copies_are_removed_when_they_are_too_old(s3_server: S3Server, options: S3Options, client: Any) -> None:
+    bucket = Bucket(options)
+    bucket.open()
+    bucket.put_new("v.mp4", b"v" * 100_000)
+    found = bucket.found("v.mp4")
+    assert found is not None
+    copies, expired = (Copies(bucket, "", hours) for hours in (1, 0))
+    for now in (1.0, 2.0):
+        copies.undo_of(write("v.mp4", 2), "v.mp4", found)
+        copies.sweep(now)
+    assert client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/undo/")["KeyCount"] == 2
+    expired.sweep(1.0)
+    assert client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/undo/")["KeyCount"] == 0
+    bucket.close()
+
+
+def test_an_undone_reference_is_a_reference_again(sink: S3Sink, options: S3Options, client: Any) -> None:
+    elsewhere = write("v.mp4", 1, None, reference="https://videos.example/v.mp4")
+    sink.write([elsewhere])
+    before = client.get_object(Bucket=options.bucket, Key="v.mp4")
+    (undo,) = sink.before([write("v.mp4", 2)])
+    assert undo is not None
+    assert (undo.reference, undo.data) == (elsewhere.reference, None)
+    assert sink.write([write("v.mp4", 2), msgspec.structs.replace(undo, version=3)]) == [APPLIED] * 2
+    after = client.get_object(Bucket=options.bucket, Key="v.mp4")
+    assert (after["Body"].read(), after["ContentType"]) == (before["Body"].read(), before["ContentType"])

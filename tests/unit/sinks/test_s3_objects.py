@@ -26,6 +26,7 @@ from connectors.sinks.s3.objects import (
     state_of,
 )
 from connectors.sinks.s3.options import S3Options
+from connectors.sinks.s3.undo import names_copy
 from schemas.writes import ObjectWrite
 
 SOURCES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
@@ -194,3 +195,17 @@ def test_objects_ask_for_their_encryption_and_class_and_tombstones_for_a_tag(mon
     assert sizes == {1: 5 * 1024 * 1024, 2: 5 * 1024 * 1024, 3: 1024 * 1024}
     assert recorder.last("complete_multipart_upload")["IfNoneMatch"] == "*"
     bucket.close()
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("travelos-undo:0123456789abcdef0123456789abcdef", True),
+        ("travelos-undo:../../index/a", False),
+        ("travelos-undo:", False),
+        ("https://example.org/0123456789abcdef0123456789abcdef", False),
+        (None, False),
+    ],
+)
+def test_only_a_name_that_a_copy_can_have_is_taken_for_one(reference: str | None, named: bool) -> None:
+    assert names_copy(write(data=None, reference=reference)) is named
