@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import settings
 
 from streams.log import CHATTY
 
-# A shared machine pauses for longer than any deadline that would mean something.
-settings.register_profile("travelos", deadline=None)
-settings.load_profile("travelos")
+# A shared machine pauses for longer than any deadline that would mean something. Unit tests of somebody at work take
+# a minute with so many examples of each property; CI looks at three times as many.
+settings.register_profile("at_work", deadline=None, max_examples=30)
+settings.register_profile("in_ci", deadline=None, max_examples=100)
+settings.load_profile("in_ci" if os.environ.get("CI") == "true" else "at_work")
 
 # Without this, structlog renders every exception with the values of all local variables, for some 50 ms each.
 structlog.configure(

@@ -39,7 +39,7 @@ def mangled(draw: st.DrawFn) -> tuple[Example, Encoding, bytes]:
 
 
 @given(mangled())
-@settings(max_examples=3_000, deadline=None)
+@settings(max_examples=30 * settings().max_examples)
 def test_a_damaged_value_is_json_or_an_error_that_names_its_column(damaged: tuple[Example, Encoding, bytes]) -> None:
     example, encoding, text = damaged
     table = table_of(example, encoding)

@@ -184,7 +184,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.binary(max_size=40).map(data) | st.sampled_from([start(1), STOP, commit(1), abort(1, 2)])))
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 def test_whatever_comes_is_taken_or_a_typed_error(messages: list[bytes]) -> None:
     with closing(StreamedTransactions()) as transactions, suppress(MalformedMessage):
         feed(transactions, *messages)
@@ -197,7 +197,7 @@ PROGRAM = [
 
 
 @given(st.integers(0, len(PROGRAM) - 1), st.integers(0, 60), st.integers(0, 255), st.booleans())
-@settings(max_examples=1_000)
+@settings(max_examples=10 * settings().max_examples)
 def test_a_damaged_message_of_a_streamed_transaction_is_taken_or_a_typed_error(
     which: int, place: int, byte: int, cut: bool
 ) -> None:
@@ -230,7 +230,7 @@ steps = st.lists(st.sampled_from(["open", "write", "write", "release", "rollback
 
 
 @given(steps)
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 def test_exactly_what_was_not_rolled_back_comes_out(program: list[str]) -> None:
     subxids, next_subxid, key = [5], 6, 0
     written: list[tuple[int, tuple[int, ...]]] = []

@@ -3,7 +3,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import (
@@ -230,7 +230,6 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(events, max_size=30), st.lists(st.integers(0, 30), max_size=4))
 def test_batches_of_any_size_say_the_same(batch: list[Event], cuts: list[int]) -> None:
     accepted = [Accepted(event) for event in batch]

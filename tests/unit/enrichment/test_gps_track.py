@@ -143,7 +143,6 @@ def test_a_fix_between_the_last_one_and_a_jump_is_part_of_the_track() -> None:
     assert [one.jump for one in facts] == [False, True, False, True, False]
 
 
-@settings(max_examples=100, deadline=None)
 @given(tracks)
 def test_the_last_fix_of_the_state_never_goes_back(fixes: list[GpsUpdate]) -> None:
     state: GpsState | None = None
@@ -158,7 +157,6 @@ def test_the_last_fix_of_the_state_never_goes_back(fixes: list[GpsUpdate]) -> No
                 assert (state.last, state.marks, state.leg) == (before.last, before.marks, before.leg)
 
 
-@settings(max_examples=100, deadline=None)
 @given(tracks, st.lists(st.integers(0, 40), max_size=4))
 def test_a_track_says_the_same_however_it_is_cut_and_stored(fixes: list[GpsUpdate], cuts: list[int]) -> None:
     whole_state, whole = run(fixes)

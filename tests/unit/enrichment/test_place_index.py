@@ -45,7 +45,6 @@ def brute_force(places: list[Place], lat: float, lon: float, radius_m: float) ->
 surroundings = st.tuples(st.floats(0, 2_500), st.floats(0, 360))
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(CENTRES),
     st.lists(surroundings, max_size=12),

@@ -211,7 +211,6 @@ def tracks(pauses: st.SearchStrategy[float]) -> st.SearchStrategy[list[GpsUpdate
     return steps.map(track)
 
 
-@settings(max_examples=150, deadline=None)
 @given(tracks(st.one_of(st.floats(1, 6), st.sampled_from([59.0, 61.0, 300.0]))))
 def test_with_a_fix_a_minute_stays_are_those_of_the_published_algorithm(fixes: list[GpsUpdate]) -> None:
     stays, _, _ = ended(fixes)
@@ -219,7 +218,6 @@ def test_with_a_fix_a_minute_stays_are_those_of_the_published_algorithm(fixes: l
     assert [(one.arrived, one.left, one.fixes) for one in stays] == published(_in_milliseconds(fixes), RULES)
 
 
-@settings(max_examples=150, deadline=None)
 @given(tracks(st.one_of(st.floats(0.02, 0.5), st.floats(1, 40), st.sampled_from([61.0, 300.0]))))
 def test_stays_and_segments_follow_each_other_without_overlap(fixes: list[GpsUpdate]) -> None:
     stays, segments, _ = ended(fixes)

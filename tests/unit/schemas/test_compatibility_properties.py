@@ -203,7 +203,7 @@ def test_widening_is_compatible(data: st.DataObject, schema: Schema) -> None:
     assert reasons(schema, data.draw(widened(schema))) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.data(), SCHEMAS)
 def test_what_is_called_compatible_reads_what_was_written(data: st.DataObject, old: Schema) -> None:
     new = data.draw(edited(old))
