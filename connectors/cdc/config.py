@@ -100,11 +100,6 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         return [split_name(table) for table in self.topics]
 
     @property
-    def tables_to_read(self) -> list[str]:
-        """The captured tables that a snapshot reads: what lies in an outbox is no news."""
-        return [table for table in self.topics if self.outbox is None or table != self.outbox.table]
-
-    @property
     def own_topics(self) -> list[Topic]:
         """The topics that the source needs beside those of tables."""
         others = (self.signals, self.transactions, self.messages, self.notifications, self.schema_changes)

@@ -17,14 +17,14 @@ from connectors.cdc.chunks import captured_table, chunk_key, chunk_query, key_of
 from connectors.cdc.config import split_name
 from connectors.cdc.connect import translated
 from connectors.cdc.copy_text import parse_row
-from connectors.cdc.envelope import Moment, source_template
+from connectors.cdc.envelope import Moment
 from connectors.cdc.errors import ColumnMissing, Disconnected, Fatal
 from connectors.cdc.incremental_chunk import Chunk, progress
 from connectors.cdc.incremental_notices import IncrementalNotices, ScanStatus
 from connectors.cdc.pgoutput import Tuple
 from connectors.cdc.session import Session
 from connectors.cdc.snapshot_progress import SnapshotProgress
-from connectors.cdc.snapshot_rows import SnapshotRows
+from connectors.cdc.snapshot_sending import sender_of
 from connectors.cdc.snapshot_state import SnapshotState, TableToRead
 from connectors.cdc.window import Floor
 
@@ -168,8 +168,7 @@ class IncrementalSnapshot:
             return
         table = captured_table(session.config, info)
         moment = Moment(time_us=time_us, tx_id=visibility.xmax, last_commit=None, snapshot="incremental")
-        rows = SnapshotRows(table, source_template(session.database, table, moment), self._floor.lsn)
-        self._chunk = Chunk(entry.run, info, table.topic, rows)
+        self._chunk = Chunk(entry.run, info, sender_of(session, table, moment, self._floor.lsn))
         if chunk_key(info):
             self._start_copy(limit=self._chunk_rows)
             self._phase = self._read
@@ -248,10 +247,8 @@ class IncrementalSnapshot:
         self._publish(chunk, [row for row in rows if not self._window.is_gone(row, chunk.row_places)])
 
     def _publish(self, chunk: Chunk, rows: list[Tuple]) -> None:
-        publisher = self._session.publisher
-        report = publisher.report(chunk.transaction.acknowledged)
         chunk.transaction.sent(len(rows))
-        publisher.send_all(chunk.topic, chunk.writer.of_values(rows, time.time_ns(), report))
+        chunk.sender.send_values(rows, self._session.publisher.report(chunk.transaction.acknowledged))
         self._progress.read(str(chunk.info), len(rows))
 
     def _sent_all(self, chunk: Chunk) -> None:

@@ -3,7 +3,7 @@
 from connectors.cdc.acknowledgement import Transaction
 from connectors.cdc.catalog import TableInfo
 from connectors.cdc.chunks import chunk_key, places_of, row_key
-from connectors.cdc.snapshot_rows import SnapshotRows
+from connectors.cdc.snapshot_sending import RowSender
 from connectors.cdc.snapshot_state import Key, SnapshotState
 
 
@@ -13,8 +13,7 @@ class Chunk:
     Attributes:
         run: the run of the table that it belongs to.
         info: the table when it was read.
-        topic: of the table.
-        writer: makes its records.
+        sender: queues its records.
         transaction: its records on their way.
         rows: how many were read.
         bytes: of these rows.
@@ -22,11 +21,10 @@ class Chunk:
         is_last: nothing of the table is left behind it.
     """
 
-    def __init__(self, run: int, info: TableInfo, topic: str, writer: SnapshotRows) -> None:
+    def __init__(self, run: int, info: TableInfo, sender: RowSender) -> None:
         self.run = run
         self.info = info
-        self.topic = topic
-        self.writer = writer
+        self.sender = sender
         self.places = places_of(chunk_key(info), info)
         self.row_places = places_of(row_key(info), info)
         self.transaction = Transaction(is_marker=True)

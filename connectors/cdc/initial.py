@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from connectors.cdc.connect import translated
-from connectors.cdc.envelope import Moment, SnapshotMarker, source_template
+from connectors.cdc.envelope import Moment, SnapshotMarker
 from connectors.cdc.errors import CdcError, ColumnMissing, Disconnected, Stopped
 from connectors.cdc.known_values import read_shape
 from connectors.cdc.lsn import format_lsn
@@ -18,7 +18,7 @@ from connectors.cdc.session import Session
 from connectors.cdc.slot import drop_slot, read_slot
 from connectors.cdc.snapshot import Snapshot
 from connectors.cdc.snapshot_progress import SnapshotProgress
-from connectors.cdc.snapshot_rows import SnapshotRows
+from connectors.cdc.snapshot_sending import RowSender, sender_of
 from connectors.cdc.snapshot_state import SnapshotState
 from connectors.cdc.start import ReadOnly, TakeSnapshot
 from connectors.cdc.tables import Table
@@ -134,14 +134,14 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
     counters.phase = "snapshot"
     counters.snapshot_rows = counters.snapshot_estimated_rows = 0
     progress = SnapshotProgress(counters)
-    writers: dict[tuple[Table, SnapshotMarker], SnapshotRows] = {}
+    senders: dict[tuple[Table, SnapshotMarker], RowSender] = {}
     written_at = time.monotonic()
     with Snapshot(session.config, exported, state, session.stop) as snapshot:
         progress.expect(snapshot.tables, already=sum(entry.rows for entry in state.tables))
         for run in snapshot.runs():
-            writer = writers.get((run.table, run.marker))
-            if writer is None:
-                if all(table is not run.table for table, _ in writers):
+            sender = senders.get((run.table, run.marker))
+            if sender is None:
+                if all(table is not run.table for table, _ in senders):
                     now = str(run.table)
                     session.notifications.send(
                         "Initial Snapshot",
@@ -155,10 +155,8 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
                     last_commit=None,
                     snapshot=run.marker,
                 )
-                writer = SnapshotRows(run.table, source_template(session.database, run.table, moment), lsn)
-                writers[run.table, run.marker] = writer
-            report = publisher.report(run.chunk.transaction.acknowledged)
-            publisher.send_all(run.table.topic, writer.of_lines(run.lines, time.time_ns(), report))
+                sender = senders[run.table, run.marker] = sender_of(session, run.table, moment, lsn)
+            sender.send_lines(run.lines, publisher.report(run.chunk.transaction.acknowledged))
             session.known.learn_lines(run.table, run.lines)
             progress.read(str(run.table), len(run.lines))
             publisher.serve(0)

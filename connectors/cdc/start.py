@@ -90,7 +90,7 @@ def decide(
 
 def _resume(config: CdcConfig, found: Found, offset: CdcOffset, *, first: bool) -> Resume:
     """Go on from an offset; what is still to be read, and tables that are new, are read meanwhile."""
-    captured = config.tables_to_read
+    captured = list(config.topics)
     before = offset.tables or _published(found, captured)
     new = tuple(table for table in captured if table not in before)
     # Until a slot has confirmed anything it stands where its snapshot was taken.
@@ -110,11 +110,11 @@ def _read_only(config: CdcConfig, offset: CdcOffset | None) -> ReadOnly | Finish
     if offset is not None and offset.snapshot_completed:
         return Finished()
     left = offset.snapshot if offset is not None else None
-    return ReadOnly(_all_of(config) if left is None else left.only(config.tables_to_read))
+    return ReadOnly(_all_of(config) if left is None else left.only(list(config.topics)))
 
 
 def _all_of(config: CdcConfig, *, initial: bool = True) -> SnapshotState:
-    return SnapshotState(initial=initial).with_tables(config.tables_to_read)
+    return SnapshotState(initial=initial).with_tables(list(config.topics))
 
 
 def _published(found: Found, captured: Sequence[str]) -> Sequence[str]:

@@ -11,8 +11,7 @@ from connectors.cdc.errors import MalformedMessage
 from connectors.cdc.fast_path import ROUTE, Shortcut, shortcuts_of
 from connectors.cdc.known_values import LARGE_MESSAGE, read_shape
 from connectors.cdc.other_events import TransactionMetadata, logical_message, truncated
-from connectors.cdc.outbox import refuse_update, routed
-from connectors.cdc.outbox_options import Outbox
+from connectors.cdc.outbox_router import OutboxRouter
 from connectors.cdc.outgoing import OutgoingRecords
 from connectors.cdc.pgoutput import (
     Begin,
@@ -62,7 +61,7 @@ class TransactionReader:
         self._database = session.database
         self._control = session.control
         self._publisher = session.publisher
-        self._topics = session.topics
+        self._outbox = OutboxRouter.of(session)
         self._window = session.window
         self._signal_table = session.signal_table
         self._known = session.known
@@ -187,13 +186,14 @@ class TransactionReader:
             raise MalformedMessage(f"a change of relation {change.relation}, which was not described") from None
         if table is None:
             return
-        if self._window.is_open:
+        is_message = self._is_message(table)
+        if self._window.is_open and (not is_message or isinstance(change, Insert)):
             self._window.changed(table, change)
         change = self._known.seen(table, change)
         if _OPERATIONS[type(change)] in self._skipped:
             return
-        if self._config.outbox is not None and str(table) == self._config.outbox.table:
-            self._route(self._config.outbox, table, change)
+        if self._outbox is not None and is_message:
+            self._route(self._outbox, table, change)
             return
         source = self._sources.get(change.relation)
         if source is None:
@@ -203,17 +203,19 @@ class TransactionReader:
             self._send(table, record, lsn)
         self._count(table, change, len(found))
 
-    def _route(self, outbox: Outbox, table: Table, change: RowChange) -> None:
+    def _is_message(self, table: Table) -> bool:
+        """Whether rows are messages: what was read of them is sent even when they are gone; deletes send nothing."""
+        return self._outbox is not None and self._outbox.is_outbox(table)
+
+    def _route(self, outbox: OutboxRouter, table: Table, change: RowChange) -> None:
         if isinstance(change, Insert):
-            topic, partition, record = routed(outbox, table, table.encode(change.new))
             assert self._transaction is not None
             assert self._report is not None
-            if self._topics is not None and self._config.outbox_topic_of is not None:
-                self._topics.ensure_some(self._config.outbox_topic_of(topic))
+            topic, partition, record = outbox.route(table, table.encode(change.new))
             self._outgoing.add(topic, record, self._transaction, self._report, partition=partition)
             self._counters.created += 1
         elif isinstance(change, Update):
-            refuse_update(outbox)
+            outbox.refuse_update()
 
     def _describe(self, oid: int, table: Table) -> bytes:
         """Return the block `source` of a table's changes in this transaction, and take the shortcut for the others."""
@@ -243,7 +245,8 @@ class TransactionReader:
             table = self._tables.get(oid)
             if table is None:
                 continue
-            self._window.truncated(table)
+            if not self._is_message(table):
+                self._window.truncated(table)
             self._known.forget_table(table.topic)
             if "t" in self._skipped or self._transaction is None:
                 self._counters.truncates_skipped += 1

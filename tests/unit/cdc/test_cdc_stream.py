@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from connectors.cdc import types
 from connectors.cdc.acknowledgement import Acknowledgements
@@ -19,6 +20,8 @@ from connectors.cdc.errors import Disconnected, MalformedMessage
 from connectors.cdc.found import Found
 from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import decode_offset
+from connectors.cdc.outbox_options import Outbox
+from connectors.cdc.publisher import ANY_PARTITION
 from connectors.cdc.session import Session
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream, status_interval
@@ -47,6 +50,10 @@ def commit(lsn: int, end: int) -> bytes:
 def relation(name: bytes = b"t") -> bytes:
     column = b"\1id\0" + struct.pack(">Ii", types.INT4, -1)
     return data(0, b"R" + struct.pack(">I", OID) + b"public\0" + name + b"\0d" + struct.pack(">H", 1) + column)
+
+
+def delete(lsn: int, key: int = 1) -> bytes:
+    return data(lsn, b"D" + struct.pack(">I", OID) + b"K" + insert(lsn, key)[31:])
 
 
 def insert(lsn: int, key: int = 1) -> bytes:
@@ -97,7 +104,7 @@ class Kafka:
     def report(self, acknowledged: Callable[[], None]) -> Callable[[], None]:
         return acknowledged
 
-    def send(self, topic: str, record: Record, report: Callable[[], None]) -> None:
+    def send(self, topic: str, record: Record, report: Callable[[], None], partition: int = ANY_PARTITION) -> None:
         self.waiting.append((topic, record, report))
 
     def send_all(self, topic: str, records: list[dict[str, Any]]) -> None:
@@ -138,7 +145,7 @@ class Control:
 class Harness:
     """A stream with its stand-ins and a clock that only the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: CdcConfig = CONFIG) -> None:
         self.server, self.kafka, self.control = Server(), Kafka(), Control()
         self.counters = Counters()
         self.now = 0.0
@@ -146,7 +153,7 @@ class Harness:
         offsets.resume(START)
         self.stop = Stop()
         session = Session(
-            config=CONFIG,
+            config=config,
             found=Found(SERVER, [], None, None),
             control=cast(Any, self.control),
             replication=cast(Any, self.server),
@@ -155,6 +162,7 @@ class Harness:
             counters=self.counters,
             stop=self.stop,
         )
+        self.window = session.window
         acknowledgements = Acknowledgements(START)
         reader = TransactionReader(session, acknowledgements)
         self.stream = Stream(session, reader, acknowledgements, clock=lambda: self.now)
@@ -289,6 +297,19 @@ def test_truncates_and_logical_messages_are_counted_and_make_no_records() -> Non
     harness.turn(relation(), begin(2_000), truncate, message, commit(2_003, 2_004))
     assert (harness.counters.truncates_skipped, harness.counters.messages_skipped) == (1, 1)
     assert harness.kafka.queued == 0
+
+
+def test_rows_that_were_read_of_an_outbox_are_sent_though_they_are_deleted_meanwhile() -> None:
+    columns = Outbox(table="public.t", id="id", key="id", payload="id", route_by="id", topic="outbox")
+    truncate = data(2_003, b"T" + struct.pack(">IBI", 1, 0, OID))
+    for outbox, left in ((columns, {(b"2",), (b"3",)}), (None, {(b"3",)})):
+        harness = Harness(structs.replace(CONFIG, outbox=outbox))
+        harness.window.open("public.t", ["id"])
+        for key in (b"1", b"2", b"3"):
+            harness.window.add((key,), [key])
+        harness.turn(relation(), begin(2_000), insert(2_001, 1), delete(2_002, 2), truncate, commit(2_003, 2_004))
+        assert set(harness.window.rows) == left
+        assert harness.window.spoiled == (outbox is None)
 
 
 def test_the_sequence_names_the_commit_before() -> None:
