@@ -16,6 +16,7 @@ from schemas.changes import Change
 from schemas.events import Event
 from schemas.receipts import Receipt
 from schemas.reference import Place, Profile, ResumedEvent, WaitingEvent
+from schemas.sagas import SagaAlert, SagaCommand, SagaEntry, SagaStart
 from schemas.writes import WRITE_TYPES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,6 +28,10 @@ VALUE_TYPES: Mapping[str, Any] = {
     "Change": Change,
     **{kind.__name__: kind for kind in WRITE_TYPES.values()},
     "Receipt": Receipt,
+    "SagaStart": SagaStart,
+    "SagaCommand": SagaCommand,
+    "SagaEntry": SagaEntry,
+    "SagaAlert": SagaAlert,
     "Place": Place,
     "Profile": Profile,
     "WaitingEvent": WaitingEvent,

@@ -171,6 +171,56 @@ class Catalogue:
             )
             for store in STORES
         }
+        self._compensations: dict[StoreName, Topic] = {
+            store: topic(
+                f"compensations.{store}",
+                key="entity",
+                value=WRITE_TYPES[store].__name__,
+                owner="sagas",
+                purpose=f"writes that take back what sagas wrote to the {store} store",
+                max_message_bytes=2 * MIB,
+            )
+            for store in STORES
+        }
+        self.saga_starts = topic(
+            "sagas.starts",
+            key="subject",
+            value="SagaStart",
+            owner="ingest",
+            purpose="facts whose writes are to hold in all of their stores or in none",
+            max_message_bytes=4 * MIB,
+        )
+        self.saga_receipts = topic(
+            "sagas.receipts",
+            key="subject",
+            value="Receipt",
+            owner="deliver",
+            purpose="what became of the writes of sagas, and what they replace",
+            max_message_bytes=2 * MIB,
+        )
+        self.saga_commands = topic(
+            "sagas.commands",
+            key="subject",
+            value="SagaCommand",
+            owner="operators",
+            purpose="what operators ask of sagas",
+        )
+        self.saga_log = topic(
+            "saga-log",
+            key="saga id",
+            value="SagaEntry",
+            owner="sagas",
+            cleanup="compact,delete",
+            purpose="how far each saga is and how it got there, told again every hour until it is over",
+        )
+        self.saga_alerts = topic(
+            "saga-alerts",
+            key="saga id",
+            value="SagaAlert",
+            owner="sagas",
+            retention_ms=90 * DAY_MS,
+            purpose="sagas that do not get on by themselves",
+        )
         self.store_controls = topic(
             "deliver.controls",
             key="store",
@@ -250,6 +300,10 @@ class Catalogue:
         """Return the topic of the writes for one store that were put off."""
         return self._deferred[store]
 
+    def compensations(self, store: StoreName) -> Topic:
+        """Return the topic of the writes that take back what sagas wrote to one store."""
+        return self._compensations[store]
+
     def write_topics(self, lane: Priority = "normal") -> Mapping[StoreName, str]:
         """Return the names of one lane's topics of writes, by store."""
         return self._write_topics[lane]
@@ -259,18 +313,19 @@ class Catalogue:
         for (store, lane), topic in self._writes.items():
             yield topic, store, lane
 
-    def changelog(self, table: str, *, retention_ms: int | None = None) -> Topic:
-        """Return the changelog topic of one of the state tables of the ingest role.
+    def changelog(self, table: str, *, retention_ms: int | None = None, role: str = "ingest") -> Topic:
+        """Return the changelog topic of one of the state tables of a role.
 
         Args:
             table: name of the table.
+            role: whose it is.
             retention_ms: for a table whose entries expire; None keeps the last value of every key.
         """
         return Topic(
-            name=f"{self.prefix}travelos-ingest-{table}-changelog",
+            name=f"{self.prefix}travelos-{role}-{table}-changelog",
             key="the table's key",
             value="StateEntry",
-            owner="ingest",
+            owner=role,
             partitions=self.partitions,
             cleanup="compact" if retention_ms is None else "compact,delete",
             retention_ms=retention_ms,
@@ -286,9 +341,16 @@ class Catalogue:
         yield self.cdc_signals
         yield from self._writes.values()
         yield from self._deferred.values()
+        yield from self._compensations.values()
+        yield from (self.saga_starts, self.saga_receipts, self.saga_commands, self.saga_log, self.saga_alerts)
         yield from (self.receipts, self.dead_letters, self.letter_actions, self.store_controls)
         yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())
+        yield from (
+            self.changelog(table, retention_ms=retention, role="sagas") for table, retention in SAGA_TABLES.items()
+        )
 
 
 # The state tables of the ingest role, and for how long their changelog keeps an entry (None: for ever).
 STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}
+# Those of the sagas role.
+SAGA_TABLES: dict[str, int | None] = {"lines": None, "ended": 7 * DAY_MS}

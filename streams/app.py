@@ -13,7 +13,8 @@ from typing import Any, Literal
 from connectors.embedders import image_embedder, text_embedder
 from connectors.registry import unframer
 from schemas.reference import Place, WaitingEvent
-from schemas.topics import STATE_TABLES, Catalogue
+from schemas.sagas import SagaEntry
+from schemas.topics import SAGA_TABLES, STATE_TABLES, Catalogue
 from schemas.wire import Unframe
 from schemas.writes import STORES
 from streams.agents.changes import ChangePass
@@ -21,6 +22,8 @@ from streams.agents.embed import Embedders
 from streams.agents.events import EventPass
 from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
+from streams.agents.sagas import Coordinator
+from streams.agents.sagas import Tables as SagaTables
 from streams.agents.waiting import ResumedPass, WaitingRoom
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
@@ -34,18 +37,24 @@ from streams.reference.reader import ReferenceReader
 from streams.runtime.app import StreamApp
 from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
+from streams.sagas.line import Line
+from streams.sagas.load import kinds_of
+from streams.sagas.metrics import SagaMetrics
 from streams.settings import Options, load
 from streams.stores import plan_of, sinks_of
 
-Role = Literal["ingest", "deliver"]
+Role = Literal["ingest", "deliver", "sagas"]
 
 GIVE_UP_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 1.0
+SAGA_TIMER_SECONDS = 0.2  # what is due is done within a second
+SAGAS_TOLD_AGAIN_EVERY_SECONDS = 3_600.0
 
 
 def build(role: Role, options: Options) -> StreamApp:
     """Return the app of a role. Nothing is connected before it is started."""
-    return _ingest_app(options) if role == "ingest" else _deliver_app(options)
+    apps = {"ingest": _ingest_app, "deliver": _deliver_app, "sagas": _sagas_app}
+    return apps[role](options)
 
 
 def group_of(role: Role, options: Options) -> str:
@@ -84,6 +93,7 @@ def _ingest_app(options: Options) -> StreamApp:
         intake=intake_rules(options),
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
+        kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
     )
 
     async def set_aside(record: Record, error: Exception) -> None:
@@ -190,6 +200,43 @@ def _deliver_app(options: Options) -> StreamApp:
     return app
 
 
+def _sagas_app(options: Options) -> StreamApp:
+    app, catalogue = _new_app("sagas", options), options.catalogue()
+    changelogs = {
+        table: catalogue.changelog(table, retention_ms=retention, role="sagas").name
+        for table, retention in SAGA_TABLES.items()
+    }
+    kept = int(options.sagas.keep_hours * 3_600)
+    kinds = kinds_of(options.sagas.declared)
+    coordinator = Coordinator(
+        catalogue=catalogue,
+        publisher=app.publisher,
+        transactions=app.transactions,
+        tables=SagaTables(
+            lines=app.state("lines", Line, changelog=changelogs["lines"]),
+            ended=app.state("ended", SagaEntry, changelog=changelogs["ended"], ttl_seconds=kept),
+        ),
+        kinds=kinds,
+        metrics=SagaMetrics(app.metrics.registry),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+    async def set_aside(record: Record, error: Exception) -> None:
+        letter = dead_letter(catalogue, record, component="sagas", stage="decide", error=error, foreseen=False)
+        await publish_with_letters(app.publisher, catalogue, [letter])
+
+    def ours() -> list[int]:
+        return app.owned(catalogue.saga_starts.name)
+
+    topics = (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)
+    for name in (*(topic.name for topic in topics), *kinds.reply_topics):
+        app.runs([name], coordinator.process, set_aside, name=f"of-{name}")
+    app.add_drain(coordinator.forget)
+    app.every(SAGA_TIMER_SECONDS, lambda: coordinator.fire(ours()))
+    app.every(SAGAS_TOLD_AGAIN_EVERY_SECONDS, lambda: coordinator.tell_again(ours()))
+    return app
+
+
 def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue) -> None:
     store = delivery.store
 
@@ -203,6 +250,7 @@ def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue) -> Non
     )
     app.hand_over([catalogue.writes(store).name], delivery.accept, set_aside, name=store)
     app.hand_over([catalogue.deferred(store).name], delivery.accept, set_aside, name=f"{store}-deferred")
+    app.hand_over([catalogue.compensations(store).name], delivery.accept, set_aside, name=f"{store}-compensations")
     app.add_drain(delivery.drain)
     app.background(delivery.run)
 

@@ -90,7 +90,10 @@ def _event_topics(catalogue: Catalogue) -> set[str]:
 
 def _write_topics(catalogue: Catalogue) -> Mapping[str, StoreName]:
     lanes: dict[str, StoreName] = {topic.name: store for topic, store, _ in catalogue.all_writes()}
-    return {**lanes, **{catalogue.deferred(store).name: store for store in STORES}}
+    beside: dict[str, StoreName] = {
+        topic.name: store for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))
+    }
+    return {**lanes, **beside}
 
 
 def _event_problem(key: bytes | None, value: bytes | None) -> str | None:

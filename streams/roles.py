@@ -11,7 +11,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "ingest": ("worker", "ingest"),
     "deliver": ("worker", "deliver"),
 }
-PORTS = ("ingest", "deliver", "cdc")  # in the order of their ports: workers had theirs first
+ARCHIVE = "archive"  # on by `archive.enabled`
+SAGAS = "sagas"  # on by `sagas.enabled`
+PORTS = ("ingest", "deliver", "cdc", SAGAS)  # in the order of their ports: workers had theirs first
 
 
 def pipeline(options: Options, environment: Mapping[str, str], *, first_port: int = 0) -> list[RoleProcess]:
@@ -20,24 +22,25 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
     Args:
         options: the options in force.
         environment: variables that give child processes the same options.
-        first_port: where ingest serves what it says of itself, deliver on the port after it, cdc on the next; 0: none
-            does.
+        first_port: where ingest serves what it says of itself, deliver on the port after it, cdc and sagas on the next;
+            0: none does.
     """
     folder = options.data_dir.resolve() / "run"
-    commands = with_ports(first_port)
+    commands = with_ports(first_port, ROLES | ({SAGAS: ("worker", SAGAS)} if options.sagas.enabled else {}))
+    commands |= {ARCHIVE: ("archive", "run")} if options.archive.enabled else {}
     return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in commands.items()]
 
 
-def with_ports(first_port: int) -> dict[str, tuple[str, ...]]:
+def with_ports(first_port: int, roles: Mapping[str, tuple[str, ...]] = ROLES) -> dict[str, tuple[str, ...]]:
     """Return the arguments of the roles, each with its port; 0: none serves anything, whatever `worker.port` says."""
     if not first_port:
         return {
             name: (*arguments, "--port", "0") if arguments[0] == "worker" else arguments
-            for name, arguments in ROLES.items()
+            for name, arguments in roles.items()
         }
-    return {name: (*arguments, "--port", str(first_port + PORTS.index(name))) for name, arguments in ROLES.items()}
+    return {name: (*arguments, "--port", str(first_port + PORTS.index(name))) for name, arguments in roles.items()}
 
 
 def stop_left_behind(data_dir: Path) -> None:
     """Stop roles that a killed run left running, while the servers they talk to may still be there."""
-    Supervisor([RoleProcess(name, (), folder=data_dir / "run", env={}) for name in ROLES]).stop()
+    Supervisor([RoleProcess(name, (), folder=data_dir / "run", env={}) for name in (*ROLES, ARCHIVE, SAGAS)]).stop()

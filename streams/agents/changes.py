@@ -70,7 +70,7 @@ class ChangePass:
         ]
         vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in decoded.changes])
         for change, vector in zip(decoded.changes, vectors, strict=True):
-            outputs.extend(ingest.outgoing(route_change(change, vector)))
+            outputs.extend(ingest.of_change(change, route_change(change, vector)))
             outputs.extend(self._reference(change))
         await ingest.publish(outputs)
 

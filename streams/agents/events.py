@@ -60,13 +60,13 @@ class EventPass:
     def _writes(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
         low = {index for index, one in enumerate(admitted) if LOW_PRIORITY in one.record.headers}
-        if not low:
+        if not low and self._ingest.kinds is None:
             return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
         return [
             record
             for one in embedded
-            for record in self._ingest.outgoing(
-                route(one), self._lane, (LOW_PRIORITY,) if one.enriched.index in low else ()
+            for record in self._ingest.of_event(
+                one.enriched.event, route(one), self._lane, (LOW_PRIORITY,) if one.enriched.index in low else ()
             )
         ]
 

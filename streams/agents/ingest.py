@@ -9,8 +9,10 @@ import structlog
 from msgspec import Struct
 
 from connectors.registry import RegistryError
+from schemas.events import BaseEvent
 from schemas.headers import Headers
 from schemas.reference import Place, Profile, WaitingEvent
+from schemas.sagas import encode_saga_record
 from schemas.topics import Catalogue
 from schemas.wire import Unframe
 from schemas.writes import Priority, Write, encode_write, key_of, store_of
@@ -20,10 +22,12 @@ from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
+from streams.routing.changes import RowChange
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.records import Record
 from streams.runtime.tables import StateTable
 from streams.runtime.transactions import Transactions
+from streams.sagas.kinds import Kinds, Routed
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +88,7 @@ class Ingest(Struct, frozen=True):
     intake: IntakeRules
     gps: GpsRules
     place_wait_ms: int
+    kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
 
     async def unframing(self, records: Sequence[Record], stage: Callable[[Unframe], T]) -> T:
         """Return what a stage returns that is given what takes the records' values out of their frames.
@@ -107,6 +112,25 @@ class Ingest(Struct, frozen=True):
         return [
             Outgoing(topics[store_of(write)], key_of(write).encode(), encode_write(write), headers) for write in writes
         ]
+
+    def of_event(self, event: BaseEvent, writes: list[Write], lane: Priority, headers: Headers = ()) -> list[Outgoing]:
+        """Return what goes out for an event: writes, and the saga that sees to some of them."""
+        if self.kinds is None:
+            return self.outgoing(writes, lane, headers)
+        return self._routed(self.kinds.of_event(event, writes, urgent=lane == "urgent"), lane, headers)
+
+    def of_change(self, change: RowChange, writes: list[Write]) -> list[Outgoing]:
+        """Return what goes out for a change of a row."""
+        if self.kinds is None:
+            return self.outgoing(writes)
+        return self._routed(self.kinds.of_change(change, writes), "normal")
+
+    def _routed(self, routed: Routed, lane: Priority, headers: Headers = ()) -> list[Outgoing]:
+        found, saga = self.outgoing(routed.at_once, lane, headers), routed.saga
+        if saga is not None:
+            topic = self.catalogue.saga_starts.name
+            found.append(Outgoing(topic, saga.subject.encode(), encode_saga_record(saga)))
+        return found
 
 
 def _as_it_is(value: bytes, headers: Headers = ()) -> bytes:  # noqa: ARG001 - a batch without frames has them too

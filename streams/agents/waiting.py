@@ -145,7 +145,7 @@ class ResumedPass:
                 rules=ingest.gps,
             )
             for one in embed(joined.enriched, ingest.embedders):
-                outputs.extend(ingest.outgoing(route(one), lanes[one.enriched.index]))
+                outputs.extend(ingest.of_event(one.enriched.event, route(one), lanes[one.enriched.index]))
             transaction.commit_after(lambda: ingest.publish(outputs))
 
 

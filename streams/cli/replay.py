@@ -44,7 +44,7 @@ def command(
     named = [*(sink or []), *(store or [])]
     if role is None:
         if not named:
-            fail("name the role, ingest or deliver, or a store with --sink", Exit.USAGE)
+            fail("name the role, ingest, deliver or sagas, or a store with --sink", Exit.USAGE)
         role = "deliver"
     known = topics_of(role, options.catalogue(), _stores(role, named))
     unknown = [name for name in topic or () if name not in known]
@@ -67,8 +67,15 @@ def topics_of(role: Role, catalogue: Catalogue, stores: list[StoreName]) -> list
     if role == "ingest":
         sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
         return [one.name for one in (*sources, *catalogue.changes.values())]
+    if role == "sagas":
+        return [one.name for one in (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)]
     lanes = [topic.name for topic, store, _ in catalogue.all_writes() if not stores or store in stores]
-    return [*lanes, *(catalogue.deferred(store).name for store in stores or STORES)]
+    beside = [
+        topic.name
+        for store in stores or STORES
+        for topic in (catalogue.deferred(store), catalogue.compensations(store))
+    ]
+    return [*lanes, *beside]
 
 
 def _stores(role: Role, names: list[str]) -> list[StoreName]:

@@ -40,7 +40,7 @@ def command(
             help="Serve /metrics, /live and /ready of ingest there, of deliver on the next, of cdc on the one after; "
             "instead of worker.port.",
             min=0,
-            max=65_533,
+            max=65_532,
         ),
     ] = None,
 ) -> None:

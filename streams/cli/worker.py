@@ -14,6 +14,8 @@ from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from streams.app import Role, build
 from streams.cli.common import ConfigFile, Exit, fail, load_options
 from streams.runtime.web import PortTaken, listen
+from streams.sagas.definition import InvalidDefinition
+from streams.sagas.load import SagasNotFound
 from streams.settings import Options
 
 log = structlog.get_logger(__name__)
@@ -22,7 +24,10 @@ log = structlog.get_logger(__name__)
 def command(
     role: Annotated[
         Role,
-        typer.Argument(help="ingest: events and changes to writes. deliver: writes to stores.", show_default=False),
+        typer.Argument(
+            help="ingest: events and changes to writes. deliver: writes to stores. sagas: all or none.",
+            show_default=False,
+        ),
     ],
     config: ConfigFile = None,
     bootstrap: Annotated[
@@ -53,7 +58,7 @@ def command(
     mode.loop.use("uvloop")
     try:
         app = build(role, options)
-    except (ModelUnavailable, ImportError) as error:
+    except (ModelUnavailable, ImportError, SagasNotFound, InvalidDefinition) as error:
         fail(str(error))
     except OSError as error:
         fail(f"data_dir {options.data_dir.resolve()} cannot be used: {error.strerror}")

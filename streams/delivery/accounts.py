@@ -8,6 +8,7 @@ from typing import cast
 import structlog
 
 from schemas.receipts import Receipt, Result, encode_receipt
+from schemas.sagas import SAGA, SAGA_SUBJECT, saga_of
 from schemas.topics import Catalogue
 from schemas.writes import StoreName, Write
 from streams.deadletters import dead_letter, publish_with_letters
@@ -29,16 +30,27 @@ class Accounts:
         self._policy = policy
 
     def ended(self, item: Item, result: Result, error: Exception | None = None) -> list[Outgoing]:
-        """Return what is told of a write that has ended; `error` says why it was rejected."""
+        """Return what is told of a write that has ended; `error` says why it was rejected.
+
+        Of a write of a saga, its coordinator is told as well.
+        """
         receipt = self._receipt(item, result, None if error is None else str(error))
+        told = [receipt]
+        if (saga := saga_of(item.record.headers)) is not None:
+            told.append(self._to_saga(receipt, *saga))
         if error is None:
-            return [receipt]
+            return told
         letter = self._letter(item.record, "write", error, attempts=item.attempts, first_failed_at=item.first_failed_at)
-        return [letter, receipt]
+        return [letter, *told]
 
     def captured(self, item: Item) -> Outgoing:
-        """Return what is told of a write before the store is asked to take it: what would undo it."""
-        return self._receipt(item, "captured", None)
+        """Return what is told of a write before the store is asked to take it: what would undo it.
+
+        Of a write of a saga only its coordinator is told: this may be large, and is of no use to others.
+        """
+        receipt = self._receipt(item, "captured", None)
+        saga = saga_of(item.record.headers)
+        return receipt if saga is None else self._to_saga(receipt, *saga)
 
     def unreadable(self, record: Record, error: Exception) -> Outgoing:
         """Return the dead letter of a record that is no write of this store."""
@@ -77,6 +89,10 @@ class Accounts:
             undo=cast(Write, item.undo) if result == "captured" else None,
         )
         return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))
+
+    def _to_saga(self, receipt: Outgoing, saga: bytes, subject: bytes) -> Outgoing:
+        headers = ((SAGA, saga), (SAGA_SUBJECT, subject))
+        return Outgoing(self._catalogue.saga_receipts.name, subject, receipt.value, headers)
 
     def _letter(
         self,

@@ -96,7 +96,7 @@ class Delivery:
         self.store: StoreName = store
         self.backlog = (catalogue.writes(store, "urgent").name, catalogue.writes(store).name)
         self._deferred = catalogue.deferred(store).name
-        self._topics = (*self.backlog, self._deferred)
+        self._topics = (*self.backlog, self._deferred, catalogue.compensations(store).name)
         self._pauses = pauses or Pauses()
         self._metrics = metrics or DeliveryMetrics(CollectorRegistry())
         self._accounts = Accounts(store, publisher, catalogue, policy)

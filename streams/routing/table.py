@@ -30,7 +30,7 @@ from schemas.events import (
     UrgentRequest,
     event_name,
 )
-from schemas.writes import ObjectWrite, WarehouseWrite, Write
+from schemas.writes import GraphWrite, NodeRef, ObjectWrite, WarehouseWrite, Write
 from streams.routing.entities import EVENTS, Cause, entity, escaped
 from streams.routing.meaning import Embedded
 from streams.routing.movement import activity, last_position, track, travelled
@@ -121,6 +121,31 @@ def friendship(event: FriendAdded | FriendRemoved, embedded: Embedded, cause: Ca
     added = isinstance(event, FriendAdded)
     about = {"since": iso(event.occurred_at)} if added else None
     yield relation(cause, entity("FRIEND", first, second), "FRIEND", ("User", first), ("User", second), about)
+
+
+def booked(event: BookingMade, embedded: Embedded, cause: Cause) -> Iterator[Write]:
+    """BOOKED{starts_at, guests}, one relation for each booking that stands."""
+    about = {"booking_id": event.booking_id, "starts_at": iso(event.starts_at), "guests": event.guests}
+    name = entity("BOOKED", event.booking_id)
+    yield relation(cause, name, "BOOKED", ("User", event.user_id), ("Place", event.place_id), about)
+
+
+def no_longer_booked(event: BookingCancelled, embedded: Embedded, cause: Cause) -> Iterator[Write]:
+    """BOOKED goes with the booking."""
+    yield GraphWrite(
+        **cause,
+        entity=entity("BOOKED", event.booking_id),
+        op="delete",
+        relation="BOOKED",
+        start=NodeRef("User", event.user_id),
+    )
+
+
+def took(event: PhotoTaken, embedded: Embedded, cause: Cause) -> Iterator[Write]:
+    """TOOK{at, object, place_id} from the traveller to the photo."""
+    about = {"at": iso(event.occurred_at), "object": photo_key(event), "place_id": event.place_id}
+    name = entity("TOOK", event.photo_id)
+    yield relation(cause, name, "TOOK", ("User", event.user_id), ("Photo", event.photo_id), about)
 
 
 # -- rows: the relational store
@@ -298,9 +323,9 @@ TABLE: dict[type[BaseEvent], tuple[Rule, ...]] = {
     TripPlanned: (itinerary, plan_row, history),
     TripStarted: (start_row, trip_begins, history),
     TripEnded: (end_row, trip_is_over, history),
-    BookingMade: (booking_row, history),
-    BookingCancelled: (cancellation_row, history),
-    PhotoTaken: (photo_file, picture, history),
+    BookingMade: (booking_row, booked, history),
+    BookingCancelled: (cancellation_row, no_longer_booked, history),
+    PhotoTaken: (photo_file, picture, took, history),
     FriendAdded: (friendship, history),
     FriendRemoved: (friendship, history),
     SearchPerformed: (history,),

@@ -60,11 +60,15 @@ Gauges are read when the page is asked for.
 DELIVERIES = """\
 A worker of the deliver role has these, too. The ramp of the adaptive requests is
 `stream_delivery_batch_limit_records`."""
+SAGAS = """\
+A worker of the sagas role has these. Alert on `stream_saga_alerts_total`, and on `stream_sagas_open{status="stuck"}`
+above 0."""
 
 
-def metrics_page(deliveries: Sequence[Metric]) -> str:
-    """Return the text of docs/metrics.md, with the metrics of the deliver role."""
+def metrics_page(deliveries: Sequence[Metric], sagas: Sequence[Metric]) -> str:
+    """Return the text of docs/metrics.md, with the metrics of the deliver and the sagas role."""
     parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
+    parts += ["", "## Sagas", SAGAS, "", *_table(sagas)]
     return "\n".join(parts) + "\n"
 
 

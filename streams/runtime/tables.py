@@ -169,13 +169,16 @@ class TableView(Generic[V]):
             self._changed[key] = entry
         return entry.value
 
-    def put(self, key: Key, value: V | None, record: Record) -> None:
-        """Set a value, as the effect of a record, whatever the position of the key is."""
+    def put(self, key: Key, value: V | None, record: Record | None = None) -> None:
+        """Set a value, as the effect of a record, whatever the position of the key is.
+
+        Without a record (at a timer, say) the position stays what it is.
+        """
         if isinstance(key, str):
             key = key.encode()
         entry = self._entries.get(key) or self._load(key)
         entry.value = value
-        if record.offset > entry.positions.get(record.topic, -1):
+        if record is not None and record.offset > entry.positions.get(record.topic, -1):
             entry.positions[record.topic] = record.offset
         self._changed[key] = entry
 

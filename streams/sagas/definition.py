@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.writes import StoreName
+from schemas.sagas import Participant
 
 # compensatable: what it wrote can be taken back.
 # pivot: once it has been sent there is no way back; what comes after it will be done.
@@ -37,21 +37,27 @@ class Patience(Struct, frozen=True, kw_only=True):
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One write of a saga.
+    """One write of a saga, or one request to somebody outside.
 
     Attributes:
         name: unique in the saga.
-        store: that it goes to.
+        store: that it goes to; "outside": to the participant behind the two topics.
         kind: what becomes of it when another step fails.
+        entity: kind of the entity that it writes, as in "booking"; empty: any of that store.
+        request_topic: of an outside participant: where it is asked.
+        reply_topic: where it answers.
         after: names of the steps that have to be done before it; none: it goes out at once, beside the others.
         patience: how long it is waited for.
     """
 
     name: str
-    store: StoreName
+    store: Participant
     kind: StepKind = "compensatable"
     after: tuple[str, ...] = ()
     patience: Patience = Patience()
+    entity: str = ""
+    request_topic: str = ""
+    reply_topic: str = ""
 
 
 class Definition(Struct, frozen=True, kw_only=True):
@@ -116,6 +122,10 @@ class Definition(Struct, frozen=True, kw_only=True):
                 raise InvalidDefinition(
                     f"{where}: it can be taken back, but comes after {name}, which cannot; make it retriable"
                 )
+        if (step.store == "outside") != bool(step.request_topic and step.reply_topic):
+            raise InvalidDefinition(
+                f"{where}: a step outside, and no other one, names `request_topic` and `reply_topic`"
+            )
         if step.kind == "pivot" and _names(before.values(), "pivot"):
             raise InvalidDefinition(f"{where}: there is a pivot already; make it retriable")
 

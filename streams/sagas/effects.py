@@ -2,21 +2,21 @@
 
 from msgspec import Struct
 
-from schemas.writes import Write
+from schemas.sagas import SagaWrite
 
 
 class Send(Struct, frozen=True):
     """Send the write of a step to its store."""
 
     step: str
-    write: Write
+    write: SagaWrite
 
 
 class Compensate(Struct, frozen=True):
     """Send the write that takes a step back, on the topic of compensations."""
 
     step: str
-    write: Write
+    write: SagaWrite
 
 
 class Alert(Struct, frozen=True):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from schemas.receipts import Receipt
-from schemas.writes import Write, store_of
+from schemas.sagas import Request, SagaWrite, participant_of
 from streams.sagas.definition import Definition, Patience
 from streams.sagas.effects import Alert, Compensate, Effect, Send
 from streams.sagas.state import Saga, StepState
@@ -29,7 +29,9 @@ class Decision(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
-def begin(definition: Definition, saga_id: str, event_id: str, writes: Mapping[str, Write], now_ms: int) -> Decision:
+def begin(
+    definition: Definition, saga_id: str, event_id: str, writes: Mapping[str, SagaWrite], now_ms: int
+) -> Decision:
     """Begin a saga.
 
     Args:
@@ -45,15 +47,17 @@ def begin(definition: Definition, saga_id: str, event_id: str, writes: Mapping[s
     for name, write in writes.items():
         if name not in {step.name for step in definition.steps}:
             raise ValueError(f"saga {definition.name} has no step {name}")
-        if store_of(write) != definition.step(name).store:
-            raise ValueError(f"saga {definition.name}, step {name}: its write goes to the store {store_of(write)}")
+        if participant_of(write) != definition.step(name).store:
+            raise ValueError(
+                f"saga {definition.name}, step {name}: its write goes to the store {participant_of(write)}"
+            )
     saga = Saga(
         id=saga_id,
         definition=definition.name,
         event_id=event_id,
         steps=tuple(
             # Of each the store is asked what it held: also one that cannot be taken back is fenced off once refused.
-            StepState(name=step.name, write=replace(writes[step.name], undo=True))
+            StepState(name=step.name, write=replace(writes[step.name], undo=True), undo=_known(writes[step.name]))
             for step in definition.steps
             if step.name in writes
         ),
@@ -65,7 +69,7 @@ def begin(definition: Definition, saga_id: str, event_id: str, writes: Mapping[s
 def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> Decision:
     """Take what became of a write. A receipt that says nothing new changes nothing."""
     for step in saga.steps:
-        if (store_of(step.write), step.write.entity) != (receipt.store, receipt.entity):
+        if (participant_of(step.write), step.write.entity) != (receipt.store, receipt.entity):
             continue
         if step.status == "sent" and receipt.version == step.write.version:
             return _went_out(definition, saga, step, receipt, now_ms)
@@ -122,6 +126,11 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     return Decision(saga, tuple(effects))
 
 
+def outstanding(saga: Saga) -> tuple[Effect, ...]:
+    """Return what was sent and has no end yet, as it was sent last."""
+    return tuple(_sending(step) for step in saga.steps if step.status in ("sent", "undoing"))
+
+
 def undo_version(step: StepState) -> int:
     """Return the version of a step's compensation: the one after its write."""
     return step.write.version + 1
@@ -137,6 +146,11 @@ def turn_back(definition: Definition, saga: Saga, now_ms: int) -> Decision | Non
 def patience_of(definition: Definition, step: StepState) -> Patience:
     """Return how long what a step sent last is waited for."""
     return definition.undo if step.status == "undoing" else definition.step(step.name).patience
+
+
+def _known(write: SagaWrite) -> SagaWrite | None:
+    """Return what takes a write back, as far as that is known before anybody was asked."""
+    return replace(write, op="delete", version=0, undo=False) if isinstance(write, Request) else None
 
 
 def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Receipt, now_ms: int) -> Decision:
@@ -171,7 +185,7 @@ def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> D
         return Decision(saga, (effect,))
     if not step.applied:  # the store held something newer, or took nothing
         return Decision(_with(saga, replace(step, status="undone")))
-    why = f"step {step.name} cannot be undone: the store {store_of(step.write)} did not tell what it held before"
+    why = f"step {step.name} cannot be undone: {_named(step)} did not tell what it held before"
     if saga.stuck is not None:
         return Decision(saga)
     return Decision(replace(saga, stuck=why), (Alert(why),))
@@ -180,10 +194,14 @@ def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> D
 def _sent(saga: Saga, step: StepState, patience: Patience, now_ms: int) -> tuple[Saga, Effect]:
     """Send what a step is waiting for, once more or for the first time."""
     step = replace(step, attempts=step.attempts + 1, due_ms=now_ms + patience.pause_ms(step.attempts + 1))
+    return _with(saga, step), _sending(step)
+
+
+def _sending(step: StepState) -> Effect:
     if step.status == "sent":
-        return _with(saga, step), Send(step.name, step.write)
+        return Send(step.name, step.write)
     assert step.undo is not None
-    return _with(saga, step), Compensate(step.name, replace(step.undo, version=undo_version(step), undo=False))
+    return Compensate(step.name, replace(step.undo, version=undo_version(step), undo=False))
 
 
 def _may_turn_back(definition: Definition, saga: Saga) -> bool:
@@ -203,7 +221,12 @@ def _turned_back(saga: Saga) -> Saga:
 def _waits_in_vain(step: StepState) -> str:
     what = "compensation" if step.status == "undoing" else "write"
     told = f": {step.reason}" if step.reason else ""
-    return f"the {what} of step {step.name} was sent {step.attempts} times to the store {store_of(step.write)}{told}"
+    return f"the {what} of step {step.name} was sent {step.attempts} times to {_named(step)}{told}"
+
+
+def _named(step: StepState) -> str:
+    participant = participant_of(step.write)
+    return "the participant outside" if participant == "outside" else f"the store {participant}"
 
 
 def _all(steps: Sequence[StepState], names: frozenset[str], status: str) -> bool:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.writes import Write
+from schemas.sagas import SagaWrite
 
 SagaStatus = Literal["started", "completed", "compensating", "compensated", "stuck"]
 
@@ -28,10 +28,10 @@ class StepState(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    write: Write
+    write: SagaWrite
     status: StepStatus = "waiting"
     applied: bool = False
-    undo: Write | None = None
+    undo: SagaWrite | None = None
     attempts: int = 0
     due_ms: int | None = None
     reason: str | None = None

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints
 
 from connectors.cdc.encoding import (
     Binary,
@@ -22,6 +22,9 @@ from connectors.cdc.encoding import (
 from connectors.kafka.connection import Connection
 from schemas.topics import MIB, Catalogue
 from schemas.writes import StoreName
+from streams.settings.archive import Archive
+from streams.settings.sagas import Sagas
+from streams.settings.section import Section
 
 TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]  # or a pattern of such names
 # With one of these it is an expression; "$" and "." are legal in names.
@@ -29,12 +32,6 @@ PATTERN_CHARACTERS = frozenset("*+?()[]{}|^\\")
 RowFilter = Annotated[str, StringConstraints(pattern=r"^[^=\n]+=[^\n]+$")]
 Measured = Annotated[str, StringConstraints(pattern=r"^.+=[0-9]+$")]
 KeyColumns = Annotated[str, StringConstraints(pattern=r"^[^=]+=[^=]+$")]
-
-
-class Section(BaseModel):
-    """A table of `travelos.toml`. Unknown options are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Kafka(Section):
@@ -347,7 +344,7 @@ class Worker(Section):
         default=0,
         ge=0,
         le=65_535,
-        description="their port; 0: they are not served. `run` counts up from it: ingest, deliver, cdc",
+        description="their port; 0: they are not served. `run` counts up from it: ingest, deliver, cdc, sagas",
     )
     patience_seconds: float = Field(
         default=60, ge=1, description="what has work and does not move for so long makes the worker stuck"
@@ -380,6 +377,8 @@ class Options(Section):
     embed: Embed = Embed()
     stores: Stores = Stores()
     deliver: Deliver = Deliver()
+    archive: Archive = Archive()
+    sagas: Sagas = Sagas()
     worker: Worker = Worker()
     log: Log = Log()
 

@@ -353,6 +353,7 @@ def test_while_the_role_runs_nothing_is_set_and_once_it_has_stopped_it_is(
 def test_a_store_is_rebuilt_from_both_lanes_and_the_others_stay_where_they_are(installation: Installation) -> None:
     catalogue = installation.catalogue
     lanes = [catalogue.writes("search"), catalogue.writes("search", "urgent"), catalogue.deferred("search")]
+    lanes.append(catalogue.compensations("search"))
     graph = catalogue.writes("graph")
     installation.create(graph, *lanes)
     for topic in (graph, *lanes):

@@ -25,7 +25,7 @@ from streams.cli import common, replay
 
 CATALOGUE = Catalogue()
 LANES = [CATALOGUE.writes("search").name, CATALOGUE.writes("search", "urgent").name]
-SEARCH = [*LANES, CATALOGUE.deferred("search").name]
+SEARCH = [*LANES, CATALOGUE.deferred("search").name, CATALOGUE.compensations("search").name]
 NOWHERE = "127.0.0.1:1"
 RECORDS = 5
 SECRET = "hunter" * 2
@@ -135,7 +135,7 @@ def test_a_start_that_there_is_not_ends_with_2_before_a_broker_is_asked(start: s
         (["deliver", "--store", "serach"], f"--sink and --store must be one of {', '.join(STORES)}, got 'serach'"),
         (["--sink", "serach"], f"--sink and --store must be one of {', '.join(STORES)}, got 'serach'"),
         (["ingest", "--store", "search"], "--sink and --store are for the role deliver"),
-        ([], "name the role, ingest or deliver, or a store with --sink"),
+        ([], "name the role, ingest, deliver or sagas, or a store with --sink"),
         (["ingest", "--topic", SEARCH[0]], f"ingest does not read {SEARCH[0]}; it reads {CATALOGUE.user_events.name}"),
         (["deliver", "--store", "graph", "--topic", SEARCH[0]], f"deliver does not read {SEARCH[0]}"),
     ],

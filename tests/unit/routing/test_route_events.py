@@ -126,15 +126,15 @@ def test_every_rule_writes_something_for_the_example_of_its_event_and_says_what(
         ("preference_stated", {"vector", "graph"}),
         ("trip_planned", {"relational", "vector"}),
         ("gps_update", {"timeseries", "cache", "graph"}),
-        ("photo_taken", {"objects", "vector"}),
+        ("photo_taken", {"objects", "vector", "graph"}),
         ("friend_added", {"graph"}),
         ("friend_removed", {"graph"}),
         ("place_visited", {"graph"}),
         ("place_reviewed", {"vector", "graph"}),
         ("trip_started", {"cache", "relational"}),
         ("trip_ended", {"cache", "relational"}),
-        ("booking_made", {"relational"}),
-        ("booking_cancelled", {"relational"}),
+        ("booking_made", {"relational", "graph"}),
+        ("booking_cancelled", {"relational", "graph"}),
         ("search_performed", set[str]()),
         ("urgent_request", {"relational", "cache"}),
         ("erasure_requested", {"relational"}),
@@ -207,6 +207,9 @@ IDENTITY: dict[Rule, Callable[[Any], tuple[Any, ...]]] = {
     rules.trip_is_over: lambda event: (event.user_id,),
     rules.booking_row: lambda event: (event.booking_id,),
     rules.cancellation_row: lambda event: (event.booking_id,),
+    rules.booked: lambda event: (event.booking_id,),
+    rules.no_longer_booked: lambda event: (event.booking_id,),
+    rules.took: lambda event: (event.photo_id,),
     rules.photo_file: lambda event: (event.photo_id,),
     rules.picture: lambda event: (event.photo_id,),
     rules.friendship: lambda event: tuple(sorted((event.user_id, event.friend_id))),
@@ -319,7 +322,7 @@ def test_a_start_that_came_late_opens_no_trip_and_an_end_closes_none_while_anoth
 
 def test_an_event_without_a_vector_goes_everywhere_else() -> None:
     photo = PhotoTaken(**stamp(), photo_id="p", content_type="image/png", object_uri="s3://b/k")
-    assert [type(write) for write in route(simply(photo))] == [ObjectWrite, WarehouseWrite]
+    assert [type(write) for write in route(simply(photo))] == [ObjectWrite, GraphWrite, WarehouseWrite]
 
 
 def test_the_bytes_of_a_photo_are_not_kept_in_the_warehouse() -> None:

@@ -1,0 +1,158 @@
+"""Runs sagas: feeds the machine what comes in, keeps what it decides, then carries it out.
+
+What is decided is durable before it is carried out, the other way round than in the ingest role (decision 16): a write
+of which its saga knows nothing could not be undone. So a record that comes again changes nothing, and has all asked for
+once more that has no end yet.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
+from msgspec import Struct
+
+from schemas.sagas import SagaEntry
+from schemas.topics import Catalogue
+from streams.deadletters import publish_with_letters
+from streams.runtime.publisher import Outgoing, Publisher, TryAgain
+from streams.runtime.records import Record
+from streams.runtime.tables import StateTable
+from streams.runtime.transactions import Transactions
+from streams.sagas.batch import Batch
+from streams.sagas.effects import Alert
+from streams.sagas.kinds import Kinds
+from streams.sagas.line import Line, Turn
+from streams.sagas.metrics import SagaMetrics
+from streams.sagas.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+FIRED_AT_ONCE = 500  # of a partition; receipts get their turn in between
+
+
+class Tables(Struct, frozen=True):
+    """The state of the sagas role, partitioned by subject."""
+
+    lines: StateTable[Line]  # subject -> its sagas that are not over
+    ended: StateTable[SagaEntry]  # id of a saga -> how it ended; expires
+
+
+class Coordinator:
+    """Processes the runs of the topics that sagas read, and their timers.
+
+    Args:
+        catalogue: the topics.
+        publisher: of all that is sent.
+        transactions: of the tables.
+        tables: where sagas are kept.
+        kinds: those that run here.
+        metrics: counts what happens.
+        now_ms: a clock, milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        publisher: Publisher,
+        transactions: Transactions,
+        tables: Tables,
+        kinds: Kinds,
+        metrics: SagaMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._catalogue = catalogue
+        self._publisher = publisher
+        self._transactions = transactions
+        self._tables = tables
+        self._kinds = kinds
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._timers: dict[int, Timers] = {}
+        metrics.read_from(self._look)
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """See a batch through: when this returns, what was decided is durable, and carried out."""
+        partition = records[0].partition
+        async with self._transactions.turn(partition) as transaction:
+            batch = Batch(
+                self._catalogue,
+                self._kinds,
+                transaction.view(self._tables.lines),
+                transaction.view(self._tables.ended),
+                self._now_ms(),
+            )
+            for record in records:
+                batch.take(record)
+            batch.keep()
+            transaction.commit_after(partial(self._publish, batch.alerts()))
+        await self._carry_out(partition, batch)
+
+    async def fire(self, partitions: Iterable[int]) -> None:
+        """Do what is due; to be called several times a second with the partitions that this worker has."""
+        for partition in partitions:
+            timers = self._timers.get(partition)
+            try:
+                if timers is None:
+                    await self._take_over(partition)
+                elif due := timers.due(self._now_ms(), FIRED_AT_ONCE):
+                    await self._look_at(partition, due, Turn.wake)
+                    self._metrics.fired(len(due))
+            except TryAgain as error:
+                # What was decided and not sent is asked for again when the timers are read again.
+                self._timers.pop(partition, None)
+                log.warning("saga_timers_failed", partition=partition, error=str(error))
+
+    async def tell_again(self, partitions: Iterable[int]) -> None:
+        """Tell of all sagas that are not over, so that the log of sagas does not forget those that do not move."""
+        for partition in partitions:
+            timers = self._timers.get(partition)
+            if timers is not None:
+                await self._look_at(partition, timers.open_subjects(), Turn.tell)
+
+    def forget(self) -> None:
+        """Forget the timers, which are read from the table again: partitions are about to change hands."""
+        self._timers.clear()
+
+    async def _take_over(self, partition: int) -> None:
+        """Read when sagas are due, and ask once more for what has no end yet: whoever had them may have died asking."""
+        async with self._transactions.turn(partition) as transaction:
+            lines = dict(transaction.view(self._tables.lines).starting_with(""))
+            self._timers[partition] = Timers(lines.items())  # in the turn, so that no change falls in between
+        await self._look_at(partition, lines, Turn.again)
+
+    async def _look_at(self, partition: int, subjects: Iterable[str], look: Callable[[Turn], None]) -> None:
+        async with self._transactions.turn(partition) as transaction:
+            lines, ended = transaction.view(self._tables.lines), transaction.view(self._tables.ended)
+            batch = Batch(self._catalogue, self._kinds, lines, ended, self._now_ms())
+            for subject in subjects:
+                look(batch.turn(subject))
+            batch.keep()
+            transaction.commit_after(partial(self._publish, batch.alerts()))
+        await self._carry_out(partition, batch)
+
+    async def _publish(self, records: Sequence[Outgoing]) -> None:
+        await publish_with_letters(self._publisher, self._catalogue, records)
+
+    async def _carry_out(self, partition: int, batch: Batch) -> None:
+        timers = self._timers.get(partition)
+        if timers is not None:
+            for subject, turn in batch.turns.items():
+                timers.note(subject, turn.line)
+        await self._publish(batch.outputs())
+        self._metrics.inputs(batch.inputs)
+        for turn in batch.turns.values():
+            self._metrics.begun(Counter(start.definition for start in turn.begun))
+            for entry in turn.ended:
+                self._metrics.ended(entry)
+            for running, effect in turn.effects:
+                if isinstance(effect, Alert):
+                    log.warning("saga_stuck", saga=running.saga.id, why=effect.reason)
+                    self._metrics.alerted(running.saga.definition)
+
+    def _look(self) -> tuple[Counter[str], int]:
+        counts = Counter[str]()
+        for timers in self._timers.values():
+            counts.update(timers.counts())
+        return counts, sum(map(len, self._timers.values()))

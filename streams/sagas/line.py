@@ -1,0 +1,271 @@
+"""The sagas of one subject, one after the other in the order of their versions: the value of the table of lines.
+
+The first one runs, the others wait until it is over. Pure: whoever keeps a line carries out what `Turn` asks for.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.receipts import Receipt
+from schemas.sagas import Moment, SagaCommand, SagaEntry, SagaStart, StepEntry, participant_of
+from streams.sagas.commands import CommandRefused, abort, resume, retry
+from streams.sagas.definition import Definition
+from streams.sagas.effects import Alert, Compensate, Effect, Send
+from streams.sagas.machine import Decision, begin, hear, outstanding, wake
+from streams.sagas.state import Saga
+
+HISTORY = 200  # moments of one saga that are kept; of a longer one the first tenth and the last
+_FIRST = HISTORY // 10
+
+_COMMANDS: dict[str, Callable[[Definition, Saga, int], Decision]] = {"retry": retry, "abort": abort, "resume": resume}
+
+
+class UnknownDefinition(LookupError):  # noqa: N818 - says what is wrong
+    """No saga of this name is defined here; the message names it and the fix."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no saga {name!r} is defined here: add its module to sagas.modules, or bring it back")
+
+
+class Running(Struct, kw_only=True, omit_defaults=True):
+    """A saga that has begun, and what it has been through."""
+
+    saga: Saga
+    subject: str
+    version: int
+    began_ms: int
+    urgent: bool = False
+    history: list[Moment] = []
+
+
+class Line(Struct, kw_only=True, omit_defaults=True):
+    """The sagas of one subject that are not over: the one that runs, and those that wait, by version."""
+
+    running: Running | None = None
+    waiting: list[SagaStart] = []
+
+    @property
+    def due_ms(self) -> int | None:
+        """When `Turn.wake` is to be called next, in milliseconds since 1970; None: never."""
+        return None if self.running is None else self.running.saga.due_ms
+
+
+class Turn:
+    """What one batch of inputs does to a line.
+
+    Args:
+        find: returns a definition by its name; None: there is none.
+        line: changed in place.
+        now_ms: milliseconds since 1970.
+    """
+
+    def __init__(self, find: Callable[[str], Definition | None], line: Line, now_ms: int) -> None:
+        self._find = find
+        self._now_ms = now_ms
+        self.line = line
+        self.changed = False
+        self.tells = False  # whether the log is to be told of its sagas, changed or not
+        self.effects: list[tuple[Running, Effect]] = []
+        self.ended: list[SagaEntry] = []
+        self.begun: list[SagaStart] = []
+        self._queued: set[str] = set()
+
+    def knows(self, saga_id: str) -> bool:
+        """Whether a saga runs or waits here, or has ended in this turn."""
+        line = self.line
+        if line.running is not None and line.running.saga.id == saga_id:
+            return True
+        return any(one.id == saga_id for one in line.waiting) or any(one.id == saga_id for one in self.ended)
+
+    def start(self, start: SagaStart) -> None:
+        """Begin a saga, now or when those before it are over.
+
+        Raises:
+            UnknownDefinition: there is none of this name.
+            ValueError: its writes do not fit the definition.
+        """
+        if self.line.running is None:
+            self._begin(start)
+            return
+        if self._find(start.definition) is None:
+            raise UnknownDefinition(start.definition)
+        self.changed = True
+        insort(self.line.waiting, start, key=attrgetter("version"))
+        self._queued.add(start.id)
+
+    def hear(self, receipt: Receipt) -> bool:
+        """Take what became of a write of the saga that runs; return whether it said anything new."""
+        running = self._running()
+        definition = self._definition(running)
+        before = running.saga
+        decision = hear(definition, before, receipt, self._now_ms)
+        if decision.saga is before:
+            return False
+        name = next((step.name for step in before.steps if step.write.entity == receipt.entity), "")
+        back = any(step.name == name and step.status == "undoing" for step in before.steps)
+        self._note(running, f"compensation {receipt.result}" if back else receipt.result, name, receipt.reason or "")
+        self._take(running, decision)
+        return True
+
+    def command(self, command: SagaCommand) -> None:
+        """Do what an operator asks; what makes no sense is noted in the saga's history."""
+        by = f"{command.by}: {command.why}" if command.why else command.by
+        running = self.line.running
+        if running is None or running.saga.id != command.id:
+            self._command_waiting(command, by)
+            return
+        definition = self._definition(running)
+        try:
+            decision = _COMMANDS[command.action](definition, running.saga, self._now_ms)
+        except CommandRefused as refused:
+            self._note(running, f"{command.action} refused", "", f"{by}: {refused}")
+            return
+        self._note(running, command.action, "", by)
+        self._take(running, decision)
+
+    def wake(self) -> None:
+        """Do what is due."""
+        running = self.line.running
+        if running is not None and (due := running.saga.due_ms) is not None and due <= self._now_ms:
+            self._take(running, wake(self._definition(running), running.saga, self._now_ms))
+
+    def tell(self) -> None:
+        """Have the log told of the line as it is."""
+        self.tells = True
+
+    def again(self) -> None:
+        """Ask once more for all that was asked for and has no end yet; state stays as it is."""
+        running = self.line.running
+        self.tells = True
+        if running is not None:
+            self.effects += [(running, effect) for effect in outstanding(running.saga)]
+
+    def entries(self) -> Iterator[SagaEntry]:
+        """Yield what is to be told of the sagas of the line as they are now, those that ended first."""
+        yield from self.ended
+        if not self.changed and not self.tells:
+            return
+        if self.line.running is not None:
+            yield entry_of(self.line.running, self._now_ms)
+        for start in self.line.waiting:
+            if self.tells or start.id in self._queued:
+                yield waiting_entry(start, self._now_ms)
+
+    def _begin(self, start: SagaStart) -> None:
+        definition = self._find(start.definition)
+        if definition is None:
+            raise UnknownDefinition(start.definition)
+        decision = begin(definition, start.id, start.event_id, start.writes, self._now_ms)
+        running = Running(
+            saga=decision.saga,
+            subject=start.subject,
+            version=start.version,
+            began_ms=self._now_ms,
+            urgent=start.urgent,
+            history=[Moment(self._now_ms, "began")],
+        )
+        self.begun.append(start)
+        self.line.running = running
+        self._take(running, decision)
+
+    def _take(self, running: Running, decision: Decision) -> None:
+        running.saga = decision.saga
+        for effect in decision.effects:
+            self.effects.append((running, effect))
+            match effect:
+                case Send(step=step):
+                    self._note(running, "sent", step, _attempt(decision.saga, step))
+                case Compensate(step=step):
+                    self._note(running, "compensation sent", step, _attempt(decision.saga, step))
+                case Alert(reason=reason):
+                    self._note(running, "alert", "", reason)
+        if decision.saga.ended:
+            self._note(running, decision.saga.status)
+            self.ended.append(entry_of(running, self._now_ms))
+            self.line.running = None
+            if self.line.waiting:
+                self._begin(self.line.waiting.pop(0))
+
+    def _command_waiting(self, command: SagaCommand, by: str) -> None:
+        """Abort a saga that waits for its turn: nothing of it was written."""
+        for index, start in enumerate(self.line.waiting):
+            if start.id == command.id and command.action == "abort":
+                self.changed = True
+                del self.line.waiting[index]
+                entry = waiting_entry(start, self._now_ms)
+                history = [*entry.history, Moment(self._now_ms, "abort", "", by)]
+                self.ended.append(replace(entry, status="compensated", history=history))
+                return
+
+    def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:
+        self.changed = True
+        running.history.append(Moment(self._now_ms, what, step, detail))
+        if len(running.history) > HISTORY:
+            del running.history[_FIRST]
+
+    def _running(self) -> Running:
+        assert self.line.running is not None
+        return self.line.running
+
+    def _definition(self, running: Running) -> Definition:
+        definition = self._find(running.saga.definition)
+        if definition is None:
+            raise UnknownDefinition(running.saga.definition)
+        return definition
+
+
+def entry_of(running: Running, now_ms: int) -> SagaEntry:
+    """Return what is told of a saga that has begun."""
+    saga = running.saga
+    return SagaEntry(
+        id=saga.id,
+        definition=saga.definition,
+        subject=running.subject,
+        version=running.version,
+        event_id=saga.event_id,
+        status=saga.status,
+        began_ms=running.began_ms,
+        at_ms=now_ms,
+        steps=[
+            StepEntry(
+                name=step.name,
+                store=participant_of(step.write),
+                entity=step.write.entity,
+                version=step.write.version,
+                op=step.write.op,
+                status=step.status,
+                attempts=step.attempts,
+                due_ms=step.due_ms,
+                undo=None if step.undo is None else step.undo.op,
+                reason=step.reason,
+            )
+            for step in saga.steps
+        ],
+        history=list(running.history),
+        stuck=saga.stuck,
+        due_ms=saga.due_ms,
+    )
+
+
+def waiting_entry(start: SagaStart, now_ms: int) -> SagaEntry:
+    """Return what is told of a saga that waits for those before it."""
+    return SagaEntry(
+        id=start.id,
+        definition=start.definition,
+        subject=start.subject,
+        version=start.version,
+        event_id=start.event_id,
+        status="waiting",
+        began_ms=now_ms,
+        at_ms=now_ms,
+        history=[Moment(now_ms, "queued")],
+    )
+
+
+def _attempt(saga: Saga, name: str) -> str:
+    attempts = next(step.attempts for step in saga.steps if step.name == name)
+    return "" if attempts <= 1 else f"attempt {attempts}"
