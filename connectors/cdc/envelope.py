@@ -29,11 +29,12 @@ _VALUE = b'{"before":%b,"after":%b,"source":%b,"transaction":null,"op":"%b",%b}'
 
 
 class Record(NamedTuple):
-    """One Kafka record. A value of None is a tombstone."""
+    """One Kafka record. A value of None is a tombstone; `timestamp_ms` is since 1970, None for when it is sent."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
+    timestamp_ms: int | None = None
 
 
 class Database(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ Deletes are expected, since rows are removed after they were sent.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +22,15 @@ from connectors.cdc.tables import Table
 from connectors.cdc.types import NULL
 
 log = structlog.get_logger(__name__)
+
+_IN_WORDS = ("io.debezium.time.ZonedTimestamp", "io.debezium.time.IsoTimestamp")
+_PER_MILLISECOND = {
+    "io.debezium.time.Timestamp": 1,
+    "org.apache.kafka.connect.data.Timestamp": 1,
+    "io.debezium.time.MicroTimestamp": 1_000,
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_YEAR_9999 = 253_402_300_800_000  # no time of Kafka is later, and infinity is
 
 
 class Routed(NamedTuple):
@@ -68,6 +79,9 @@ def routed(outbox: Outbox, table: Table, encoded: Sequence[bytes]) -> Routed:
         written(_column(row, outbox.key, "key")),
         None if outbox.tombstone_on_empty and _is_empty(payload.value) else written(value),
         headers,
+        _timestamp_ms(table, outbox.timestamp, _column(row, outbox.timestamp, "timestamp"))
+        if outbox.timestamp
+        else None,
     )
     return Routed(outbox.topic.replace(ROUTED_BY_VALUE, route.decode()), partition, record)
 
@@ -123,6 +137,22 @@ def _payload(outbox: Outbox, cell: _Cell) -> _Cell:
     if expanded is None:
         return cell  # as Debezium does: what cannot be expanded stays text
     return _Cell(expanded.value, placed(expanded.schema, optional=True))
+
+
+def _timestamp_ms(table: Table, name: str, cell: _Cell) -> int:
+    """Return a column's time in milliseconds since 1970, rounded down."""
+    kind, found = cell.schema.get("name"), -1
+    if kind in _IN_WORDS and cell.value != NULL:
+        with suppress(ValueError):  # infinity, and years that no calendar of Python has
+            since = datetime.fromisoformat(msgspec.json.decode(cell.value, type=str)) - _EPOCH
+            found = since // timedelta(milliseconds=1)
+    elif kind in _PER_MILLISECOND and cell.value != NULL:
+        found = int(cell.value) // _PER_MILLISECOND[kind]
+    if not 0 <= found < _END_OF_YEAR_9999:
+        raise Misconfigured(
+            f"source.outbox_timestamp: {table}.{name} has to hold a timestamp from 1970 on, in every row"
+        )
+    return found
 
 
 def _is_empty(payload: bytes) -> bool:

@@ -27,6 +27,7 @@ class Outbox(Struct, frozen=True, kw_only=True):
         table: "<schema>.<table>".
         id: column of the message's id, the header `id`: `table.field.event.id`.
         key: column of the record's key: `table.field.event.key`.
+        timestamp: column of the record's time, "" for the time of sending: `table.field.event.timestamp`.
         payload: column of the value: `table.field.event.payload`.
         route_by: column that decides the topic: `route.by.field`.
         topic: the topic, with ROUTED_BY_VALUE for what that column holds: `route.topic.replacement`.
@@ -40,6 +41,7 @@ class Outbox(Struct, frozen=True, kw_only=True):
     table: str
     id: str = "id"
     key: str = "aggregateid"
+    timestamp: str = ""
     payload: str = "payload"
     route_by: str = "aggregatetype"
     topic: str = f"outbox.event.{ROUTED_BY_VALUE}"

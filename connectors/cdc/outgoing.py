@@ -24,9 +24,9 @@ class OutgoingRecords:
         partition: int = ANY_PARTITION,
     ) -> None:
         """Add a record, which is one more that the transaction waits for."""
-        key, value, headers = record
+        key, value, headers, timestamp_ms = record
         transaction.sent()
-        if headers is None and partition == ANY_PARTITION:
+        if headers is None and timestamp_ms is None and partition == ANY_PARTITION:
             self._by_topic[topic].append({"key": key, "value": value, "callback": report})
             return
         self._send(topic, self._by_topic[topic])

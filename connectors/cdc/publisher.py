@@ -153,12 +153,14 @@ class Publisher:
         self._producer.flush(1)
 
     def _produce(self, topic: str, record: Record, report: Report, partition: int) -> bool:
-        key, value, headers = record
+        key, value, headers, timestamp_ms = record
         try:
+            # 0 is what librdkafka takes for the time of sending.
+            at = 0 if timestamp_ms is None else timestamp_ms
             if headers is None:
-                self._producer.produce(topic, value, key, partition, on_delivery=report)
+                self._producer.produce(topic, value, key, partition, on_delivery=report, timestamp=at)
             else:
-                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report, timestamp=at)
         except BufferError:
             return False
         except KafkaException as exception:

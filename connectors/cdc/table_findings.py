@@ -155,6 +155,8 @@ def _outbox(config: CdcConfig, tables: Sequence[TableInfo]) -> Iterator[Finding]
             "error", "source.outbox_table", f"{outbox.table} is not captured", "add it to source.tables as well"
         )
     wanted = {"id": outbox.id, "key": outbox.key, "payload": outbox.payload, "route_by": outbox.route_by}
+    if outbox.timestamp:
+        wanted["timestamp"] = outbox.timestamp
     columns = [*wanted.items(), *(("fields", field.column) for field in outbox.fields)]
     for table in tables:
         for option, column in columns if str(table) == outbox.table else ():

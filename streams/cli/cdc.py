@@ -93,6 +93,7 @@ def cdc_outbox(source: SourceOptions, prefix: str) -> Outbox | None:
         topic=prefix + source.outbox_topic,
         fields=tuple(map(parse_field, source.outbox_fields)),
         expand_json=source.outbox_expand_json,
+        timestamp=source.outbox_timestamp,
         tombstone_on_empty=source.outbox_tombstone_on_empty,
         invalid_operation=source.outbox_invalid_operation,
     )

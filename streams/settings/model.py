@@ -144,6 +144,7 @@ class Source(Section):
     outbox_table: str = Field(default="", description='"schema.table" whose inserts are messages; empty: none')
     outbox_id: str = Field(default="id", description="its column of the message's id, sent as header `id`")
     outbox_key: str = Field(default="aggregateid", description="its column of the record's key")
+    outbox_timestamp: str = Field(default="", description="its column of the record's time; empty: when it is sent")
     outbox_payload: str = Field(default="payload", description="its column of the record's value")
     outbox_route_by: str = Field(default="aggregatetype", description="its column that decides the topic")
     outbox_topic: str = Field(

@@ -58,7 +58,7 @@ def short(table: Table, message: bytes) -> tuple[bytes | None, bytes] | None:
 def long(table: Table, message: bytes) -> tuple[bytes | None, bytes | None]:
     change, lsn = decode(message, DATA_HEADER), start_lsn(message)
     assert isinstance(change, Insert | Update | Delete)
-    key, value, _ = records(table, change, source_of(table) % (lsn, lsn), NOW_NS)[0]
+    key, value, *_ = records(table, change, source_of(table) % (lsn, lsn), NOW_NS)[0]
     return key, value
 
 

@@ -24,7 +24,7 @@ def test_a_truncate_is_debeziums() -> None:
 
 def test_a_logical_message_is_debeziums() -> None:
     message = LogicalMessage(transactional=True, lsn=5, prefix='fo"o', content=b"bar\x00")
-    key, value, headers = logical_message(message, b'{"lsn":5}', NOW_NS, schemas=False)
+    key, value, headers, _ = logical_message(message, b'{"lsn":5}', NOW_NS, schemas=False)
     assert (key, headers) == (b'{"prefix":"fo\\"o"}', None)
     assert value == (
         b'{"op":"m","ts_ms":1559033904863,"source":{"lsn":5},"transaction":null,'

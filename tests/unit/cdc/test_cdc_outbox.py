@@ -37,7 +37,7 @@ def with_schemas(body: bytes | None = PAYLOAD, **options: Any) -> tuple[Any, Any
 def test_a_row_becomes_a_message_on_the_topic_of_its_aggregate() -> None:
     topic, partition, record = route()
     assert (topic, partition) == ("outbox.event.Order", ANY_PARTITION)
-    assert record == (b'"17"', b'"{\\"id\\": 1, \\"name\\": \\"Rosa\\"}"', [("id", ID)])
+    assert record == (b'"17"', b'"{\\"id\\": 1, \\"name\\": \\"Rosa\\"}"', [("id", ID)], None)
 
 
 def test_columns_and_topic_can_be_chosen() -> None:
@@ -45,7 +45,29 @@ def test_columns_and_topic_can_be_chosen() -> None:
         route_by="type", topic="shop.${routedByValue}.events", key="aggregatetype", payload="aggregateid", id="type"
     )
     assert topic == "shop.OrderCreated.events"
-    assert record == (b'"Order"', b'"17"', [("id", b"OrderCreated")])
+    assert record == (b'"Order"', b'"17"', [("id", b"OrderCreated")], None)
+
+
+@pytest.mark.parametrize(
+    ("oid", "encoding", "text", "milliseconds"),
+    [
+        (1184, Encoding(), b"2024-02-29 10:00:00.123456+00", 1_709_200_800_123),
+        (1184, Encoding(), b"1970-01-01 00:00:00+00", 0),
+        (1114, Encoding(), b"2024-02-29 12:00:00.123456", 1_709_208_000_123),
+        (1114, Encoding(times="isostring"), b"2024-02-29 12:00:00.123456", 1_709_208_000_123),
+        (1114, Encoding(times="connect"), b"2024-02-29 12:00:00.123456", 1_709_208_000_123),
+    ],
+)
+def test_the_time_of_a_record_can_come_from_a_column(
+    oid: int, encoding: Encoding, text: bytes, milliseconds: int
+) -> None:
+    table = Table("public", "outbox", "x", [*FIELDS, Column("at", oid, -1)], key=[0], encoding=encoding)
+    outbox = Outbox(table="public.outbox", timestamp="at")
+    values = [ID, b"Order", b"17", b"OrderCreated", PAYLOAD, b"2"]
+    assert routed(outbox, table, table.encode([*values, text])).record.timestamp_ms == milliseconds
+    for wrong in (None, b"infinity", b"1969-12-31 23:59:59.9" + (b"+00" if oid == 1184 else b"")):
+        with pytest.raises(Misconfigured, match=r"source\.outbox_timestamp: public\.outbox\.at has to hold"):
+            routed(outbox, table, table.encode([*values, wrong]))
 
 
 def test_a_payload_of_json_can_be_expanded() -> None:
