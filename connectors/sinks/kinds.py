@@ -25,6 +25,7 @@ GROUP = "travelos.sinks"
 # Those of the project: where each class lies, by store and name. The extra that brings the driver has the kind's name.
 KINDS: Mapping[StoreName, Mapping[str, str]] = {
     "graph": {"neo4j": "connectors.sinks.neo4j:Neo4jSink"},
+    "vector": {"pinecone": "connectors.sinks.pinecone:PineconeSink"},
     "search": {"elasticsearch": "connectors.sinks.elasticsearch:ElasticsearchSink"},
     "timeseries": {"influxdb": "connectors.sinks.influxdb:InfluxSink"},
     "cache": {"redis": "connectors.sinks.redis:RedisSink"},

@@ -1,0 +1,161 @@
+"""Write vectors."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from connectors.sinks.contract import Held, Limits, Outcome, Rejected
+from connectors.sinks.errors import Unavailable
+from connectors.sinks.pinecone.client import PineconeClient
+from connectors.sinks.pinecone.ledger import Ledger
+from connectors.sinks.pinecone.merge import Change, Entry, changed
+from connectors.sinks.pinecone.options import PineconeOptions
+from connectors.sinks.pinecone.records import Record, Unfit, record_id, record_of
+from connectors.sinks.pinecone.vectors import Vectors
+from connectors.sinks.turns import Turns
+from connectors.sinks.undo import emptied
+from schemas.writes import VectorWrite
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    """A write that fits, where it stands in the batch, and for an upsert its record."""
+
+    place: int
+    write: VectorWrite
+    record: Record | None
+
+
+class PineconeSink:
+    """Vectors in the namespaces of Pinecone indexes. How versions are kept is said in `merge` and `ledger`.
+
+    A batch is a fetch of versions for some hundred entities each, one upsert for each namespace, and one of versions.
+    """
+
+    # One sink at a time: a second one would have to wait until what the first one wrote shows.
+    limits = Limits(max_records=1_000, max_bytes=8 * 1024 * 1024, linger_ms=100)
+
+    def __init__(self, options: PineconeOptions) -> None:
+        self._options = options
+        self._client = PineconeClient(options)
+        self._writer = uuid4().hex
+        self._ledger = Ledger(self._client, options.version_index, self._writer, options.freshness_seconds)
+        self._vectors = Vectors(self._client, options)
+        self._turns = Turns(f"pinecone {options.url} {options.version_index}")
+
+    def open(self) -> None:
+        """Find or make the indexes and check them.
+
+        Raises:
+            Unavailable: Pinecone does not answer.
+            Fatal: key, address or index is wrong; names the option.
+        """
+        self._client.open()
+        self._ledger.doubt()
+
+    def write(self, batch: Sequence[VectorWrite]) -> list[Outcome]:
+        """Apply a batch; see the contract."""
+        outcomes: dict[int, Outcome] = {}
+        groups: defaultdict[str, list[_Checked]] = defaultdict(list)
+        for place, write in enumerate(batch):
+            try:
+                groups[record_id(write.entity)].append(_Checked(place, write, self._record(write)))
+            except Unfit as error:
+                outcomes[place] = Rejected(str(error))
+        if groups:
+            patience = self._options.request_seconds + self._options.freshness_seconds
+            with self._turns.taken(patience, self._writer) as again:
+                if not again:
+                    self._ledger.doubt()
+                self._apply(groups, outcomes)
+        return [outcomes[place] for place in range(len(batch))]
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the indexes hold: versions of the ledger, and whether the vector is there or not."""
+        ids = {entity: record_id(entity) for entity, _ in entities}
+        if not ids:
+            return {}
+        self._ledger.doubt()
+        entries = self._ledger.read(list(dict.fromkeys(ids.values())))
+        present = self._vectors.present(entries)
+        held: dict[tuple[str, str], Held] = {}
+        for entity, source in entities:
+            entry = entries.get(ids[entity])
+            latest = entry.versions.get(source) if entry is not None else None
+            if latest is not None:
+                copies = int(ids[entity] in present)
+                held[entity, source] = Held(version=latest.version, deleted=latest.deleted, copies=copies)
+        return held
+
+    def before(self, writes: Sequence[VectorWrite]) -> list[VectorWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+        if not writes:
+            return []
+        with self._turns.taken(self._options.request_seconds, self._writer) as again:
+            if not again:
+                self._ledger.doubt()
+            entries = self._ledger.read(list(dict.fromkeys(record_id(write.entity) for write in writes)))
+            there = self._vectors.contents({name: entry for name, entry in entries.items() if entry.mark})
+        return [_undo(write, entries.get(record_id(write.entity)), there) for write in writes]
+
+    def delete_matching(self, namespace: str, conditions: Mapping[str, Any]) -> None:
+        """Remove the vectors of a namespace that match a filter of Pinecone's own language, whatever their versions.
+
+        For an operator who clears away what no topic knows of. The ledger is not told: a replay does not bring back
+        what it says is held; a newer write does.
+
+        Raises:
+            Unavailable: Pinecone does not answer.
+            Fatal: key or index is refused.
+        """
+        self._client.delete_matching(self._options.index_of(namespace), namespace, conditions)
+
+    def close(self) -> None:
+        """Close the connections; may be called twice."""
+        try:
+            self._ledger.close()
+        except Unavailable:
+            pass  # its record of some bytes stays behind
+        finally:
+            self._client.close()
+
+    def _record(self, write: VectorWrite) -> Record | None:
+        if write.op == "delete":
+            return None
+        return record_of(write, self._options.dimensions[self._options.index_of(write.namespace)])
+
+    def _apply(self, groups: Mapping[str, Sequence[_Checked]], outcomes: dict[int, Outcome]) -> None:
+        """Bring entities to what their writes say, and note the outcomes."""
+        entries = self._ledger.read(list(groups))
+        changes = {name: changed(entries.get(name), [one.write for one in group]) for name, group in groups.items()}
+        records = {one.record.id: one.record for name, group in groups.items() if (one := _last(changes[name], group))}
+        refused = self._vectors.apply(changes, records)
+        self._ledger.write(
+            {name: change.entry for name, change in changes.items() if change.entry and name not in refused}
+        )
+        for name, group in groups.items():
+            if name not in refused:
+                outcomes.update(zip((one.place for one in group), changes[name].outcomes, strict=True))
+            elif len(group) == 1:
+                outcomes[group[0].place] = Rejected(refused[name])
+            else:  # which of them was refused is seen when each goes by itself
+                for one in group:
+                    self._apply({name: [one]}, outcomes)
+
+
+def _last(change: Change, group: Sequence[_Checked]) -> Any:
+    """Return the write whose record is to lie there."""
+    return next((one for one in group if one.write is change.content), None)
+
+
+def _undo(write: VectorWrite, entry: Entry | None, there: Mapping[str, dict[str, Any]]) -> VectorWrite | None:
+    line = entry.versions.get(write.source) if entry is not None else None
+    if line is not None and line.version >= write.version:
+        return None
+    found = there.get(record_id(write.entity))
+    if found is None:
+        return emptied(write)
+    version = 0 if line is None else line.version
+    return msgspec.structs.replace(write, **found, op="upsert", version=version, undo=False)

@@ -1,0 +1,107 @@
+"""The vectors themselves, in the namespaces of their indexes."""
+
+import select
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from connectors.sinks.errors import Unavailable
+from connectors.sinks.pinecone.client import Fetched, PineconeClient, addressable
+from connectors.sinks.pinecone.errors import OPTION
+from connectors.sinks.pinecone.merge import Change, Entry
+from connectors.sinks.pinecone.options import PineconeOptions
+from connectors.sinks.pinecone.records import Record, content, mark
+
+# A request for each is more than one for all, unless they are few; and Pinecone takes 100 updates a second.
+_UPDATES = 10
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5  # seconds between two looks
+
+Fits = Callable[[Entry, Fetched | None], bool]
+
+
+class Vectors:
+    """The records of all namespaces. The ledger says which there are to be; this is what is there."""
+
+    def __init__(self, client: PineconeClient, options: PineconeOptions) -> None:
+        self._client = client
+        self._options = options
+
+    def apply(self, changes: Mapping[str, Change], records: Mapping[str, Record]) -> dict[str, str]:
+        """Make the records what changes say; returns why by id for those that are refused.
+
+        Args:
+            changes: by id.
+            records: by id, one for each change that has content.
+
+        Raises:
+            Unavailable: nothing is known of any of them.
+            Fatal: the key or an index is refused.
+        """
+        upserts: defaultdict[str, list[Record]] = defaultdict(list)
+        removals: defaultdict[str, list[str]] = defaultdict(list)
+        known = [name for name, change in changes.items() if change.same_vector]
+        updates = set(known) if len(known) <= _UPDATES else set[str]()
+        refused: dict[str, str] = {}
+        for name, change in changes.items():
+            if change.remove:
+                removals[change.remove].append(name)
+            if change.content is None:
+                continue
+            if name not in updates:
+                upserts[change.content.namespace].append(records[name])
+            elif reason := self._client.update(*self._place(change.content.namespace), records[name]):
+                refused[name] = reason
+        for namespace, group in upserts.items():
+            refused |= self._client.upsert(*self._place(namespace), group)
+        for namespace, ids in removals.items():
+            self._client.delete(*self._place(namespace), [name for name in ids if name not in refused])
+        return refused
+
+    def present(self, entries: Mapping[str, Entry]) -> set[str]:
+        """Return which entities have a record. Where that is not what their entries say, it is waited for."""
+        found = self._settled(entries, lambda entry, record: (record is not None) == bool(entry.mark))
+        return set(found)
+
+    def contents(self, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+        """Return the content of the writes that lie there, by id.
+
+        Raises:
+            Unavailable: a record is not yet the one that its entry speaks of.
+        """
+        found = self._settled(entries, _is_written)
+        if not all(_is_written(entry, found.get(name)) for name, entry in entries.items()):
+            raise Unavailable(f"what was written to Pinecone does not show within `{OPTION}.freshness_seconds`")
+        return {name: content(entries[name].namespace, one.values, one.metadata) for name, one in found.items()}
+
+    def _settled(self, entries: Mapping[str, Entry], fits: Fits) -> dict[str, Fetched]:
+        """Return the records of entries, once all fit or the patience has ended."""
+        found: dict[str, Fetched] = {}
+        waiting = dict(entries)
+        deadline = time.monotonic() + self._options.freshness_seconds
+        pause = _FIRST_LOOK
+        while waiting:
+            found = {name: one for name, one in found.items() if name not in waiting} | self._fetched(waiting)
+            waiting = {name: entry for name, entry in waiting.items() if not fits(entry, found.get(name))}
+            if not waiting or time.monotonic() + pause > deadline:
+                break
+            select.select([], [], [], pause)  # nothing tells when a write shows; it can only be asked for
+            pause = min(_LONGEST_LOOK, 2 * pause)
+        return found
+
+    def _fetched(self, entries: Mapping[str, Entry]) -> dict[str, Fetched]:
+        places: defaultdict[str, list[str]] = defaultdict(list)
+        for name, entry in entries.items():
+            places[entry.namespace].append(name)
+        found: dict[str, Fetched] = {}
+        for namespace, ids in places.items():
+            for chunk in addressable(ids):
+                found |= self._client.fetch(*self._place(namespace), chunk)
+        return found
+
+    def _place(self, namespace: str) -> tuple[str, str]:
+        return self._options.index_of(namespace), namespace
+
+
+def _is_written(entry: Entry, record: Fetched | None) -> bool:
+    return record is not None and mark(record.metadata) == entry.mark

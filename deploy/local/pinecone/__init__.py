@@ -1,0 +1,5 @@
+"""A stand-in for Pinecone, of which no server can be had. It is no Pinecone: see `server`."""
+
+from deploy.local.pinecone.server import Fault, PineconeStandIn
+
+__all__ = ["Fault", "PineconeStandIn"]
