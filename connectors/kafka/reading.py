@@ -50,7 +50,7 @@ def read_topics(
                 error = message.error()
                 if error is not None:
                     raise KafkaException(error)
-                found.append(_stored(message))
+                found.append(stored(message))
             for at in consumer.position([TopicPartition(*home) for home in position]):
                 home = (at.topic, at.partition)
                 position[home] = max(position[home], at.offset)
@@ -69,7 +69,8 @@ def _bounds(consumer: Consumer, topics: Iterable[str]) -> dict[tuple[str, int], 
     }
 
 
-def _stored(message: Message) -> StoredRecord:
+def stored(message: Message) -> StoredRecord:
+    """Return a record that was read, which is no error."""
     headers = cast(Headers, message.headers() or ())
     return StoredRecord(
         topic=message.topic() or "",

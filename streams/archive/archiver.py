@@ -1,0 +1,199 @@
+"""Reads topics and writes them to the archive."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.archive.partition import Overtaken
+from connectors.archive.storage import Storage
+from connectors.kafka.connection import Connection
+from connectors.kafka.errors import error_of
+from connectors.kafka.reading import stored
+from connectors.kafka.watermarks import watermarks
+from connectors.sinks.errors import Unavailable
+from streams.archive.collecting import Reason
+from streams.archive.lane import Lane
+from streams.archive.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+CONSUMED_AT_ONCE = 2_000
+POLL_SECONDS = 0.2
+TOPICS_SECONDS = 10.0  # between two looks for new topics
+KAFKA_SECONDS = 15.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_QUEUE_KIB = 32 * 1024  # of records that librdkafka reads ahead
+_SESSION_MS = 10_000  # a worker that was killed is replaced after this
+_POLL_MS = 600_000  # an upload to a slow store happens between two polls
+
+
+class Archiver:
+    """One member of the archive's consumer group.
+
+    Offsets are committed when the object that answers for them is there; where to go on, the archive itself says. When
+    the store or Kafka does not answer, everything that was collected is let go of and read again later, so memory does
+    not grow with the outage.
+
+    Args:
+        connection: how to reach Kafka.
+        group: the consumer group.
+        storage: where the objects go; opened and closed here.
+        plan: which topics, and how.
+        now: a clock in seconds that is never set back.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        group: str,
+        storage: Storage,
+        plan: Plan,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._group = group
+        self._storage = storage
+        self._plan = plan
+        self._now = now
+        self._lanes: dict[tuple[str, int], Lane] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Archive until told to stop; then what was collected becomes objects too.
+
+        Raises:
+            Fatal: the store will never take it like this.
+            ArchiveError: what lies in the archive does not fit the topics.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while not stop.is_set():
+            began = self._now()
+            try:
+                self._storage.open()
+                self._session(stop)
+            except (Unavailable, Overtaken, KafkaException) as error:
+                if self._now() - began > LONGEST_PAUSE_SECONDS:
+                    pause = FIRST_PAUSE_SECONDS
+                log.warning("archive_interrupted", reason=str(error), pause_seconds=round(pause, 1))
+                stop.wait(pause * random.random())
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            finally:
+                self._lanes = {}
+                self._storage.close()
+
+    def _session(self, stop: threading.Event) -> None:
+        consumer = Consumer(
+            {
+                **self._connection.consumer(self._group),
+                "auto.offset.reset": "error",  # records that are gone are told, not jumped over
+                "enable.partition.eof": True,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "queued.max.messages.kbytes": _QUEUE_KIB,
+                "session.timeout.ms": _SESSION_MS,
+                "max.poll.interval.ms": _POLL_MS,
+                "log_level": 0,
+            }
+        )
+        try:
+            subscribed: list[str] = []
+            looked = float("-inf")
+            while not stop.is_set():
+                if self._now() - looked > TOPICS_SECONDS:
+                    looked = self._now()
+                    subscribed = self._subscribe(consumer, subscribed)
+                if not subscribed:
+                    stop.wait(POLL_SECONDS)
+                    continue
+                for message in consumer.consume(CONSUMED_AT_ONCE, POLL_SECONDS):
+                    self._take(consumer, message)
+                self._close_complete(consumer)
+            self._close(consumer, list(self._lanes.values()), "stop")
+        finally:
+            consumer.close()
+
+    def _subscribe(self, consumer: Consumer, before: list[str]) -> list[str]:
+        topics = self._plan.topics(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
+        if topics and topics != before:
+            consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+            log.info("archive_topics", topics=topics)
+        return topics
+
+    def _on_assign(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
+        for home in homes:
+            lane = Lane(self._storage, home.topic, home.partition, self._plan.form)
+            home.offset = lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS))
+            self._lanes[home.topic, home.partition] = lane
+        consumer.incremental_assign(list(homes))
+
+    def _on_revoke(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
+        # Nothing is written: the next owner reads it again, and every rebalance would leave small objects.
+        for home in homes:
+            self._lanes.pop((home.topic, home.partition), None)
+        consumer.incremental_unassign(list(homes))
+
+    def _take(self, consumer: Consumer, message: Message) -> None:
+        lane = self._lanes.get((message.topic() or "", message.partition() or 0))
+        error = message.error()
+        if error is not None:
+            self._on_error(consumer, lane, message, error)
+        elif lane is not None:
+            record = stored(message)
+            if (reason := lane.complete_before(record)) is not None:
+                self._close(consumer, [lane], reason)
+            lane.add(record, self._now())
+            if (reason := lane.complete(self._plan.bounds, self._now())) is not None:
+                self._close(consumer, [lane], reason)
+
+    def _on_error(self, consumer: Consumer, lane: Lane | None, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            if lane is not None and lane.complete_at(message.offset() or 0):
+                self._close(consumer, [lane], "pending")
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET and lane is not None:
+            home = TopicPartition(lane.topic, lane.partition)
+            self._close(consumer, [lane], "stop")
+            home.offset = lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS))
+            consumer.seek(home)
+        elif error.fatal() or not error.retriable():
+            raise KafkaException(error)
+
+    def _close_complete(self, consumer: Consumer) -> None:
+        """Close what is complete although nothing new comes, and the largest objects when all take too much memory."""
+        now = self._now()
+        for lane in self._lanes.values():
+            if (reason := lane.complete(self._plan.bounds, now)) is not None:
+                self._close(consumer, [lane], reason)
+        collected = sum(lane.size for lane in self._lanes.values())
+        for lane in sorted(self._lanes.values(), key=lambda one: one.size, reverse=True):
+            if collected <= self._plan.memory_bytes:
+                break
+            collected -= lane.size
+            self._close(consumer, [lane], "memory")
+
+    def _close(self, consumer: Consumer, lanes: Sequence[Lane], reason: Reason) -> None:
+        done: list[TopicPartition] = []
+        for lane in lanes:
+            began = self._now()
+            written = lane.close(reason, began)
+            if written is not None:
+                log.info(
+                    "archive_object_written",
+                    path=written.name.path,
+                    records=written.records,
+                    bytes=len(written.data),
+                    seconds=round(self._now() - began, 3),
+                    reason=reason,
+                )
+                done.append(TopicPartition(lane.topic, lane.partition, written.name.last + 1))
+        if done:
+            self._commit(consumer, done)
+
+    def _commit(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            # Others see how far the archive is by them; where it goes on, it knows by itself.
+            log.warning("archive_commit_failed", reason=error_of(error).str())

@@ -1,0 +1,83 @@
+"""What the options say about the archive."""
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct, structs
+
+from connectors.archive.folder import FolderStorage
+from connectors.archive.names import Format
+from connectors.archive.storage import Storage
+from connectors.sinks.kinds import UnknownKind, kind_of
+from streams.archive.collecting import Bounds
+from streams.settings import Options
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Which topics are archived, and how.
+
+    Attributes:
+        include: expressions of whole topic names.
+        exclude: expressions of names that are not archived all the same.
+        form: how objects are written.
+        bounds: when an object is complete.
+        memory_bytes: of all objects that are being collected, about.
+    """
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    form: Format
+    bounds: Bounds
+    memory_bytes: int
+
+    def topics(self, there: Iterable[str]) -> list[str]:
+        """Return those of a cluster's topics that are archived, in order; Kafka's own ones never are."""
+        return sorted(
+            name
+            for name in there
+            if not name.startswith("__")
+            and any(re.fullmatch(one, name) for one in self.include)
+            and not any(re.fullmatch(one, name) for one in self.exclude)
+        )
+
+
+def plan_of(options: Options) -> Plan:
+    """Return what the options say; by default all events and all changes of tables are archived."""
+    archive, catalogue = options.archive, options.catalogue()
+    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
+    default = [re.escape(topic.name) for topic in events]
+    default.append(re.escape(f"{catalogue.prefix}{catalogue.cdc_prefix}.") + ".+")
+    return Plan(
+        include=tuple(archive.include or default),
+        exclude=tuple(archive.exclude),
+        form=archive.format,
+        bounds=Bounds(records=archive.file_records, bytes=archive.file_mib * 1024 * 1024, seconds=archive.file_seconds),
+        memory_bytes=archive.memory_mib * 1024 * 1024,
+    )
+
+
+def group_of(options: Options) -> str:
+    """Return the consumer group of the archive."""
+    return f"{options.kafka.topic_prefix}travelos-archive"
+
+
+def storage_of(options: Options) -> Storage:
+    """Return where the archive lies, not open: in the S3 of the store `objects`, else in a folder.
+
+    Raises:
+        UnknownKind: the driver of S3 is not installed, or its options cannot be used.
+    """
+    archive, objects = options.archive, options.stores.objects
+    if objects.kind != "s3":
+        return FolderStorage(options.data_dir.resolve() / "archive")
+    kind = kind_of("objects", objects.kind)
+    settled = kind.settle(objects.given(kind.names))
+    if isinstance(settled, list):
+        raise UnknownKind("; ".join(f"stores.objects.{one.name}: {one.reason}" for one in settled))
+    from connectors.archive.s3 import S3Storage  # noqa: PLC0415 - needs boto3, which not everybody has
+    from connectors.sinks.s3 import S3Options  # noqa: PLC0415
+
+    assert isinstance(settled, S3Options)
+    return S3Storage(
+        structs.replace(settled, bucket=archive.bucket or settled.bucket, prefix=settled.prefix + archive.prefix)
+    )

@@ -1,0 +1,274 @@
+"""The archive on a real broker: in a folder and in S3, through kill -9, rebalances, gaps and quiet topics."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from connectors.archive.reading import Checked, Wanted, check, read
+from connectors.archive.storage import Storage
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.reading import StoredRecord, read_topics
+from deploy.local.kafka import KafkaServer
+from deploy.local.s3 import S3Server
+from schemas.topics import Topic
+from streams.archive import storage_of
+from streams.archive.plan import group_of
+from streams.settings import Options, load
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PARTITIONS = 3
+PATIENCE_SECONDS = 60.0
+_numbers = count()
+
+
+def topic_of(name: str) -> Topic:
+    return Topic(name=name, key="", value="", owner="", purpose="", partitions=PARTITIONS)
+
+
+class Installation:
+    """An archive of its own, with options that differ from the defaults."""
+
+    def __init__(self, folder: Path, bootstrap: str, more: Mapping[str, str]) -> None:
+        self.environ = {
+            "TRAVELOS_DATA_DIR": str(folder),
+            "TRAVELOS_KAFKA_BOOTSTRAP": bootstrap,
+            "TRAVELOS_KAFKA_TOPIC_PREFIX": f"archived{next(_numbers)}.",
+            "TRAVELOS_ARCHIVE_FILE_SECONDS": "1",
+            **more,
+        }
+        self.options: Options = load(environ=self.environ).options
+        self.connection = self.options.kafka.connection()
+        self.topic = self.options.catalogue().user_events.name
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def create(self) -> None:
+        ensure_topics(self.connection, [topic_of(self.topic)])
+
+    def produce(self, numbers: Sequence[int], producer: Producer | None = None) -> None:
+        """Send records with everything that a record may have, and wait until all are acknowledged."""
+        client = producer or Producer(self.connection.producer())
+        for number in numbers:
+            text = b'{"n": %d, "s": "\xc3\xa9"}' % number
+            value = None if number % 17 == 0 else os.urandom(20) if number % 5 == 0 else text
+            headers: list[tuple[str, str | bytes | None]] = [("n", b"%d" % number), ("raw", b"\xff\0"), ("none", None)]
+            client.produce(self.topic, value, b"key%d" % (number % 50), headers=headers[: number % 4])
+        assert client.flush(60) == 0
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        program = [sys.executable, "-m", "streams.cli", "archive", *arguments]
+        return subprocess.run(
+            program, env={**os.environ, **self.environ}, cwd=self.folder, capture_output=True, check=check
+        )
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        program = [sys.executable, "-m", "streams.cli", "archive", "run"]
+        log = (self.folder / f"run{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen(
+            program, env={**os.environ, **self.environ}, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def stop(self, process: "subprocess.Popen[bytes]") -> None:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+    def in_kafka(self) -> list[StoredRecord]:
+        return sorted(read_topics(self.connection, [self.topic]), key=lambda one: (one.partition, one.offset))
+
+    def wait_until_archived(self) -> None:
+        """Wait until the consumer group has committed up to the end of every partition that has records."""
+        ends: dict[int, int] = {}
+        for record in self.in_kafka():
+            ends[record.partition] = record.offset + 1
+        consumer = Consumer(self.connection.consumer(group_of(self.options)))
+        try:
+
+            def committed() -> bool:
+                homes = [TopicPartition(self.topic, partition) for partition in ends]
+                return all(one.offset >= ends[one.partition] for one in consumer.committed(homes, timeout=10))
+
+            wait_for(committed)
+        finally:
+            consumer.close()
+
+    def storage(self) -> Storage:
+        storage = storage_of(self.options)
+        storage.open()
+        return storage
+
+    def archived(self) -> list[StoredRecord]:
+        return list(read(self.storage(), self.topic, Wanted()))
+
+    def checked(self) -> list[Checked]:
+        return check(self.storage(), self.topic, content=True)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(params=["folder", "s3", "parquet"])
+def installed(
+    request: pytest.FixtureRequest, kafka_server: KafkaServer, s3_server: S3Server, tmp_path: Path
+) -> Iterator[Installation]:
+    more: dict[str, str] = {}
+    if request.param == "s3":
+        more = {
+            "TRAVELOS_STORES_OBJECTS_KIND": "s3",
+            "TRAVELOS_STORES_OBJECTS_ENDPOINT": s3_server.address,
+            "TRAVELOS_STORES_OBJECTS_ACCESS_KEY": s3_server.access_key,
+            "TRAVELOS_STORES_OBJECTS_SECRET_KEY": s3_server.secret_key,
+            "TRAVELOS_STORES_OBJECTS_PATH_STYLE": "true",
+            "TRAVELOS_STORES_OBJECTS_BUCKET": f"archive-{uuid4().hex}",
+        }
+    if request.param == "parquet":
+        more = {"TRAVELOS_ARCHIVE_FORMAT": "parquet"}
+    found = Installation(tmp_path, kafka_server.bootstrap, more)
+    yield found
+    for process in found.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def in_folder(kafka_server: KafkaServer, tmp_path: Path) -> Iterator[Installation]:
+    found = Installation(tmp_path, kafka_server.bootstrap, {})
+    yield found
+    for process in found.processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_topic_is_archived_byte_for_byte_and_a_quiet_one_too(installed: Installation) -> None:
+    installed.create()
+    installed.produce(range(1_000))
+    worker = installed.start()
+    installed.wait_until_archived()  # nothing new comes: only the clock can have completed the objects
+    assert installed.archived() == installed.in_kafka()
+    installed.stop(worker)
+    objects = list(installed.storage().names("topics/"))
+    again = installed.start()
+    installed.produce(range(1_000, 1_010))
+    installed.wait_until_archived()
+    installed.stop(again)
+    assert installed.archived() == installed.in_kafka()
+    assert set(objects) < set(installed.storage().names("topics/"))
+    assert all(one.whole for one in installed.checked())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("installed", ["folder", "s3"], indirect=True)
+def test_nothing_is_missing_or_twice_after_kills_and_rebalances(installed: Installation) -> None:
+    installed.create()
+    random = Random(1)
+    producer = Producer(installed.connection.producer())
+    storage = installed.storage()
+    sent = 0
+
+    def more_objects_than(before: int) -> bool:
+        nonlocal sent
+        installed.produce(range(sent, sent + 200), producer)
+        sent += 200
+        return len(list(storage.names("topics/"))) > before
+
+    workers = [installed.start(), installed.start()]
+    for _ in range(4):
+        before = len(list(storage.names("topics/")))
+        wait_for(partial(more_objects_than, before + random.randrange(6)))
+        killed = random.randrange(2)
+        workers[killed].kill()
+        workers[killed].wait()
+        workers[killed] = installed.start()
+    installed.wait_until_archived()
+    for worker in workers:
+        installed.stop(worker)
+    assert installed.archived() == installed.in_kafka()
+    assert len(installed.archived()) == sent
+    assert all(one.whole and not one.pending for one in installed.checked())
+
+
+def test_a_worker_that_was_paused_while_another_took_over_changes_nothing(in_folder: Installation) -> None:
+    in_folder.environ["TRAVELOS_ARCHIVE_FILE_SECONDS"] = "3"
+    in_folder.create()
+    in_folder.produce(range(300))
+    paused = in_folder.start()
+    wait_for(lambda: "archive_topics" in (in_folder.folder / "run0.log").read_text())
+    os.kill(paused.pid, signal.SIGSTOP)
+    other = in_folder.start()
+    in_folder.produce(range(300, 600))
+    in_folder.wait_until_archived()  # once the session of the paused one has expired
+    os.kill(paused.pid, signal.SIGCONT)
+    in_folder.produce(range(600, 900))
+    in_folder.wait_until_archived()
+    in_folder.stop(paused)
+    in_folder.stop(other)
+    assert in_folder.archived() == in_folder.in_kafka()
+    assert all(one.whole for one in in_folder.checked())
+
+
+def test_offsets_that_transactions_took_are_no_gaps(in_folder: Installation) -> None:
+    in_folder.create()
+    config: dict[str, Any] = {**in_folder.connection.producer(), "transactional.id": uuid4().hex}
+    producer = Producer(config)
+    producer.init_transactions(30)
+    for turn in range(4):
+        producer.begin_transaction()
+        in_folder.produce(range(100 * turn, 100 * turn + 100), producer)
+        (producer.abort_transaction if turn % 2 else producer.commit_transaction)(30)
+    worker = in_folder.start()
+    in_folder.wait_until_archived()
+    in_folder.stop(worker)
+    assert in_folder.archived() == in_folder.in_kafka()
+    assert len(in_folder.archived()) == 200
+    assert all(one.whole for one in in_folder.checked())
+
+
+def test_what_is_archived_can_be_printed_checked_and_put_back(in_folder: Installation) -> None:
+    in_folder.create()
+    in_folder.produce(range(500))
+    worker = in_folder.start()
+    in_folder.wait_until_archived()
+    in_folder.stop(worker)
+    one = in_folder.in_kafka()[7]
+    chosen = ("--partition", str(one.partition), "--from", str(one.offset), "--to", str(one.offset + 1))
+    (line,) = in_folder.command("read", in_folder.topic, *chosen).stdout.splitlines()
+    assert json.loads(line)["offset"] == one.offset
+    assert len(in_folder.command("read", in_folder.topic, "--from", "2020-01-01").stdout.splitlines()) == 500
+    assert in_folder.command("read", in_folder.topic, "--to", "2020-01-01").stdout == b""
+    assert in_folder.command("read", in_folder.topic, "--from", "soon", check=False).returncode == 2
+
+    back = f"{in_folder.topic}.back"
+    ensure_topics(in_folder.connection, [topic_of(back)])
+    in_folder.command("read", in_folder.topic, "--produce-to", back)
+    there = sorted(read_topics(in_folder.connection, [back]), key=lambda one: (one.partition, one.offset))
+    fields = ("partition", "offset", "timestamp", "key", "value", "headers")
+    assert [[getattr(one, name) for name in fields] for one in there] == [
+        [getattr(one, name) for name in fields] for one in in_folder.in_kafka()
+    ]
+
+    assert in_folder.command("check").returncode == 0
+    names = sorted(in_folder.storage().names("topics/"))
+    (in_folder.folder / "archive" / names[0]).write_bytes(b"damaged")
+    checked = in_folder.command("check", "--content", "--json", check=False)
+    assert checked.returncode == 1
+    assert names[0] in json.loads(checked.stdout)[0]["problems"]

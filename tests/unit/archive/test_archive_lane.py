@@ -1,0 +1,131 @@
+"""When objects are complete, and what one partition does with what it reads."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors.archive.errors import ArchiveError
+from connectors.archive.folder import FolderStorage
+from connectors.archive.names import head_path
+from connectors.archive.reading import Wanted, check, read
+from connectors.kafka.reading import StoredRecord
+from streams.archive.collecting import Bounds
+from streams.archive.lane import Lane
+from streams.archive.plan import plan_of
+from streams.settings import load
+
+BOUNDS = Bounds(records=3, bytes=1_000_000, seconds=10)
+JAN_5_MS = 1_767_571_200_000
+DAY_MS = 86_400_000
+
+
+def record(offset: int, timestamp: int = JAN_5_MS) -> StoredRecord:
+    return StoredRecord(topic="t", partition=0, offset=offset, timestamp=timestamp, key=None, value=b"%d" % offset)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FolderStorage:
+    storage = FolderStorage(tmp_path)
+    storage.open()
+    return storage
+
+
+@pytest.fixture
+def lane(storage: FolderStorage) -> Lane:
+    return Lane(storage, "t", 0, "jsonl")
+
+
+def offsets(storage: FolderStorage) -> list[int]:
+    return [one.offset for one in read(storage, "t", Wanted())]
+
+
+def test_an_object_is_complete_by_records_and_by_time_also_when_nothing_comes(lane: Lane) -> None:
+    lane.start(lambda: (0, 100))
+    assert lane.complete(BOUNDS, 1_000) is None  # nothing to write
+    lane.add(record(0), now=50)
+    assert lane.complete(BOUNDS, 59.9) is None
+    assert lane.complete(BOUNDS, 60) == "time"
+    lane.add(record(1), now=55)
+    lane.add(record(2), now=55)
+    assert lane.complete(BOUNDS, 55) == "records"
+    assert lane.complete(Bounds(records=9, bytes=1, seconds=99), 55) == "bytes"
+
+
+def test_a_later_day_begins_another_object_and_a_late_record_does_not(lane: Lane) -> None:
+    lane.start(lambda: (0, 100))
+    lane.add(record(0), 0)
+    assert lane.complete_before(record(1, JAN_5_MS - DAY_MS)) is None
+    assert lane.complete_before(record(1, JAN_5_MS + DAY_MS)) == "day"
+
+
+def test_objects_follow_each_other_without_a_gap_where_the_topic_has_one(lane: Lane, storage: FolderStorage) -> None:
+    assert lane.start(lambda: (2, 100)) == 2
+    for offset in (4, 6, 20):
+        lane.add(record(offset), 0)
+        written = lane.close("records", 0)
+        assert written is not None
+    (checked,) = check(storage, "t")
+    assert checked.whole
+    assert checked.coverage.span == (2, 20)
+    assert lane.start(lambda: (0, 100)) == 21
+
+
+def test_an_object_that_was_decided_on_keeps_its_boundaries(lane: Lane, storage: FolderStorage) -> None:
+    head = b'{"first":0,"last":4,"day":"2026-01-04","format":"parquet"}'
+    storage.put(head_path("t", 0), head, "x")
+    assert lane.start(lambda: (0, 100)) == 0
+    for offset in (0, 1, 2, 3):
+        assert lane.complete_before(record(offset, JAN_5_MS + DAY_MS)) is None
+        lane.add(record(offset), 0)
+        assert lane.complete(BOUNDS, 1_000) is None
+    assert lane.close("stop", 0) is None
+    assert lane.close("memory", 0) is None
+    assert not lane.complete_at(4)
+    assert lane.complete_at(6)
+    assert lane.complete_before(record(5)) == "pending"
+    written = lane.close("pending", 0)
+    assert written is not None
+    assert written.name[2:] == ("2026-01-04", 0, 4, "parquet")
+    assert offsets(storage) == [0, 1, 2, 3]
+    assert lane.complete_before(record(5)) is None
+
+
+def test_an_object_whose_records_are_all_gone_is_made_empty(lane: Lane, storage: FolderStorage) -> None:
+    storage.put(head_path("t", 0), b'{"first":0,"last":4,"day":"2026-01-04","format":"jsonl"}', "x")
+    lane.start(lambda: (0, 100))
+    assert lane.complete_before(record(9)) == "pending"
+    assert lane.close("pending", 0) is not None
+    lane.add(record(9), 0)
+    lane.close("stop", 0)
+    assert offsets(storage) == [9]
+    assert check(storage, "t", content=True)[0].whole
+
+
+def test_records_that_the_topic_lost_first_are_a_gap_in_the_archive(lane: Lane, storage: FolderStorage) -> None:
+    lane.start(lambda: (0, 100))
+    lane.add(record(0), 0)
+    lane.close("stop", 0)
+    assert lane.start(lambda: (50, 100)) == 50
+    lane.add(record(50), 0)
+    lane.close("stop", 0)
+    (checked,) = check(storage, "t")
+    assert checked.coverage.gaps == ((1, 49),)
+
+
+def test_a_topic_that_was_made_anew_is_refused(lane: Lane) -> None:
+    lane.start(lambda: (0, 100))
+    lane.add(record(40), 0)
+    lane.close("stop", 0)
+    with pytest.raises(ArchiveError, match=r"archive\.prefix"):
+        lane.start(lambda: (0, 10))
+
+
+def test_by_default_events_and_changes_are_archived() -> None:
+    there = ["user-events", "gps-events", "cdc.travel.public.users", "cdc.travel-signal", "receipts", "__internal"]
+    plan = plan_of(load(environ={}).options)
+    assert plan.topics(there) == ["cdc.travel.public.users", "gps-events", "user-events"]
+
+
+def test_expressions_say_which_topics_are_archived() -> None:
+    options = load(environ={"TRAVELOS_ARCHIVE_INCLUDE": ".*", "TRAVELOS_ARCHIVE_EXCLUDE": "gps-.*"}).options
+    assert plan_of(options).topics(["gps-events", "receipts", "__internal"]) == ["receipts"]
