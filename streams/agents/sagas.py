@@ -29,6 +29,7 @@ from streams.sagas.timers import Timers
 log = structlog.get_logger(__name__)
 
 FIRED_AT_ONCE = 500  # of a partition; receipts get their turn in between
+ROUNDS = 100  # of that, before the other partitions get theirs
 
 
 class Tables(Struct, frozen=True):
@@ -96,7 +97,11 @@ class Coordinator:
             try:
                 if timers is None:
                     await self._take_over(partition)
-                elif due := timers.due(self._now_ms(), FIRED_AT_ONCE):
+                    continue
+                for _ in range(ROUNDS):
+                    due = timers.due(self._now_ms(), FIRED_AT_ONCE)
+                    if not due or self._timers.get(partition) is not timers:
+                        break
                     await self._look_at(partition, due, Turn.wake)
                     self._metrics.fired(len(due))
             except TryAgain as error:

@@ -20,6 +20,7 @@ from streams.sagas.state import Saga
 
 HISTORY = 200  # moments of one saga that are kept; of a longer one the first tenth and the last
 _FIRST = HISTORY // 10
+UNDEFINED_MS = 60_000  # after which a saga whose definition is missing is looked at again
 
 _COMMANDS: dict[str, Callable[[Definition, Saga, int], Decision]] = {"retry": retry, "abort": abort, "resume": resume}
 
@@ -130,8 +131,13 @@ class Turn:
     def wake(self) -> None:
         """Do what is due."""
         running = self.line.running
-        if running is not None and (due := running.saga.due_ms) is not None and due <= self._now_ms:
-            self._take(running, wake(self._definition(running), running.saga, self._now_ms))
+        if running is None or (due := running.saga.due_ms) is None or due > self._now_ms:
+            return
+        definition = self._find(running.saga.definition)
+        if definition is None:
+            self._take(running, _undefined(running.saga, self._now_ms))
+        else:
+            self._take(running, wake(definition, running.saga, self._now_ms))
 
     def tell(self) -> None:
         """Have the log told of the line as it is."""
@@ -264,6 +270,15 @@ def waiting_entry(start: SagaStart, now_ms: int) -> SagaEntry:
         at_ms=now_ms,
         history=[Moment(now_ms, "queued")],
     )
+
+
+def _undefined(saga: Saga, now_ms: int) -> Decision:
+    """Tell somebody, once, that nobody knows how a saga goes on, and look again in a while."""
+    later = now_ms + UNDEFINED_MS
+    why = str(UnknownDefinition(saga.definition))
+    steps = tuple(step if step.due_ms is None else replace(step, due_ms=later) for step in saga.steps)
+    looked = replace(saga, steps=steps, deadline_ms=max(saga.deadline_ms, later), stuck=why)
+    return Decision(looked, () if saga.stuck is not None else (Alert(why),))
 
 
 def _attempt(saga: Saga, name: str) -> str:

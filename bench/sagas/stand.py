@@ -1,0 +1,171 @@
+"""The roles that run sagas, as processes on a real Kafka with embedded stores, and what can be asked of them."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from bench.sagas.declared import SOURCE, STORES
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.reading import read_topics
+from schemas.sagas import SagaEntry, SagaStart, decode_saga_record, encode_saga_record
+from schemas.writes import StoreName
+from streams.settings import all_options, load
+from streams.stores import sink_of
+from streams.supervisor import RoleProcess
+
+KINDS = "bench.sagas.declared:KINDS"
+REFUSING: Mapping[StoreName, str] = {
+    "cache": "bench.sagas.refusing:RefusingCache",
+    "graph": "bench.sagas.refusing:RefusingGraph",
+    "search": "bench.sagas.refusing:RefusingSearch",
+}
+
+
+class NotReached(AssertionError):  # noqa: N818 - says what is wrong
+    """Something did not come about in time; the message says what, with the ends of the logs."""
+
+
+class Stand:
+    """One installation.
+
+    Args:
+        bootstrap: of the brokers.
+        prefix: of its topics and groups.
+        folder: for its stores, state and logs.
+        refused: share of the entities that each store refuses.
+    """
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, *, refused: float = 0.0) -> None:
+        overrides: dict[str, Any] = {
+            "data_dir": str(folder),
+            "kafka.bootstrap": bootstrap,
+            "kafka.topic_prefix": prefix,
+            "sagas.enabled": True,
+            "sagas.declared": KINDS,
+        }
+        for store, kind in REFUSING.items():
+            overrides[f"stores.{store}.kind"] = kind
+            overrides[f"stores.{store}.path"] = str(folder / "stores" / f"{store}.db")
+            overrides[f"stores.{store}.share"] = refused
+        variables = {option.name: option.variable for option in all_options()}
+        self.environment = {
+            variables.get(name, f"TRAVELOS_{name.replace('.', '_').upper()}"): str(value)
+            for name, value in overrides.items()
+        }
+        self.options = load(environ=self.environment).options
+        self.catalogue = self.options.catalogue()
+        self.connection = self.options.kafka.connection()
+        self._folder = folder
+        self._roles: list[RoleProcess] = []
+        ensure_topics(self.connection, self.catalogue)
+
+    def start(self, role: str, **environment: str) -> RoleProcess:
+        """Start one worker of a role."""
+        name = f"{role}-{len(self._roles)}"
+        folder = self._folder / "run"
+        process = RoleProcess(name, ("worker", role), folder=folder, env={**self.environment, **environment})
+        process.start()
+        self._roles.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Stop all workers."""
+        for role in self._roles:
+            role.stop()
+        self._roles.clear()
+
+    def leave(self, process: RoleProcess) -> None:
+        """Have a worker not started again."""
+        self._roles.remove(process)
+
+    def check(self) -> None:
+        """Start again what has ended."""
+        for role in self._roles:
+            role.check()
+
+    def publish(self, starts: Iterable[SagaStart], *, pace: Callable[[int], None] = lambda _: None) -> None:
+        """Have sagas begin; return when Kafka has all of them.
+
+        Args:
+            starts: the sagas.
+            pace: called before each with how many there were before it; may wait.
+        """
+        producer = Producer({**self.connection.producer(), "linger.ms": 2, "queue.buffering.max.messages": 1_000_000})
+        topic = self.catalogue.saga_starts.name
+        for number, start in enumerate(starts):
+            pace(number)
+            producer.produce(topic, encode_saga_record(start), start.subject.encode())
+            producer.poll(0)
+        if left := producer.flush(60):
+            raise NotReached(f"{left} sagas were not taken by Kafka")
+
+    def entries(self) -> dict[str, SagaEntry]:
+        """Return what the log says last of each saga, by id."""
+        found: dict[str, SagaEntry] = {}
+        records = read_topics(self.connection, [self.catalogue.saga_log.name])
+        for record in sorted(records, key=lambda one: (one.partition, one.offset)):
+            entry = decode_saga_record(record.value, SagaEntry)
+            found[entry.id] = entry
+        return found
+
+    def statuses(self) -> Counter[str]:
+        """Return how many sagas have which status."""
+        return Counter(entry.status for entry in self.entries().values())
+
+    def alerts(self) -> int:
+        """Return how many alerts there were."""
+        return len(read_topics(self.connection, [self.catalogue.saga_alerts.name]))
+
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
+        """Wait for a condition.
+
+        Raises:
+            NotReached: it did not come in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"== {role.name}\n{role.last_lines()}" for role in self._roles)
+                raise NotReached(f"not within {seconds:.0f} s: {what}; {dict(self.statuses())}\n{logs}")
+            time.sleep(0.2)  # between two looks; the condition decides
+
+    def halves(self, subjects: Iterable[str]) -> list[str]:
+        """Return the subjects that some stores hold and others do not; the workers must have stopped."""
+        asked = [(subject, SOURCE) for subject in subjects]
+        holders: Counter[str] = Counter()
+        for store in STORES:
+            sink = sink_of(store, self.options)
+            sink.open()
+            try:
+                for first in range(0, len(asked), 1_000):
+                    held = sink.held(asked[first : first + 1_000])
+                    holders.update(entity for (entity, _), one in held.items() if not one.deleted and one.copies)
+            finally:
+                sink.close()
+        return [subject for subject, _ in asked if holders[subject] not in (0, len(STORES))]
+
+    def held(self, subject: str) -> int:
+        """Return how many stores hold a subject."""
+        count = 0
+        for store in STORES:
+            sink = sink_of(store, self.options)
+            sink.open()
+            try:
+                found = sink.held([(subject, SOURCE)]).get((subject, SOURCE))
+                count += found is not None and not found.deleted and found.copies > 0
+            finally:
+                sink.close()
+        return count
+
+
+def kill(process: RoleProcess) -> None:
+    """Kill a worker, -9; nothing is done when it is dead already."""
+    pid = process.pid
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""Sagas on real Kafka and embedded stores, some of whose writes are refused, with workers that are killed."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.sagas.declared import saga
+from bench.sagas.stand import Stand, kill
+from deploy.local.kafka import KafkaServer
+from schemas.sagas import ENDED
+from streams.cli import sagas
+from streams.runtime.faults import VARIABLE
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+COUNT = 200
+Make = Callable[..., Stand]
+
+
+@pytest.fixture
+def make(kafka_server: KafkaServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Return what makes an installation."""
+    made: list[Stand] = []
+
+    def one(**options: Any) -> Stand:
+        stand = Stand(kafka_server.bootstrap, f"s{time.time_ns()}.", tmp_path / "data", **options)
+        made.append(stand)
+        return stand
+
+    yield one
+    for stand in made:
+        stand.stop()
+
+
+def settle(stand: Stand, count: int) -> None:
+    """Wait until so many sagas are over; workers that end are started again."""
+
+    def over() -> bool:
+        stand.check()
+        statuses = stand.statuses()
+        return sum(statuses[status] for status in ENDED) == count
+
+    stand.wait_for(over, f"{count} sagas are over", 120)
+
+
+def test_what_one_store_refuses_is_in_none_of_them(make: Make) -> None:
+    stand = make(refused=0.1)
+    stand.start("deliver")
+    stand.start("sagas")
+    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    settle(stand, COUNT)
+    stand.stop()
+    statuses = stand.statuses()
+    assert min(statuses["completed"], statuses["compensated"]) > 0, statuses
+    assert stand.halves(f"trial:{number}" for number in range(COUNT)) == []
+    entries = stand.entries().values()
+    assert {stand.held(one.subject) for one in list(entries)[:20] if one.status == "completed"} <= {3}
+    assert {stand.held(one.subject) for one in entries if one.status == "compensated"} == {0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["sagas", "deliver"])
+@pytest.mark.parametrize("point", ["before-flush", "before-changelog", "before-store", "before-commit"])
+def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, role: str, point: str) -> None:
+    if role == "deliver" and point in ("before-changelog", "before-store"):
+        pytest.skip("the deliver role keeps no state")
+    stand = make(refused=0.1)
+    stand.start("deliver" if role == "sagas" else "sagas")
+    victim = stand.start(role, **{VARIABLE: f"{point}:3"})
+    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    stand.wait_for(lambda: victim.pid is None, f"{role} kills itself at {point}", 60)
+    stand.start(role)
+    settle_without(stand, victim)
+    stand.stop()
+    assert stand.halves(f"trial:{number}" for number in range(COUNT)) == []
+
+
+def settle_without(stand: Stand, victim: Any) -> None:
+    """Wait until all is over; the victim is not started again, it would kill itself."""
+    stand.leave(victim)
+    settle(stand, COUNT)
+
+
+def test_a_saga_that_does_not_get_on_is_told_of_shown_first_and_helped_by_hand(make: Make) -> None:
+    stand = make()
+    stand.start("sagas")
+    stand.publish([saga(1, 1_000), saga(2, 1_000, ordered=True)])
+    stand.wait_for(lambda: len(stand.entries()) == 2, "both have begun", 60)
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(sagas.app, list(arguments), env=stand.environment)
+
+    first = saga(1, 1_000).id
+    shown = run("show", first)
+    assert shown.exit_code == 0, shown.output
+    assert "sent" in shown.output
+    refused = run("resume", first)
+    assert (refused.exit_code, "is not stuck" in refused.output) == (1, True), refused.output
+    aborted = run("abort", first, "--why", "a test")
+    assert aborted.exit_code == 0, aborted.output
+    listed = run("list", "--json")
+    assert listed.exit_code == 0
+    assert listed.output.index(first) < listed.output.index(saga(2, 1_000).id.replace("parallel", "ordered"))
+    stand.start("deliver")
+    settle(stand, 2)
+    stand.stop()
+    assert (stand.held("trial:1"), stand.held("trial:2")) == (0, 3)
+    assert run("retry", first).exit_code == 1
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_timers_are_pending_has_them_fire_in_its_successor(make: Make) -> None:
+    stand = make()
+    worker = stand.start("sagas")
+    stand.publish([saga(1, 1_000)])
+    stand.wait_for(lambda: len(stand.entries()) == 1, "it has begun", 60)
+    kill(worker)
+    stand.wait_for(lambda: worker.pid is None, "it is dead", 20)
+    stand.check()
+    attempts = lambda: max(step.attempts for step in next(iter(stand.entries().values())).steps)  # noqa: E731
+    stand.wait_for(lambda: stand.check() or attempts() >= 2, "its writes are sent again", 60)
