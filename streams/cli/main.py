@@ -18,7 +18,7 @@ class _Lazy(NamedTuple):
 COMMANDS = {
     "demo": _Lazy("demo", "Show it all: real input, every store, questions and a reconciliation."),
     "run": _Lazy("run", "Run change capture, ingest and delivery together, for good."),
-    "worker": _Lazy("worker", "Run one worker of a role: ingest or deliver."),
+    "worker": _Lazy("worker", "Run one worker of a role: ingest, deliver or sagas."),
     "cdc": _Lazy("cdc", "Read the changes of a Postgres database into Kafka, as Debezium does."),
     "produce": _Lazy("produce", "Publish the events or the GPS points of a file."),
     "topics": _Lazy("topics", "Show, create and check the topics of the catalogue."),
@@ -28,6 +28,7 @@ COMMANDS = {
     "sinks": _Lazy("sinks", "Check the stores, pause and resume their deliveries."),
     "archive": _Lazy("archive", "Keep topics in the object store, read them back, look for gaps."),
     "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
+    "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
 }
 
