@@ -1,18 +1,13 @@
 """Topics kept in an object store: which objects there are, what is in them, how they get there and are read back."""
 
 from connectors.archive.errors import ArchiveConflict, ArchiveError
-from connectors.archive.folder import FolderStorage
 from connectors.archive.names import Format, Name
 from connectors.archive.partition import PartitionArchive
-from connectors.archive.storage import LostRace, Storage
 
 __all__ = [
     "ArchiveConflict",
     "ArchiveError",
-    "FolderStorage",
     "Format",
-    "LostRace",
     "Name",
     "PartitionArchive",
-    "Storage",
 ]

@@ -14,8 +14,8 @@ from msgspec import Struct
 from connectors.archive.errors import ArchiveConflict, ArchiveError, Unreadable
 from connectors.archive.formats import records_in
 from connectors.archive.names import Format, Name, head_path, named, partition_prefix
-from connectors.archive.storage import LostRace, Storage
 from connectors.sinks.errors import Unavailable
+from connectors.storage.contract import LostRace, Storage
 
 _ATTEMPTS = 3
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 5.0

@@ -10,8 +10,8 @@ from connectors.archive.errors import ArchiveError, Unreadable
 from connectors.archive.formats import records_in
 from connectors.archive.names import TOPICS, Name, day_of, named, partition_prefix, topic_prefix
 from connectors.archive.partition import PartitionArchive
-from connectors.archive.storage import Storage
 from connectors.kafka.reading import StoredRecord
+from connectors.storage.contract import Storage
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

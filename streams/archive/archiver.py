@@ -10,12 +10,12 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.archive.partition import Overtaken
-from connectors.archive.storage import Storage
 from connectors.kafka.connection import Connection
 from connectors.kafka.errors import error_of
 from connectors.kafka.reading import stored
 from connectors.kafka.watermarks import watermarks
 from connectors.sinks.errors import Unavailable
+from connectors.storage.contract import Storage
 from streams.archive.collecting import Reason
 from streams.archive.lane import Lane
 from streams.archive.plan import Plan

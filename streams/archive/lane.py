@@ -7,8 +7,8 @@ import structlog
 from connectors.archive.errors import ArchiveError
 from connectors.archive.names import Format, Name, day_of
 from connectors.archive.partition import PartitionArchive
-from connectors.archive.storage import Storage
 from connectors.kafka.reading import StoredRecord
+from connectors.storage.contract import Storage
 from streams.archive.collecting import Bounds, Collected, Collecting, Reason
 
 log = structlog.get_logger(__name__)

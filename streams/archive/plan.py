@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from connectors.archive.folder import FolderStorage
 from connectors.archive.names import Format
-from connectors.archive.storage import Storage
 from connectors.sinks.kinds import UnknownKind, kind_of
+from connectors.storage.contract import Storage
+from connectors.storage.folder import FolderStorage
 from streams.archive.collecting import Bounds
 from streams.settings import Options
 
@@ -74,8 +74,8 @@ def storage_of(options: Options) -> Storage:
     settled = kind.settle(objects.given(kind.names))
     if isinstance(settled, list):
         raise UnknownKind("; ".join(f"stores.objects.{one.name}: {one.reason}" for one in settled))
-    from connectors.archive.s3 import S3Storage  # noqa: PLC0415 - needs boto3, which not everybody has
     from connectors.sinks.s3 import S3Options  # noqa: PLC0415
+    from connectors.storage.s3 import S3Storage  # noqa: PLC0415 - needs boto3, which not everybody has
 
     assert isinstance(settled, S3Options)
     return S3Storage(

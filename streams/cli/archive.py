@@ -19,10 +19,10 @@ from connectors.archive.putting_back import put_back
 from connectors.archive.reading import Checked, Wanted, topics_in
 from connectors.archive.reading import check as look
 from connectors.archive.reading import read as records_of
-from connectors.archive.storage import Storage
 from connectors.kafka.errors import KafkaUnavailable
 from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import UnknownKind
+from connectors.storage.contract import Storage
 from schemas.clock import milliseconds
 from streams.archive import Archiver, plan_of, storage_of
 from streams.archive.plan import group_of

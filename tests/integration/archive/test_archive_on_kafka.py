@@ -18,9 +18,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.archive.reading import Checked, Wanted, check, read
-from connectors.archive.storage import Storage
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.reading import StoredRecord, read_topics
+from connectors.storage.contract import Storage
 from deploy.local.kafka import KafkaServer
 from deploy.local.s3 import S3Server
 from schemas.topics import Topic

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from connectors.archive.errors import ArchiveError
-from connectors.archive.folder import FolderStorage
 from connectors.archive.names import head_path
 from connectors.archive.reading import Wanted, check, read
 from connectors.kafka.reading import StoredRecord
+from connectors.storage.folder import FolderStorage
 from streams.archive.collecting import Bounds
 from streams.archive.lane import Lane
 from streams.archive.plan import plan_of

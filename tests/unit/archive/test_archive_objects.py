@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from connectors.archive.coverage import Span, coverage
 from connectors.archive.errors import ArchiveConflict, ArchiveError, Unreadable
-from connectors.archive.folder import FolderStorage
 from connectors.archive.formats import encoder_of, records_in
 from connectors.archive.names import EXTENSIONS, Format, Name, day_of, head_path, named, parse
 from connectors.archive.partition import Overtaken, PartitionArchive
 from connectors.archive.reading import Wanted, check, read
-from connectors.archive.storage import LostRace
 from connectors.kafka.reading import StoredRecord
 from connectors.sinks.errors import Unavailable
+from connectors.storage.contract import LostRace
+from connectors.storage.folder import FolderStorage
 
 JAN_5_MS = 1_767_571_200_000
 DAY_MS = 86_400_000

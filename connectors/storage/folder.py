@@ -1,15 +1,15 @@
-"""An archive in a folder of this machine, for several processes."""
+"""Objects in a folder of this machine, for several processes."""
 
 import fcntl
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from connectors.archive.storage import Found, LostRace
 from connectors.sinks.errors import Fatal, Unavailable
+from connectors.storage.contract import Found, LostRace
 
 _TEMPORARY = ".tmp"
 _LOCK = ".lock"
@@ -34,9 +34,7 @@ class FolderStorage:
         try:
             (self.folder / _TEMPORARY).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Fatal(
-                f"the archive's folder {self.folder} cannot be made: {error.strerror}; see `data_dir`"
-            ) from error
+            raise Fatal(f"the folder {self.folder} cannot be made: {error.strerror}; see `data_dir`") from error
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of the files that begin like this."""
@@ -54,7 +52,7 @@ class FolderStorage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Unavailable(f"the archive's folder {self.folder} cannot be read: {error.strerror}") from error
+            raise Unavailable(f"the folder {self.folder} cannot be read: {error.strerror}") from error
         return Found(data, _token(data))
 
     def exists(self, path: str) -> bool:
@@ -85,8 +83,13 @@ class FolderStorage:
         except FileExistsError as error:
             raise LostRace(path) from error
         except OSError as error:
-            raise Unavailable(f"the archive's folder {self.folder} cannot be written: {error.strerror}") from error
+            raise Unavailable(f"the folder {self.folder} cannot be written: {error.strerror}") from error
         return _token(data)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove files."""
+        for path in paths:
+            (self.folder / path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -1,6 +1,6 @@
-"""What an archive needs of an object store: names, whole objects, and writes with a condition."""
+"""What is asked of an object store: names, whole objects, and writes with a condition."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -45,6 +45,10 @@ class Storage(Protocol):
         Raises:
             LostRace: something else lies there.
         """
+        ...
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove objects; those that are gone already are no error."""
         ...
 
     def close(self) -> None:
