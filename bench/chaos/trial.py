@@ -80,13 +80,9 @@ class Worker:
 
 
 def is_shared(owners: Mapping[str, set[int]], workers: set[str], partitions: int) -> bool:
-    """Whether exactly these workers have all partitions, and none of them more than its share, rounded up.
-
-    Less is possible: with standby tables, which are its default, Faust leaves two workers the two of four partitions
-    that each of them has, and a third one that comes after them none.
-    """
+    """Whether exactly these workers have all partitions, in shares that differ by one at most."""
     shares = [len(share) for share in owners.values()]
-    return set(owners) == workers and sum(shares) == partitions and max(shares) <= -(-partitions // len(shares))
+    return set(owners) == workers and sum(shares) == partitions and max(shares) - min(shares) <= 1
 
 
 class Trial:

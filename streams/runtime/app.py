@@ -19,6 +19,7 @@ from mode import ServiceT
 
 from connectors.kafka.connection import Connection
 from streams.runtime.agents import PlainWork, Process, SetAside, hand_over, run_agent
+from streams.runtime.assignor import EvenAssignor
 from streams.runtime.batches import BatchAgent, BatchFunction, decoder
 from streams.runtime.crash_journal import CrashJournal
 from streams.runtime.crashes import DEATHS_ALONE
@@ -135,6 +136,7 @@ class StreamApp(faust.App):
             "broker_session_timeout": SESSION_SECONDS,
             "broker_heartbeat_interval": SESSION_SECONDS / 5,
             "stream_wait_empty": True,
+            "PartitionAssignor": EvenAssignor,
             "web_enabled": False,
         }
         super().__init__(group, **(defaults | settings))

@@ -35,6 +35,7 @@ PURE = (
     "streams/delivery/batch_size.py",
     "streams/delivery/token_bucket.py",
     "streams/delivery/shedding.py",
+    "streams/runtime/shares.py",
     "connectors/sinks/undo.py",
     "connectors/kafka/topics.py",
     "connectors/sinks/contract.py",
