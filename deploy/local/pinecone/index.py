@@ -155,6 +155,13 @@ class Index:
         for space in self._namespaces.values():
             space.settle()
 
+    def lag(self, seconds: float) -> None:
+        """Have what is written from now on show later."""
+        self.settle()
+        self._lags = [seconds] * len(self._lags)
+        for space in self._namespaces.values():
+            space.lag(seconds)
+
     def _read(self, namespace: str) -> tuple[Records, int]:
         space = self._namespaces.get(namespace)
         return space.read() if space is not None else ({}, 0)

@@ -62,6 +62,11 @@ class Namespace:
         for replica in self._replicas:
             self._follow(replica, float("inf"))
 
+    def lag(self, seconds: float) -> None:
+        """Have changes show so many seconds later, in every replica."""
+        for replica in self._replicas:
+            replica.lag = seconds
+
     def _follow(self, replica: _Replica, until: float) -> None:
         while replica.position < len(self._log) and self._log[replica.position][0] <= until:
             self._log[replica.position][1](replica.records)

@@ -105,6 +105,12 @@ class PineconeStandIn:
             for index in self._indexes.values():
                 index.settle()
 
+    def lag(self, seconds: float) -> None:
+        """Have what is written from now on show so many seconds later, in every replica."""
+        with self._lock:
+            for index in self._indexes.values():
+                index.lag(seconds)
+
     def fault_of(self, path: str) -> Fault | None:
         """Return what is to happen to a request, once."""
         with self._lock:
