@@ -19,8 +19,9 @@ def sink_of(store: StoreName, options: Options) -> Sink[Any]:
     """
     chosen = options.stores.of(store)
     if chosen.kind == EMBEDDED:
-        relational = options.stores.relational.url.get_secret_value()
-        return embedded_sink(store, options.data_dir.resolve() / "stores", relational)
+        relational = options.stores.relational
+        folder = options.data_dir.resolve() / "stores"
+        return embedded_sink(store, folder, relational.url.get_secret_value(), relational.request_seconds)
     kind = kind_of(store, chosen.kind)
     settled = kind.settle(chosen.given(kind.names))
     if isinstance(settled, list):

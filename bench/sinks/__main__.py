@@ -17,7 +17,7 @@ from bench.sinks.measured import Bench
 from streams.log import configure_logging
 
 # A module for each store, with a function `measure(bench)` that starts the server it needs and stops it.
-STORES = ("neo4j", "elasticsearch", "influxdb", "redis", "s3")
+STORES = ("neo4j", "elasticsearch", "influxdb", "redis", "s3", "postgres")
 
 
 def main() -> int:

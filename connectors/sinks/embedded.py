@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.sinks.contract import Sink
 from connectors.sinks.folder import FolderReader, FolderSink
-from connectors.sinks.postgres import RelationalReader, RelationalSink
+from connectors.sinks.postgres import REQUEST_SECONDS, RelationalReader, RelationalSink
 from connectors.sinks.sqlite.cache import CacheReader, CacheSink
 from connectors.sinks.sqlite.graph import GraphReader, GraphSink
 from connectors.sinks.sqlite.search import SearchReader, SearchSink
@@ -26,16 +26,19 @@ _SINKS: dict[StoreName, tuple[Callable[[Path], Sink[Any]], str]] = {
 }
 
 
-def embedded_sink(store: StoreName, folder: Path, relational_dsn: str) -> Sink[Any]:
+def embedded_sink(
+    store: StoreName, folder: Path, relational_dsn: str, relational_seconds: float = REQUEST_SECONDS
+) -> Sink[Any]:
     """Return the sink of a store.
 
     Args:
         store: which one.
         folder: where all stores' files lie; made by `open` when it is missing.
         relational_dsn: the Postgres server of the relational store; the others do not look at it.
+        relational_seconds: how long it is waited for; the same.
     """
     if store == "relational":
-        return RelationalSink(relational_dsn)
+        return RelationalSink(relational_dsn, relational_seconds)
     kind, name = _SINKS[store]
     return kind(folder / name)
 

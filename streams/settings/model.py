@@ -299,6 +299,7 @@ class RelationalStore(Store):
     """The relational store."""
 
     url: SecretStr = Field(default=SecretStr(""), description="of a Postgres database; empty: the embedded server's")
+    request_seconds: float = Field(default=60.0, gt=0, description="longest wait for an answer of the database")
 
 
 class Stores(Section):

@@ -1,6 +1,7 @@
 """The relational sink on a real PostgreSQL."""
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.postgres import RelationalReader, RelationalSink
+from connectors.sinks.postgres.schema import MIGRATIONS
 from connectors.sinks.reader import QueryRefused
 from deploy.local.postgres import PostgresServer
 from schemas.writes import RelationalWrite
@@ -223,6 +225,81 @@ def test_a_column_that_is_missing_is_added_and_one_of_another_type_is_fatal(sink
         administrator.execute("ALTER TABLE travelos.trips ALTER COLUMN title TYPE varchar(10)")
     with pytest.raises(Fatal, match=r"trips\.title is character varying\(10\) and must be text"):
         sink.open()
+
+
+def test_a_database_of_before_there_were_migrations_is_brought_up_and_keeps_what_it_holds(
+    sink: RelationalSink, dsn: str
+) -> None:
+    sink.write([write("trips", "t1", 5, {"title": "kept"})])
+    sink.close()
+    with psycopg.connect(dsn, autocommit=True) as administrator:
+        administrator.execute("ALTER TABLE travelos.versions ALTER COLUMN columns TYPE jsonb USING columns::jsonb")
+        administrator.execute("DROP TABLE travelos.migrations")
+    sink.open()
+    assert sink.write([write("trips", "t1", 4, {"title": "late"}), write("trips", "t1", 6, {"status": "planned"})]) == [
+        SUPERSEDED,
+        APPLIED,
+    ]
+    assert rows(dsn, "SELECT title, status FROM trips") == [{"title": "kept", "status": "planned"}]
+    assert [row["number"] for row in rows(dsn, "SELECT number FROM migrations ORDER BY applied_at, number")] == [1, 2]
+
+
+def test_workers_that_start_at_once_apply_each_migration_once(dsn: str) -> None:
+    sinks = [RelationalSink(dsn) for _ in range(6)]
+    with ThreadPoolExecutor(len(sinks)) as pool:
+        list(pool.map(RelationalSink.open, sinks))
+    outcomes = [sink.write([write("trips", f"t{number}", 1)]) for number, sink in enumerate(sinks)]
+    assert outcomes == [[APPLIED]] * len(sinks)
+    for sink in sinks:
+        sink.close()
+    found = rows(dsn, "SELECT number, name FROM migrations ORDER BY number")
+    assert found == [{"number": number, "name": one.name} for number, one in enumerate(MIGRATIONS, start=1)]
+
+
+def test_a_schema_of_a_newer_release_is_refused_and_not_touched(sink: RelationalSink, dsn: str) -> None:
+    sink.close()
+    with psycopg.connect(dsn, autocommit=True) as administrator:
+        administrator.execute("INSERT INTO travelos.migrations (number, name) VALUES (99, 'of tomorrow')")
+        administrator.execute("DROP TABLE travelos.bookings")
+    with pytest.raises(Fatal, match=r"migration 99 of a newer release.*stores\.relational\.url"):
+        sink.open()
+    assert rows(dsn, "SELECT to_regclass('travelos.bookings') AS found") == [{"found": None}]
+
+
+def test_two_sinks_of_one_worker_write_the_shares_of_their_keys_side_by_side(dsn: str) -> None:
+    writes = [write("messages", f"m{n}", v, {"text": f"{v}"}) for v in (1, 2, 3) for n in range(400)]
+    sinks = [RelationalSink(dsn) for _ in range(2)]
+    for sink in sinks:
+        sink.open()
+    shares = [[one for one in writes if int(one.key[1:]) % 2 == share] for share in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(sink.write, share) for sink, share in zip(sinks, shares, strict=True)]
+        assert [one.result() for one in writing] == [[APPLIED] * 600] * 2
+    for sink in sinks:
+        sink.close()
+    assert rows(dsn, "SELECT text, count(*) AS n FROM messages GROUP BY 1") == [{"text": "3", "n": 400}]
+
+
+def test_a_line_that_another_process_made_meanwhile_is_not_written_over(sink: RelationalSink, dsn: str) -> None:
+    """The zombie has read that there is no line, and writes when there is one."""
+    with psycopg.connect(dsn) as other:
+        other.execute(
+            """
+            INSERT INTO travelos.versions
+                (entity, source, table_name, key, version, deleted, removed, columns, revision)
+            VALUES ('trips:t1', %s, 'trips', 't1', 9, false, -1, '{"title":9}', 1)
+            """,
+            (SOURCE,),
+        )
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(sink.write, [write("trips", "t1", 1, {"title": "old"})])
+            while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                assert not written.done()
+            other.commit()
+            with pytest.raises(Unavailable, match="another process"):
+                written.result()
+    assert sink.write([write("trips", "t1", 1, {"title": "old"})]) == [SUPERSEDED]
+    assert rows(dsn, "SELECT * FROM trips") == []
 
 
 def test_the_tables_live_beside_those_of_others(dsn: str, server: PostgresServer) -> None:

@@ -1,18 +1,18 @@
-"""Reach the server and see that our tables are there."""
+"""Reach the server, and never wait for an answer without end."""
 
-from collections.abc import Mapping
+import time
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.sinks.errors import Fatal
 from connectors.sinks.postgres.errors import OPTION, connect_error
-from connectors.sinks.postgres.tables import INDEXES, SCHEMA, TABLES, VERSIONS, ColumnType
 
-Connection = psycopg.Connection[tuple[object, ...]]
+T = TypeVar("T")
 
-_LOCK = 0x74726176656C6F73  # "travelos": one process at a time creates or changes tables
+REQUEST_SECONDS = 60.0
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "travelos",
@@ -25,8 +25,28 @@ _DEFAULTS: dict[str, str | int] = {
 }
 
 
-def connect(dsn: str) -> Connection:
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """A connection whose statements end, with an error at the latest after `request_seconds`.
+
+    What TCP notices by itself (`keepalives`, `tcp_user_timeout`) is a host that is gone. A proxy or a server that takes
+    what is sent and answers nothing is noticed here.
+    """
+
+    request_seconds: float | None = None  # None: for ever, as a migration may need
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """Wait for a step of a statement to end; every statement goes through here."""
+        return super().wait(
+            gen if self.request_seconds is None else _limited(gen, self.request_seconds), *args, **kwargs
+        )
+
+
+def connect(dsn: str, request_seconds: float = REQUEST_SECONDS) -> Connection:
     """Return a connection that notices within half a minute that the server is gone.
+
+    Args:
+        dsn: a URL or a connection string of libpq.
+        request_seconds: longest wait for an answer.
 
     Raises:
         Unavailable: the server does not answer.
@@ -36,65 +56,22 @@ def connect(dsn: str) -> Connection:
         given = conninfo_to_dict(dsn)
         if "@" in str(given.get("host", "")):
             raise Fatal(f"`{OPTION}`: a password with an @ in it must be written with %40")
-        return psycopg.connect(make_conninfo(dsn, **{k: v for k, v in _DEFAULTS.items() if k not in given}))
+        connection = Connection.connect(make_conninfo(dsn, **{k: v for k, v in _DEFAULTS.items() if k not in given}))
     except psycopg.Error as error:
         raise connect_error(error) from None  # the cause may repeat the password
+    connection.request_seconds = request_seconds
+    return connection
 
 
-def create_tables(connection: Connection) -> None:
-    """Create what is missing of the schema, and nothing when all is there: that needs no right to create.
-
-    Raises:
-        Fatal: a column has another type than ours.
-    """
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if connection.execute("SELECT to_regnamespace(%s)", (SCHEMA,)).fetchone() == (None,):
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-        there = _columns(connection)
-        if "versions" not in there:
-            connection.execute(sql.SQL(VERSIONS).format(schema=sql.Identifier(SCHEMA)))
-        for table, columns in TABLES.items():
-            if table not in there:
-                _create(connection, table, columns)
-                continue
-            for name, kind in columns.items():
-                found = there[table].get(name)
-                if found is None:
-                    _add(connection, table, name, kind)
-                elif found != kind:
-                    raise Fatal(
-                        f"column {SCHEMA}.{table}.{name} is {found} and must be {kind}; let `{OPTION}` name another "
-                        "database, or drop the table and replay the store's topic"
-                    )
-
-
-def _columns(connection: Connection) -> dict[str, dict[str, str]]:
-    rows = connection.execute(
-        """
-        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-        FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-        WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-        """,
-        (SCHEMA,),
-    )
-    found: dict[str, dict[str, str]] = {}
-    for table, column, kind in rows:
-        found.setdefault(str(table), {})[str(column)] = str(kind)
-    return found
-
-
-def _create(connection: Connection, table: str, columns: Mapping[str, ColumnType]) -> None:
-    name = sql.Identifier(SCHEMA, table)
-    defined = [sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()]
-    connection.execute(sql.SQL("CREATE TABLE {} (key text PRIMARY KEY, {})").format(name, sql.SQL(", ").join(defined)))
-    for indexed in INDEXES[table]:
-        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(name, sql.SQL(indexed)))
-
-
-def _add(connection: Connection, table: str, column: str, kind: ColumnType) -> None:
-    connection.execute(
-        sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
-            sql.Identifier(SCHEMA, table), sql.Identifier(column), sql.SQL(kind)
-        )
-    )
+def _limited(gen: PQGen[T], seconds: float) -> PQGen[T]:
+    """Do what another generator does, as long as the server has something to say at least this often."""
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() >= deadline:
+                raise psycopg.OperationalError(f"no answer within {seconds:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value

@@ -50,13 +50,15 @@ def _upsert(write: RelationalWrite, line: Line, change: RowChange) -> Outcome:
     newest = write.version > line.version
     if write.version <= line.removed:
         return SUPERSEDED
-    taken = {name: value for name, value in write.columns.items() if line.columns.get(name, NEVER) < write.version}
+    taken = write.columns
+    if line.columns:
+        taken = {name: value for name, value in taken.items() if line.columns.get(name, NEVER) < write.version}
     if not newest and not taken:
         return SUPERSEDED
     if newest:
         line.version, line.deleted = write.version, False
     line.columns = line.columns | dict.fromkeys(taken, write.version)
-    change.columns = (change.columns or {}) | taken
+    change.columns = change.columns | taken if change.columns else taken
     return APPLIED
 
 

@@ -1,4 +1,4 @@
-"""The statements of the relational store. Each takes a batch as one parameter, a JSON list or an array."""
+"""The statements of the relational store. Each takes a batch, as an array or by COPY."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,19 +16,21 @@ SELECT v.entity, v.source, v.table_name, v.key, v.version, v.deleted, v.removed,
 FROM unnest(%s::text[], %s::text[]) AS wanted (entity, source) JOIN {} AS v USING (entity, source)
 """).format(_VERSIONS)
 
+_LINE = "entity, source, table_name, key, version, deleted, removed, columns, revision"
+
+# Of lines that are not there yet. One that somebody else has made meanwhile violates the primary key.
+COPY_LINES = sql.SQL("COPY {} ({}) FROM STDIN").format(_VERSIONS, sql.SQL(_LINE))
+
 # Compare and set: a line that somebody else has changed since it was read is not touched, which the row count tells.
 SAVE_LINES = sql.SQL("""
-INSERT INTO {} AS v (entity, source, table_name, key, version, deleted, removed, columns, revision)
-SELECT r.entity, r.source, r."table", r.key, r.version, r.deleted, r.removed, r.columns, r.revision + 1
-FROM json_to_recordset(%s::json) AS r (
-    entity text, source text, "table" text, key text, version bigint, deleted boolean, removed bigint, columns jsonb,
-    revision bigint
-)
+INSERT INTO {} AS v ({}) SELECT {} FROM pg_temp.staged_versions WHERE part = %s
 ON CONFLICT (entity, source) DO UPDATE SET
     version = EXCLUDED.version, deleted = EXCLUDED.deleted, removed = EXCLUDED.removed, columns = EXCLUDED.columns,
     revision = EXCLUDED.revision
 WHERE v.revision = EXCLUDED.revision - 1
-""").format(_VERSIONS)
+""").format(_VERSIONS, sql.SQL(_LINE), sql.SQL(_LINE))
+
+STAGE_LINES = sql.SQL("COPY pg_temp.staged_versions (part, {}) FROM STDIN").format(sql.SQL(_LINE))
 
 # Parameters: entities, sources. The rows themselves are counted.
 HELD = sql.SQL("""
@@ -59,21 +61,34 @@ def rows(table: str) -> Composed:
     )
 
 
+def staging(table: str) -> Composed:
+    """Return the statement that makes what writes of a table are staged in; empty after each transaction.
+
+    Several parts of a transaction are told apart by `part`: emptying it in between would write to the catalogue.
+    """
+    return sql.SQL(
+        "CREATE TEMP TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT 0 AS part, * FROM {} LIMIT 0"
+    ).format(sql.Identifier(f"staged_{table}"), sql.Identifier(SCHEMA, table))
+
+
+@cache
+def stage(table: str, columns: Sequence[str]) -> Composed:
+    """Return the COPY of these columns of rows, each after its part and its key."""
+    names = [sql.Identifier(name) for name in ("part", "key", *columns)]
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier("pg_temp", f"staged_{table}"), sql.SQL(", ").join(names)
+    )
+
+
 @cache
 def upsert(table: str, columns: Sequence[str]) -> Composed:
-    """Return the statement that sets these columns of rows, and makes the rows that are not there."""
-    names = [sql.Identifier(column) for column in columns]
-    typed = [
-        sql.SQL("{} {}").format(name, sql.SQL(TABLES[table][column]))
-        for name, column in zip(names, columns, strict=True)
-    ]
-    taken = [sql.SQL("{0} = EXCLUDED.{0}").format(name) for name in names]
-    return sql.SQL(
-        "INSERT INTO {} ({}) SELECT {} FROM json_to_recordset(%s::json) AS r ({}) ON CONFLICT (key) {}"
-    ).format(
+    """Return the statement that sets these columns of the rows of a part, and makes the rows that are not there."""
+    names = sql.SQL(", ").join([sql.Identifier("key"), *map(sql.Identifier, columns)])
+    taken = [sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns]
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} WHERE part = %s ON CONFLICT (key) {}").format(
         sql.Identifier(SCHEMA, table),
-        sql.SQL(", ").join([sql.Identifier("key"), *names]),
-        sql.SQL(", ").join([sql.Identifier("key"), *names]),
-        sql.SQL(", ").join([sql.SQL("key text"), *typed]),
+        names,
+        names,
+        sql.Identifier("pg_temp", f"staged_{table}"),
         sql.SQL("DO UPDATE SET {}").format(sql.SQL(", ").join(taken)) if taken else sql.SQL("DO NOTHING"),
     )

@@ -66,19 +66,3 @@ INDEXES: dict[str, tuple[LiteralString, ...]] = {
     "urgent_requests": ("user_id", "requested_at"),
     "erasure_requests": ("user_id",),
 }
-
-# The version guard. `version` is the newest seen, `removed` the newest delete, `columns` the version of each column.
-VERSIONS = """
-CREATE TABLE {schema}.versions (
-    entity text NOT NULL,
-    source text NOT NULL,
-    table_name text NOT NULL,
-    key text NOT NULL,
-    version bigint NOT NULL,
-    deleted boolean NOT NULL,
-    removed bigint NOT NULL,
-    columns jsonb NOT NULL,
-    revision bigint NOT NULL,
-    PRIMARY KEY (entity, source)
-)
-"""

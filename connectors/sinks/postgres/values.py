@@ -27,21 +27,26 @@ def checked(write: RelationalWrite) -> RelationalWrite:
     columns = TABLES.get(write.table)
     if columns is None:
         raise Unfit(f"`table` is `{write.table}`, not one of {', '.join(TABLES)}")
-    for name in ("entity", "source", "key"):
-        _identifier(name, getattr(write, name))
+    for name, value in (("entity", write.entity), ("source", write.source), ("key", write.key)):
+        if not (value and value.isascii() and "\0" not in value):
+            _identifier(name, value)
     if not 0 <= write.version < _INT8:
         raise Unfit(f"`version` does not fit into 64 bits: {write.version}")
-    unknown = next((name for name in write.columns if name not in columns), None)
-    if unknown is not None:
-        raise Unfit(f"`{write.table}` has no column `{unknown}`; it has {', '.join(columns)}")
     converted: dict[str, Value] = {}
     for name, value in write.columns.items():
-        kind = columns[name]
+        kind = columns.get(name)
+        if kind is None:
+            raise Unfit(f"`{write.table}` has no column `{name}`; it has {', '.join(columns)}")
+        # Nearly all texts have nothing to look at more closely, which is told at once.
+        if value is None or (kind == "text" and isinstance(value, str) and value.isascii() and "\0" not in value):
+            continue
         try:
-            converted[name] = None if value is None else _CONVERTERS[kind](value)
+            found = _CONVERTERS[kind](value)
         except ValueError as error:
             raise Unfit(f"column `{name}` of `{write.table}` takes {kind}: {error}") from error
-    return msgspec.structs.replace(write, columns=converted)
+        if found is not value:
+            converted[name] = found
+    return msgspec.structs.replace(write, columns=write.columns | converted) if converted else write
 
 
 def _identifier(name: str, value: str) -> None:
@@ -87,11 +92,12 @@ def _date(value: Value) -> str:
     return date.fromisoformat(_text(value)).isoformat()
 
 
-def _timestamp(value: Value) -> str:
+def _timestamp(value: Value) -> Value:
     moment = datetime.fromisoformat(_text(value))
     if moment.tzinfo is None:
         raise ValueError(f"it has no offset from UTC: {value!r}")
-    return moment.isoformat()
+    text = moment.isoformat()
+    return value if text == value else text
 
 
 _CONVERTERS: dict[ColumnType, Callable[[Value], Value]] = {
