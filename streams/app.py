@@ -4,14 +4,17 @@
 (ingest by default) and the options from `travelos.toml` and TRAVELOS_* as everywhere.
 """
 
+import asyncio
 import os
 import time
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 from connectors.embedders import image_embedder, text_embedder
 from connectors.registry import unframer
+from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
 from schemas.sagas import SagaEntry
 from schemas.topics import SAGA_TABLES, STATE_TABLES, Catalogue
@@ -24,6 +27,7 @@ from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
 from streams.agents.sagas import Coordinator
 from streams.agents.sagas import Tables as SagaTables
+from streams.agents.similar import SimilarityRoom
 from streams.agents.waiting import ResumedPass, WaitingRoom
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
@@ -35,6 +39,7 @@ from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.reference.reader import ReferenceReader
 from streams.runtime.app import StreamApp
+from streams.runtime.producer import partition_of
 from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
 from streams.sagas.line import Line
@@ -47,6 +52,7 @@ Role = Literal["ingest", "deliver", "sagas"]
 
 GIVE_UP_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 1.0
+SIMILAR_EVERY_SECONDS = 1.0
 SAGA_TIMER_SECONDS = 0.2  # what is due is done within a second
 SAGAS_TOLD_AGAIN_EVERY_SECONDS = 3_600.0
 
@@ -119,7 +125,23 @@ def _ingest_app(options: Options) -> StreamApp:
         (catalogue.reference_users, reference.apply_profiles),
     ):
         app.follow(ReferenceReader(options.kafka.connection(), topic, apply))
+    if options.enrich.similar_places:
+        _keep_similar(app, ingest, options)
     return app
+
+
+def _keep_similar(app: StreamApp, ingest: Ingest, options: Options) -> None:
+    catalogue = ingest.catalogue
+    in_partition = partial(partition_of, partitions=catalogue.reference_places.partitions)
+    room = SimilarityRoom(ingest, options.enrich.similar_places, in_partition, HybridClock())
+    reader = ReferenceReader(options.kafka.connection(), catalogue.reference_vectors, room.apply)
+    app.follow(reader)
+
+    async def publish_similar() -> None:
+        if reader.ready.is_set():
+            await room.publish(app.owned(catalogue.reference_places.name))
+
+    app.every(SIMILAR_EVERY_SECONDS, publish_similar)
 
 
 def registry(options: Options) -> Unframe:
@@ -228,11 +250,16 @@ def _sagas_app(options: Options) -> StreamApp:
     def ours() -> list[int]:
         return app.owned(catalogue.saga_starts.name)
 
+    async def fire() -> None:
+        while not app.should_stop:
+            await coordinator.fire(ours())
+            await asyncio.sleep(SAGA_TIMER_SECONDS)  # a timer of Faust's warns whenever there is much to do
+
     topics = (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)
     for name in (*(topic.name for topic in topics), *kinds.reply_topics):
         app.runs([name], coordinator.process, set_aside, name=f"of-{name}")
     app.add_drain(coordinator.forget)
-    app.every(SAGA_TIMER_SECONDS, lambda: coordinator.fire(ours()))
+    app.background(fire)
     app.every(SAGAS_TOLD_AGAIN_EVERY_SECONDS, lambda: coordinator.tell_again(ours()))
     return app
 

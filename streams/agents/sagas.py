@@ -20,7 +20,6 @@ from streams.runtime.records import Record
 from streams.runtime.tables import StateTable
 from streams.runtime.transactions import Transactions
 from streams.sagas.batch import Batch
-from streams.sagas.effects import Alert
 from streams.sagas.kinds import Kinds
 from streams.sagas.line import Line, Turn
 from streams.sagas.metrics import SagaMetrics
@@ -147,14 +146,11 @@ class Coordinator:
                 timers.note(subject, turn.line)
         await self._publish(batch.outputs())
         self._metrics.inputs(batch.inputs)
-        for turn in batch.turns.values():
-            self._metrics.begun(Counter(start.definition for start in turn.begun))
-            for entry in turn.ended:
-                self._metrics.ended(entry)
-            for running, effect in turn.effects:
-                if isinstance(effect, Alert):
-                    log.warning("saga_stuck", saga=running.saga.id, why=effect.reason)
-                    self._metrics.alerted(running.saga.definition)
+        self._metrics.begun(Counter(start.definition for turn in batch.turns.values() for start in turn.begun))
+        self._metrics.ended([entry for turn in batch.turns.values() for entry in turn.ended])
+        for running, alert in batch.stuck():
+            log.warning("saga_stuck", saga=running.saga.id, why=alert.reason)
+            self._metrics.alerted(running.saga.definition)
 
     def _look(self) -> tuple[Counter[str], int]:
         counts = Counter[str]()

@@ -75,12 +75,12 @@ class Batch:
 
     def alerts(self) -> list[Outgoing]:
         """Return who is to be told of what, before it is durable: an alert may come twice, and must come once."""
-        return [
-            self._alert(running, effect)
-            for turn in self.turns.values()
-            for running, effect in turn.effects
-            if isinstance(effect, Alert)
-        ]
+        return [self._alert(running, alert) for running, alert in self.stuck()]
+
+    def stuck(self) -> list[tuple[Running, Alert]]:
+        """Return the sagas that somebody is to be told of, and why."""
+        effects = (one for turn in self.turns.values() for one in turn.effects)
+        return [(running, effect) for running, effect in effects if isinstance(effect, Alert)]
 
     def outputs(self) -> list[Outgoing]:
         """Return what is to be sent, once all is durable."""

@@ -1,6 +1,7 @@
 """What a saga consists of, declared once: steps, their order, and how long each is tried."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -60,7 +61,7 @@ class Step(Struct, frozen=True, kw_only=True):
     reply_topic: str = ""
 
 
-class Definition(Struct, frozen=True, kw_only=True):
+class Definition(Struct, frozen=True, kw_only=True, dict=True):
     """A kind of saga.
 
     Attributes:
@@ -93,23 +94,39 @@ class Definition(Struct, frozen=True, kw_only=True):
         Raises:
             KeyError: there is none.
         """
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        return self._by_name[name]
 
     def waits_for(self, step: Step) -> frozenset[str]:
         """Return the names of the steps that have to be done before one: those it names, and what its kind asks for."""
-        named = set(step.after)
-        if step.kind != "compensatable":
-            named |= _names(self.steps, "compensatable")
-        if step.kind == "retriable":
-            named |= _names(self.steps, "pivot")
-        return frozenset(named - {step.name})
+        return self._before[step.name]
 
     def waited_for_by(self, step: Step) -> frozenset[str]:
         """Return the names of the steps that wait for one; they are undone before it."""
-        return frozenset(other.name for other in self.steps if step.name in self.waits_for(other))
+        return self._after[step.name]
+
+    # Asked for at every input of every saga: made once.
+    @cached_property
+    def _by_name(self) -> Mapping[str, Step]:
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def _before(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for step in self.steps:
+            named = set(step.after)
+            if step.kind != "compensatable":
+                named |= _names(self.steps, "compensatable")
+            if step.kind == "retriable":
+                named |= _names(self.steps, "pivot")
+            found[step.name] = frozenset(named - {step.name})
+        return found
+
+    @cached_property
+    def _after(self) -> Mapping[str, frozenset[str]]:
+        return {
+            step.name: frozenset(other for other, before in self._before.items() if step.name in before)
+            for step in self.steps
+        }
 
     def _check(self, step: Step, before: dict[str, Step]) -> None:
         where = f"saga {self.name}, step {step.name}"

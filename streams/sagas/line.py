@@ -106,9 +106,10 @@ class Turn:
         decision = hear(definition, before, receipt, self._now_ms)
         if decision.saga is before:
             return False
-        name = next((step.name for step in before.steps if step.write.entity == receipt.entity), "")
-        back = any(step.name == name and step.status == "undoing" for step in before.steps)
-        self._note(running, f"compensation {receipt.result}" if back else receipt.result, name, receipt.reason or "")
+        for step in before.steps:
+            if step.write.entity == receipt.entity and participant_of(step.write) == receipt.store:
+                what = f"compensation {receipt.result}" if step.status == "undoing" else receipt.result
+                self._note(running, what, step.name, receipt.reason or "")
         self._take(running, decision)
         return True
 

@@ -44,8 +44,9 @@ def begin(
     Raises:
         ValueError: a write is of no step, or goes to another store than its step.
     """
+    names = {step.name for step in definition.steps}
     for name, write in writes.items():
-        if name not in {step.name for step in definition.steps}:
+        if name not in names:
             raise ValueError(f"saga {definition.name} has no step {name}")
         if participant_of(write) != definition.step(name).store:
             raise ValueError(
@@ -117,7 +118,7 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     before = None
     while saga is not before:  # a step that is undone at once makes way for others
         before = saga
-        for step in before.steps:
+        for step in before.steps if saga.backward else [one for one in before.steps if one.status == "waiting"]:
             saga, more = move(definition, saga, step, now_ms)
             effects += more
     end = "undone" if saga.backward else "done"
@@ -168,8 +169,9 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
 
 
 def _send(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> Decision:
-    waits_for = definition.waits_for(definition.step(step.name))
-    if step.status != "waiting" or not _all(saga.steps, waits_for, "done"):
+    if step.status != "waiting":
+        return Decision(saga)
+    if not _all(saga.steps, definition.waits_for(definition.step(step.name)), "done"):
         return Decision(saga)
     saga, effect = _sent(saga, replace(step, status="sent"), patience_of(definition, step), now_ms)
     return Decision(saga, (effect,))
@@ -230,9 +232,10 @@ def _named(step: StepState) -> str:
 
 
 def _all(steps: Sequence[StepState], names: frozenset[str], status: str) -> bool:
-    return all(step.status == status for step in steps if step.name in names)
+    return not names or all(step.status == status for step in steps if step.name in names)
 
 
 def _with(saga: Saga, step: StepState, **changes: None) -> Saga:
-    steps = tuple(step if step.name == other.name else other for other in saga.steps)
-    return replace(saga, steps=steps, **changes)
+    name = step.name
+    steps = [step if other.name == name else other for other in saga.steps]
+    return replace(saga, steps=tuple(steps), **changes)

@@ -1,7 +1,7 @@
 """The metrics of sagas, for Prometheus."""
 
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -65,10 +65,13 @@ class SagaMetrics:
         for definition, count in definitions.items():
             self._begun.labels(definition).inc(count)
 
-    def ended(self, entry: SagaEntry) -> None:
-        """Count a saga that is over."""
-        self._ended.labels(entry.definition, entry.status).inc()
-        self._seconds.labels(entry.definition).observe((entry.at_ms - entry.began_ms) / 1_000)
+    def ended(self, entries: Sequence[SagaEntry]) -> None:
+        """Count sagas that are over."""
+        for labels, count in Counts((entry.definition, entry.status) for entry in entries).items():
+            self._ended.labels(*labels).inc(count)
+        histograms = {name: self._seconds.labels(name) for name in {entry.definition for entry in entries}}
+        for entry in entries:
+            histograms[entry.definition].observe((entry.at_ms - entry.began_ms) / 1_000)
 
     def alerted(self, definition: str) -> None:
         """Count an alert."""
