@@ -15,7 +15,7 @@ from schemas.asyncapi import asyncapi_document
 from schemas.changes import Change
 from schemas.events import Event
 from schemas.receipts import Receipt
-from schemas.reference import Place, Profile, ResumedEvent, WaitingEvent
+from schemas.reference import Place, PlaceVector, Profile, ResumedEvent, WaitingEvent
 from schemas.sagas import SagaAlert, SagaCommand, SagaEntry, SagaStart
 from schemas.writes import WRITE_TYPES
 
@@ -33,6 +33,7 @@ VALUE_TYPES: Mapping[str, Any] = {
     "SagaEntry": SagaEntry,
     "SagaAlert": SagaAlert,
     "Place": Place,
+    "PlaceVector": PlaceVector,
     "Profile": Profile,
     "WaitingEvent": WaitingEvent,
     "ResumedEvent": ResumedEvent,

@@ -20,6 +20,14 @@ class Place(Struct, kw_only=True, frozen=True, omit_defaults=True):
     lon: Longitude | None = None
 
 
+class PlaceVector(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The vector of a place's text: float32, little endian, of length 1. `lsn` is the version of the row."""
+
+    lsn: int
+    model: str
+    values: bytes
+
+
 class Profile(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A traveller as events need them."""
 

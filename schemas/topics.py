@@ -114,6 +114,15 @@ class Catalogue:
             retention_ms=None,
             purpose="what enrichment knows of each place",
         )
+        self.reference_vectors = topic(
+            "reference.place-vectors",
+            key="place_id",
+            value="PlaceVector",
+            owner="ingest",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="what the text of each place means, for who is similar to whom",
+        )
         self.reference_users = topic(
             "reference.users",
             key="user_id",
@@ -335,7 +344,7 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Topic]:
         yield from (self.user_events, self.gps_events, self.urgent_events, self.waiting_events, self.resumed_events)
-        yield from (self.reference_places, self.reference_users)
+        yield from (self.reference_places, self.reference_vectors, self.reference_users)
         yield from self.changes.values()
         yield self.cdc_offsets
         yield self.cdc_signals

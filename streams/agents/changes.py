@@ -7,10 +7,12 @@ import msgspec
 from msgspec import Struct
 
 from schemas.changes import InvalidChange, Row, decode_change
+from schemas.reference import PlaceVector
 from schemas.wire import InvalidFrame, Unframe
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.deadletters import dead_letter
 from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
+from streams.routing.meaning import Vector
 from streams.runtime.publisher import Outgoing
 from streams.runtime.records import Record
 
@@ -72,6 +74,7 @@ class ChangePass:
         for change, vector in zip(decoded.changes, vectors, strict=True):
             outputs.extend(ingest.of_change(change, route_change(change, vector)))
             outputs.extend(self._reference(change))
+            outputs.extend(self._meaning(change, vector))
         await ingest.publish(outputs)
 
     def _reference(self, change: RowChange) -> list[Outgoing]:
@@ -84,6 +87,15 @@ class ChangePass:
         known = reference_of(change)
         value = None if known is None else msgspec.json.encode(known)
         return [Outgoing(topic.name, change.row_id.encode(), value)]
+
+    def _meaning(self, change: RowChange, vector: Vector | None) -> list[Outgoing]:
+        if change.table not in PLACES:
+            return []
+        value = None
+        if vector is not None:
+            known = PlaceVector(lsn=change.cause["version"], model=vector.model, values=vector.values)
+            value = msgspec.json.encode(known)
+        return [Outgoing(self._ingest.catalogue.reference_vectors.name, change.row_id.encode(), value)]
 
 
 def _read(record: Record, unframe: Unframe) -> RowChange | None:

@@ -234,6 +234,9 @@ class Enrich(Section):
     stay_metres: float = Field(default=100, gt=0, description="a stay is time spent within this radius")
     stay_minutes: float = Field(default=15, gt=0, description="a stay lasts at least this long")
     gap_minutes: float = Field(default=60, gt=0, description="a longer pause between fixes ends a segment")
+    similar_places: int = Field(
+        default=5, ge=0, le=50, description="a place is SIMILAR_TO so many, the nearest by their texts; 0: none"
+    )
 
 
 class Embed(Section):

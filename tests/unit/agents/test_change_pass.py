@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.kafka.reading import StoredRecord
 from connectors.registry import RegistryUnavailable
 from schemas.headers import ERROR_MESSAGE, SCHEMA, Headers, header_map
-from schemas.reference import Place, Profile
+from schemas.reference import Place, PlaceVector, Profile
 from schemas.wire import read_frame, unframe_without_registry
 from streams.agents.changes import ChangePass, decode
 from streams.runtime.publisher import TryAgain
@@ -71,6 +71,14 @@ async def test_a_delete_takes_the_place_from_enrichment_with_a_tombstone(stage: 
     (known,) = stage.of(stage.catalogue.reference_places.name)
     assert (known.key, known.value) == (b"r-1", None)
     assert stage.letters() == []
+
+
+async def test_the_meaning_of_a_place_goes_to_a_topic_of_its_own_until_the_place_is_deleted(stage: Any) -> None:
+    await ChangePass(stage.ingest()).process([record(stage, change())])
+    await ChangePass(stage.ingest()).process([record(stage, change("d", {"id": "r-1"}), offset=1)])
+    first, last = stage.of(stage.catalogue.reference_vectors.name)
+    assert msgspec.json.decode(first.value, type=PlaceVector).lsn == 100
+    assert (first.key, last.key, last.value) == (b"r-1", b"r-1", None)
 
 
 async def test_travellers_go_to_their_own_topic_and_other_tables_to_the_warehouse_only(stage: Any) -> None:
