@@ -1,0 +1,70 @@
+"""Every store behind a network that fails: real Kafka, a real worker, a proxy that misbehaves, the real server."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from bench.stores.delivered import Delivered
+from bench.stores.servers import KINDS, environment, prepare
+from deploy.local.kafka import KafkaServer
+from deploy.local.proxy import FaultName, FaultProxy
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+
+PATIENCE = 3  # seconds that a sink waits for an answer; the defaults are ten to sixty
+QUICK = {
+    "TRAVELOS_DELIVER_BACKOFF_MAX_SECONDS": "0.5",
+    "TRAVELOS_DELIVER_BREAKER_SECONDS": "1",
+}
+FAULTS: tuple[FaultName, ...] = ("latency", "reset", "half-open", "bandwidth", "storm")
+CASES = [(name, fault) for name, kind in KINDS.items() for fault in FAULTS if kind.http or fault != "storm"]
+SEEN = 3  # how often a fault has to strike before it ends
+
+
+class Setup(NamedTuple):
+    """A store behind a proxy, and its delivery."""
+
+    proxy: FaultProxy
+    delivered: Delivered
+
+
+@pytest.fixture(scope="module")
+def setup(
+    request: pytest.FixtureRequest,
+    kafka_server: KafkaServer,
+    start_server: Callable[[Any], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Setup]:
+    name: str = request.param
+    kind = KINDS[name]
+    server: Any = start_server(kind.make(tmp_path_factory.mktemp(name)))
+    prepare(server)
+    try:
+        with FaultProxy("127.0.0.1", server.port) as proxy:
+            through = environment(name, server, port=proxy.port, patience=PATIENCE)
+            folder = tmp_path_factory.mktemp(f"{name}-worker")
+            with Delivered(
+                kind.store,
+                kafka_server.bootstrap,
+                f"network-{name}.",
+                folder,
+                through={**through, **QUICK},
+                directly=environment(name, server),
+            ) as delivered:
+                yield Setup(proxy, delivered)
+    finally:
+        server.delete()
+
+
+@pytest.mark.parametrize(("setup", "fault"), CASES, indirect=["setup"], scope="module")
+def test_nothing_is_missing_and_nothing_twice_after_the_network_has_failed(setup: Setup, fault: FaultName) -> None:
+    proxy, delivered = setup
+    delivered.send(200)
+    delivered.wait_for(lambda: delivered.done() > 0, "the worker writes")
+    proxy.set(fault)
+    delivered.send(400)
+    delivered.wait_for(lambda: proxy.hits >= SEEN, f"the fault strikes {SEEN} times")
+    proxy.set("none")
+    delivered.settle()
+    assert delivered.problems() == []
