@@ -139,10 +139,10 @@ class _Connection:
                     self._behaviour.hits += 1
                 case "latency" if not self._dead:
                     self._behaviour.hits += 1
-                    await asyncio.sleep(self._behaviour.random.uniform(*LATENCY_SECONDS))
+                    await asyncio.sleep(self._behaviour.random.uniform(*LATENCY_SECONDS))  # this is the fault
                 case "bandwidth" if not self._dead:
                     self._behaviour.hits += 1
-                    await asyncio.sleep(len(data) / BYTES_PER_SECOND)
+                    await asyncio.sleep(len(data) / BYTES_PER_SECOND)  # this is the fault
                 case "reset" if response and not self._dead:
                     self._behaviour.hits += 1
                     writer.write(data[: len(data) // 2])
