@@ -7,7 +7,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
 
-.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks chaos chaos-cdc lock clean
+.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas chaos chaos-cdc chaos-sagas lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
@@ -36,7 +36,7 @@ docs: $(VENV)/dev.installed ## Write the generated pages and schemas
 	$(BIN)/travelos schemas generate
 	$(BIN)/python -m streams.documents
 
-bench: bench-producer bench-demo bench-runtime bench-cdc bench-sinks chaos chaos-cdc ## All benchmarks; each prints its bars and exits 1 when one is missed
+bench: bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas chaos chaos-cdc chaos-sagas ## All benchmarks; each prints its bars and exits 1 when one is missed
 
 bench-producer: $(VENV)/dev.installed
 	$(BIN)/python -m bench.producer $(ARGS)
@@ -52,6 +52,12 @@ bench-cdc: $(VENV)/dev.installed ## Some ten minutes; ARGS="--only stream --roun
 
 bench-sinks: $(VENV)/dev.installed ## Each sink beside the store's own client; ARGS="--only neo4j --rounds 2" for a part
 	$(BIN)/python -m bench.sinks $(ARGS)
+
+bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --seconds 15" for a part
+	$(BIN)/python -m bench.sagas $(ARGS)
+
+chaos-sagas: $(VENV)/dev.installed ## Some three minutes; ARGS="--short" takes one
+	$(BIN)/python -m bench.sagas.chaos $(ARGS)
 
 chaos: $(VENV)/dev.installed ## Some 25 minutes; ARGS="--short" takes five, ARGS="kills --kills 5 --events 20000" a part of it
 	$(BIN)/python -m bench.chaos $(ARGS)

@@ -14,6 +14,7 @@ from streams.cli.common import fail, out
 from streams.delivery.metrics import METRICS
 from streams.routing.document import routing_page
 from streams.runtime.metrics_document import metrics_page
+from streams.sagas.document import sagas_page
 from streams.sagas.metrics import METRICS as SAGA_METRICS
 from streams.settings.document import configuration_page
 
@@ -24,6 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS),
     "routing.md": routing_page,
+    "sagas-declared.md": sagas_page,
 }
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the pages lie.")]

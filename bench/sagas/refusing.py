@@ -13,7 +13,7 @@ from connectors.sinks.contract import Outcome, Rejected
 from connectors.sinks.sqlite.cache import CacheSink
 from connectors.sinks.sqlite.graph import GraphSink
 from connectors.sinks.sqlite.search import SearchSink
-from schemas.writes import BaseWrite, CacheWrite, GraphWrite, SearchWrite
+from schemas.writes import BaseWrite, CacheWrite, GraphWrite, SearchWrite, store_of
 
 PARTS = 10_000
 REFUSED = Rejected("refused on purpose")
@@ -32,8 +32,8 @@ class RefusingOptions(Struct, frozen=True):
 
 
 def refuses(options: RefusingOptions, write: BaseWrite) -> bool:
-    """Whether a write is refused: by its entity, and never what takes back another one."""
-    return write.undo and crc32(write.entity.encode()) % PARTS < options.share * PARTS
+    """Whether a write is refused: by its entity, other ones in each store, and never what takes back another one."""
+    return write.undo and crc32(f"{store_of(write)} {write.entity}".encode()) % PARTS < options.share * PARTS
 
 
 class RefusingGraph(GraphSink):

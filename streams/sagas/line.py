@@ -69,10 +69,11 @@ class Turn:
         self._now_ms = now_ms
         self.line = line
         self.changed = False
-        self.tells = False  # whether the log is to be told of its sagas, changed or not
+        self.tells = False  # whether the log is to be told of its sagas
         self.effects: list[tuple[Running, Effect]] = []
         self.ended: list[SagaEntry] = []
         self.begun: list[SagaStart] = []
+        self._all = False
         self._queued: set[str] = set()
 
     def knows(self, saga_id: str) -> bool:
@@ -94,7 +95,7 @@ class Turn:
             return
         if self._find(start.definition) is None:
             raise UnknownDefinition(start.definition)
-        self.changed = True
+        self.changed = self.tells = True
         insort(self.line.waiting, start, key=attrgetter("version"))
         self._queued.add(start.id)
 
@@ -141,25 +142,25 @@ class Turn:
             self._take(running, wake(definition, running.saga, self._now_ms))
 
     def tell(self) -> None:
-        """Have the log told of the line as it is."""
-        self.tells = True
+        """Have the log told of the whole line as it is."""
+        self.tells = self._all = True
 
     def again(self) -> None:
         """Ask once more for all that was asked for and has no end yet; state stays as it is."""
         running = self.line.running
-        self.tells = True
+        self.tell()
         if running is not None:
             self.effects += [(running, effect) for effect in outstanding(running.saga)]
 
     def entries(self) -> Iterator[SagaEntry]:
         """Yield what is to be told of the sagas of the line as they are now, those that ended first."""
         yield from self.ended
-        if not self.changed and not self.tells:
+        if not self.tells:
             return
         if self.line.running is not None:
             yield entry_of(self.line.running, self._now_ms)
         for start in self.line.waiting:
-            if self.tells or start.id in self._queued:
+            if self._all or start.id in self._queued:
                 yield waiting_entry(start, self._now_ms)
 
     def _begin(self, start: SagaStart) -> None:
@@ -210,6 +211,8 @@ class Turn:
 
     def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:
         self.changed = True
+        # What a store held before is told with what became of the write: a record less for each write.
+        self.tells = self.tells or what != "captured"
         running.history.append(Moment(self._now_ms, what, step, detail))
         if len(running.history) > HISTORY:
             del running.history[_FIRST]
