@@ -30,6 +30,7 @@ KINDS: Mapping[StoreName, Mapping[str, str]] = {
     "timeseries": {"influxdb": "connectors.sinks.influxdb:InfluxSink"},
     "cache": {"redis": "connectors.sinks.redis:RedisSink"},
     "objects": {"s3": "connectors.sinks.s3:S3Sink"},
+    "warehouse": {"s3": "connectors.sinks.warehouse.s3:S3WarehouseSink"},
 }
 
 _SECRET = re.compile(r"password|secret|token|credential|(^|_)api_key$")

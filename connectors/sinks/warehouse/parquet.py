@@ -2,10 +2,10 @@
 # pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
 """The rows of the warehouse as Parquet files."""
 
-import os
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -31,6 +31,7 @@ COLUMNS: Any = pa.schema(
 )
 
 Identity = tuple[str, str]  # entity, source
+Source = Path | BytesIO  # of a file's bytes
 
 
 class Row(NamedTuple):
@@ -70,18 +71,14 @@ def table_of(rows: Sequence[Row]) -> Any:
     return pa.table(columns, schema=COLUMNS)
 
 
-def write_table(table: Any, path: Path) -> int:
-    """Write a table to a new file, wait until it is on the disk, and return its size in bytes."""
-    with path.open("xb") as file:
-        pq.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-        return file.tell()
+def write_table(table: Any, file: IO[bytes]) -> None:
+    """Write a table as Parquet."""
+    pq.write_table(table, file, compression="zstd")
 
 
-def read_tables(paths: Iterable[Path]) -> Any:
-    """Return the rows of files as one table."""
-    return pa.concat_tables([_read(path) for path in paths])
+def read_tables(sources: Iterable[Source]) -> Any:
+    """Return the rows of files as one table; columns that a file of another release lacks are null."""
+    return pa.concat_tables([_read(source) for source in sources], promote_options="default")
 
 
 def without(table: Any, identities: set[Identity]) -> Any:
@@ -95,22 +92,29 @@ def identities_of(table: Any) -> list[Identity]:
     return list(zip(table["entity"].to_pylist(), table["source"].to_pylist(), strict=True))
 
 
-def identities_in(path: Path, entities: Sequence[str]) -> list[Identity]:
+def identities_in(source: Source, entities: Sequence[str]) -> list[Identity]:
     """Return the identities of a file's rows that belong to these entities."""
-    table = _read(path, ["entity", "source"])
+    table = _read(source, ["entity", "source"])
     return identities_of(table.filter(pc.field("entity").isin(entities)))
 
 
-def content_of(path: Path, identity: Identity) -> dict[str, Any] | None:
+def content_of(source: Source, identity: Identity) -> dict[str, Any] | None:
     """Return the content of a file's row, by the names of the write's fields; None when it is not there."""
-    entity, source = identity
-    rows = _read(path).filter((pc.field("entity") == entity) & (pc.field("source") == source)).to_pylist()
+    entity, writer = identity
+    rows = _read(source).filter((pc.field("entity") == entity) & (pc.field("source") == writer)).to_pylist()
     if not rows:
         return None
     found = {name: rows[0][name] for name in ("event_id", "type", "user_id", "occurred_at")}
     return {**found, "body": msgspec.json.decode(rows[0]["body"])}
 
 
-def _read(path: Path, columns: list[str] | None = None) -> Any:
-    with pq.ParquetFile(path) as file:
+def versions_in(source: Source) -> list[tuple[str, str, int]]:
+    """Return entity, source and version of each row."""
+    table = _read(source, ["entity", "source", "version"])
+    columns = [table[name].to_pylist() for name in ("entity", "source", "version")]
+    return list(zip(*columns, strict=True))
+
+
+def _read(source: Source, columns: list[str] | None = None) -> Any:
+    with pq.ParquetFile(source) as file:
         return file.read(columns=columns)

@@ -78,4 +78,5 @@ def _select(paths: Sequence[str]) -> str:
     if not paths:
         return _NOTHING
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': DATE}})"  # noqa: S608
+    how = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
+    return f"SELECT * FROM read_parquet([{listed}], {how})"  # noqa: S608

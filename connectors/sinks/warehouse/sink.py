@@ -9,8 +9,6 @@ and their rows, which were not acknowledged, are sent again. A crash after it lo
 replaced are removed after the commit, or by the next `open`.
 """
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -26,6 +24,7 @@ from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused, interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_text
+from connectors.sinks.warehouse.files import Files, FolderFiles
 from connectors.sinks.warehouse.parquet import (
     Identity,
     Row,
@@ -36,12 +35,10 @@ from connectors.sinks.warehouse.parquet import (
     row,
     table_of,
     without,
-    write_table,
 )
 from schemas.writes import WarehouseWrite
 
 MANIFEST = "_manifest.db"  # Spark and Hive skip names that begin with "_"
-BEING_WRITTEN = "_tmp"
 DATASETS: tuple[str, ...] = get_args(get_type_hints(WarehouseWrite)["dataset"])
 _ATTEMPTS = 5
 SMALL_BYTES = 8 * 1024 * 1024  # files below are worth merging
@@ -78,8 +75,8 @@ class _Part(NamedTuple):
     rows: dict[Identity, Row]
 
 
-class WarehouseSink(SQLiteSink[WarehouseWrite]):
-    """History in a folder, which several processes may write.
+class ManifestSink(SQLiteSink[WarehouseWrite]):
+    """History as Parquet files that a manifest knows.
 
     Rows are facts, written once; appending is what is fast. A newer version of a row (a correction) replaces it and a
     delete (an erasure) removes it, both by writing the file it lies in anew, so that no reader of the files has to know
@@ -89,32 +86,14 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
     schema = SCHEMA
     limits = Limits(max_records=5_000, max_bytes=16 * 1024 * 1024, linger_ms=1_000)  # large files read faster
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / MANIFEST)
-        self.folder = folder
+    def __init__(self, manifest: Path, files: Files) -> None:
+        super().__init__(manifest)
+        self.files = files
         self._parts: dict[tuple[str, date], _Part] = {}
         self._outdated: dict[int, set[Identity]] = {}  # rows that lie in earlier files and are replaced or deleted
         self._placed: list[str] = []  # files that only the manifest's commit makes real
         self._replaced: list[str] = []
         self._first_id = self._next_id = 1  # files below the first are earlier batches'
-
-    def open(self) -> None:
-        """Open the folder and remove what a crash has left.
-
-        Raises:
-            Unavailable: it is locked or the disk is full.
-            Fatal: it cannot be written, or holds files whose manifest is gone.
-        """
-        with interpreted(self.folder):
-            if self._files_on_disk() and not self.path.exists():
-                raise Fatal(
-                    f"{self.folder} holds Parquet files, but {MANIFEST} is gone from it; put it back, or move the "
-                    "folder away and replay the store's topic"
-                )
-            (self.folder / BEING_WRITTEN).mkdir(parents=True, exist_ok=True)
-            super().open()
-            with self.transaction() as connection:  # the lock: nobody else's files are half-way
-                self._remove_unknown(connection, self._files_on_disk())
 
     def copies(self) -> str:
         """What the manifest says; `held` counts the rows themselves."""
@@ -138,7 +117,11 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
 
     def begin(self, connection: apsw.Connection) -> None:
         """Forget what an earlier attempt left behind."""
-        self._remove_unknown(connection, self._placed)
+        self.remove_unknown(connection, self._placed)
+        self.reset(connection)
+
+    def reset(self, connection: apsw.Connection) -> None:
+        """Begin with nothing written and nothing replaced."""
         self._parts, self._outdated, self._placed, self._replaced = {}, {}, [], []
         self._first_id = self._next_id = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM files").get
 
@@ -180,7 +163,7 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
         if found is None:
             return None
         path, dataset, day = found
-        content = content_of(self.folder / path, identity)
+        content = content_of(self.files.source(path), identity)
         return None if content is None else {**content, "dataset": dataset, "day": date.fromisoformat(day)}
 
     def finish(self, connection: apsw.Connection) -> None:
@@ -190,48 +173,39 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
                 self._place(connection, part.id, part.dataset, part.day, table_of(list(part.rows.values())))
         for file, identities in self._outdated.items():
             self._replace(connection, [file], identities)
-        for folder in {(self.folder / path).parent for path in self._placed}:
-            for above in (folder, folder.parent, self.folder):
-                _flush(above)
+        self.files.settle(self._placed)
 
     def committed(self) -> None:
         """Remove the files that others have replaced."""
-        for path in self._replaced:
-            (self.folder / path).unlink(missing_ok=True)
+        self.files.remove(self._replaced)
         self._placed, self._replaced = [], []
 
-    def compact(self, max_files: int = 100) -> int:
-        """Merge small files of one dataset and day, those of which there are most; return how many fewer there are.
+    def merge_small(self, connection: apsw.Connection, max_files: int) -> int:
+        """Merge small files of one dataset and day, inside a batch's transaction; return how many fewer there are."""
+        small: list[Any] = connection.execute(
+            """
+            SELECT id, bytes FROM files WHERE live AND bytes < ?1 AND (dataset, day) = (
+                SELECT dataset, day FROM files WHERE live AND bytes < ?1
+                GROUP BY dataset, day HAVING count(*) > 1 ORDER BY count(*) DESC, day LIMIT 1
+            ) ORDER BY bytes LIMIT ?2
+            """,
+            (SMALL_BYTES, max_files),
+        ).fetchall()
+        chosen, total = [], 0
+        for file, size in small:
+            total += size
+            if total <= MERGED_BYTES:
+                chosen.append(file)
+        if len(chosen) < 2:
+            return 0
+        self._replace(connection, chosen, set())
+        return len(chosen) - 1
 
-        The work is bounded: one day, `max_files` files, 64 MiB. 0 means that there was nothing to merge.
-
-        Raises:
-            Unavailable: as `write`.
-        """
-        with interpreted(self.path):
-            with self.transaction() as connection:
-                self.begin(connection)
-                small: list[Any] = connection.execute(
-                    """
-                    SELECT id, bytes FROM files WHERE live AND bytes < ?1 AND (dataset, day) = (
-                        SELECT dataset, day FROM files WHERE live AND bytes < ?1
-                        GROUP BY dataset, day HAVING count(*) > 1 ORDER BY count(*) DESC, day LIMIT 1
-                    ) ORDER BY bytes LIMIT ?2
-                    """,
-                    (SMALL_BYTES, max_files),
-                ).fetchall()
-                chosen, total = [], 0
-                for file, size in small:
-                    total += size
-                    if total <= MERGED_BYTES:
-                        chosen.append(file)
-                if len(chosen) < 2:
-                    return 0
-                self._replace(connection, chosen, set())
-                for path in self._placed:
-                    _flush((self.folder / path).parent)
-            self.committed()
-            return len(chosen) - 1
+    def remove_unknown(self, connection: apsw.Connection, paths: Iterable[str]) -> None:
+        """Remove files that the manifest does not hold, and those that were still being written."""
+        live = "SELECT 1 FROM files WHERE path = ? AND live"
+        self.files.remove([path for path in paths if connection.execute(live, (path,)).fetchone() is None])
+        self.files.clear()
 
     def _outdate(self, connection: apsw.Connection, identity: Identity) -> None:
         """Take out the row that the batch or an earlier file holds of an identity."""
@@ -253,7 +227,7 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
         ).fetchall()
         if not old:  # the row had been deleted before, and its file replaced
             return
-        table = without(read_tables(self.folder / path for path, _, _ in old), dropped)
+        table = without(read_tables(self.files.source(path) for path, _, _ in old), dropped)
         connection.execute("UPDATE files SET live = 0 WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
         self._replaced += [path for path, _, _ in old]
         if table.num_rows:
@@ -265,24 +239,12 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
             self._next_id += 1
 
     def _place(self, connection: apsw.Connection, file: int, dataset: str, day: str, table: Any) -> None:
-        path = f"{dataset}/day={day}/part-{file:08d}-{uuid.uuid4().hex[:8]}.parquet"
-        temporary = self.folder / BEING_WRITTEN / Path(path).name
-        size = write_table(table, temporary)
-        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        path, size = self.files.place(f"{dataset}/day={day}", file, table)
         self._placed.append(path)
-        temporary.replace(self.folder / path)
         connection.execute(
             "INSERT INTO files (id, path, dataset, day, rows, bytes) VALUES (?, ?, ?, ?, ?, ?)",
             (file, path, dataset, day, table.num_rows, size),
         )
-
-    def _remove_unknown(self, connection: apsw.Connection, paths: Iterable[str]) -> None:
-        """Remove files that the manifest does not hold, and those that were still being written."""
-        for path in paths:
-            if connection.execute("SELECT 1 FROM files WHERE path = ? AND live", (path,)).fetchone() is None:
-                (self.folder / path).unlink(missing_ok=True)
-        for leftover in (self.folder / BEING_WRITTEN).iterdir():
-            leftover.unlink()
 
     def _count(self, entities: Sequence[str]) -> Counter[Identity]:
         paths = self.connection.execute(
@@ -294,16 +256,48 @@ class WarehouseSink(SQLiteSink[WarehouseWrite]):
             """,
             (json_text(entities),),
         ).fetchall()
-        return Counter(identity for (path,) in paths for identity in identities_in(self.folder / str(path), entities))
+        return Counter(
+            identity for (path,) in paths for identity in identities_in(self.files.source(str(path)), entities)
+        )
 
-    def _files_on_disk(self) -> list[str]:
-        return [str(path.relative_to(self.folder)) for path in self.folder.glob("*/day=*/part-*.parquet")]
 
+class WarehouseSink(ManifestSink):
+    """History in a folder, which several processes may write."""
 
-def _flush(folder: Path) -> None:
-    """Wait until a folder's entries are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / MANIFEST, FolderFiles(folder))
+        self.folder = folder
+
+    def open(self) -> None:
+        """Open the folder and remove what a crash has left.
+
+        Raises:
+            Unavailable: it is locked or the disk is full.
+            Fatal: it cannot be written, or holds files whose manifest is gone.
+        """
+        with interpreted(self.folder):
+            if self.files.listed() and not self.path.exists():
+                raise Fatal(
+                    f"{self.folder} holds Parquet files, but {MANIFEST} is gone from it; put it back, or move the "
+                    "folder away and replay the store's topic"
+                )
+            self.files.open()
+            super().open()
+            with self.transaction() as connection:  # the lock: nobody else's files are half-way
+                self.remove_unknown(connection, self.files.listed())
+
+    def compact(self, max_files: int = 100) -> int:
+        """Merge small files of one dataset and day, those of which there are most; return how many fewer there are.
+
+        The work is bounded: one day, `max_files` files, 64 MiB. 0 means that there was nothing to merge.
+
+        Raises:
+            Unavailable: as `write`.
+        """
+        with interpreted(self.path):
+            with self.transaction() as connection:
+                self.begin(connection)
+                fewer = self.merge_small(connection, max_files)
+                self.files.settle(self._placed)
+            self.committed()
+            return fewer

@@ -225,7 +225,7 @@ def test_a_failed_commit_leaves_no_file_for_the_next_batch_to_repeat(
         def fail(*_: Any) -> None:
             raise OSError(28, "No space left on device")
 
-        patched.setattr("connectors.sinks.warehouse.sink._flush", fail)
+        patched.setattr("connectors.sinks.warehouse.files._flush", fail)
         with pytest.raises(Unavailable, match="No space left"):
             sink.write([write("a")])
     assert sink.write([write("a")]) == [APPLIED]

@@ -1,0 +1,124 @@
+"""The warehouse on an S3 server: the conformance kit, and what other programs read there."""
+
+import json
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import pytest
+
+from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.errors import Fatal
+from connectors.sinks.warehouse.s3 import S3WarehouseOptions, S3WarehouseSink
+from deploy.local.s3 import S3Server
+from schemas.writes import WarehouseWrite
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+DAY = date(2026, 5, 1)
+
+
+def options_of(server: S3Server, bucket: str, index_folder: str) -> S3WarehouseOptions:
+    return S3WarehouseOptions(
+        endpoint=server.address,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        path_style=True,
+        bucket=bucket,
+        index_folder=index_folder,
+    )
+
+
+def downloaded(server: S3Server, bucket: str, folder: Path) -> str:
+    """Copy the files as any client lists them, and return a pattern of them.
+
+    DuckDB's httpfs is an extension that it would fetch from the network, so what reads in place here is a copy.
+    """
+    client = server.client()
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="warehouse/events/"):
+            for found in page.get("Contents", []):
+                path = folder / found["Key"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(client.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
+    except client.exceptions.NoSuchBucket:
+        pass
+    finally:
+        client.close()
+    return f"{folder}/warehouse/events/*/*.parquet"
+
+
+class TestWarehouseOnS3(SinkConformance[WarehouseWrite]):
+    many = 100  # each of some tests is a batch of several requests
+    server: S3Server
+    indexes: Path
+
+    @pytest.fixture(autouse=True)
+    def _server(self, s3_server: S3Server, tmp_path: Path) -> None:
+        self.server = s3_server
+        self.indexes = tmp_path / "indexes"
+
+    @pytest.fixture
+    def place(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a fixture of pytest
+        return f"bucket-{uuid4().hex}"
+
+    def sink(self, place: str) -> S3WarehouseSink:
+        # Another machine each time: nothing but the bucket is shared.
+        return S3WarehouseSink(options_of(self.server, place, str(self.indexes / uuid4().hex)))
+
+    def good(self, entity: str, version: int, source: str, content: int) -> WarehouseWrite:
+        common = self.common(entity, version, source)
+        return WarehouseWrite(**common, dataset="events", day=DAY, type="test", body={"content": content, "s": "🍕"})
+
+    def bad(self, entity: str, version: int, source: str) -> WarehouseWrite:
+        return WarehouseWrite(**self.common(entity, version, source), dataset="events", day=DAY, type="\ud800")
+
+    def content(self, place: str, entity: str) -> int | None:
+        with tempfile.TemporaryDirectory(dir=self.indexes.parent) as folder, duckdb.connect() as connection:
+            pattern = downloaded(self.server, place, Path(folder))
+            if not list(Path(folder).rglob("*.parquet")):
+                return None
+            query = f"SELECT body FROM read_parquet('{pattern}', union_by_name = true) WHERE entity = ?"
+            found = connection.execute(query, [entity]).fetchall()
+            assert len(found) <= 1
+            return json.loads(found[0][0])["content"] if found else None
+
+
+def test_a_history_of_days_is_read_in_place_with_its_days(s3_server: S3Server, tmp_path: Path) -> None:
+    bucket = f"bucket-{uuid4().hex}"
+    sink = S3WarehouseSink(options_of(s3_server, bucket, str(tmp_path / "index")))
+    sink.open()
+    at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    for number in range(40):
+        rows = [
+            WarehouseWrite(
+                entity=f"e{number}-{day}",
+                version=1,
+                source="s",
+                event_id="e",
+                occurred_at=at,
+                dataset="events",
+                day=DAY + timedelta(days=day),
+            )
+            for day in range(3)
+        ]
+        sink.write(rows)
+    sink.close()
+    pattern = downloaded(s3_server, bucket, tmp_path)
+    with duckdb.connect() as connection:
+        query = (
+            f"SELECT day, count(*) FROM read_parquet('{pattern}', hive_partitioning = true) GROUP BY day ORDER BY day"
+        )
+        assert connection.execute(query).fetchall() == [(DAY + timedelta(days=day), 40) for day in range(3)]
+    assert len(list(tmp_path.glob("warehouse/events/day=2026-05-01/*.parquet"))) < 32  # small ones were merged
+
+
+def test_an_error_names_the_option_of_the_warehouse(s3_server: S3Server, tmp_path: Path) -> None:
+    options = options_of(s3_server, "bucket", str(tmp_path / "index"))
+    wrong = S3WarehouseOptions(
+        endpoint=options.endpoint, access_key="wrong", secret_key="wrong", path_style=True, bucket="bucket"
+    )
+    with pytest.raises(Fatal, match=r"stores\.warehouse\.access_key"):
+        S3WarehouseSink(wrong).open()
