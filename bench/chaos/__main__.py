@@ -13,7 +13,7 @@ import confluent_kafka
 import msgspec
 from confluent_kafka import KafkaException
 
-from bench.chaos import brokers, groups, kills, records, state
+from bench.chaos import brokers, groups, kills, records, state, stores
 from bench.chaos.load import NotAcknowledged
 from bench.chaos.scenario import Outcome, Scenario, Size, exactly_none
 from bench.chaos.trial import NotReached, trial
@@ -98,6 +98,18 @@ SCENARIOS = (
         run=state.lose_state,
         full=Size(events=80_000),
         short=Size(events=8_000, session=SHORT_SESSION),
+    ),
+    Scenario(
+        name="sink-workers",
+        run=stores.kill_workers,
+        full=Size(events=600, times=20),  # of these two, `events` are writes a second
+        short=Size(events=300, times=2),
+    ),
+    Scenario(
+        name="sink-servers",
+        run=stores.kill_servers,
+        full=Size(events=600, times=2, seconds=5),
+        short=Size(events=300, times=1, seconds=1),
     ),
 )
 

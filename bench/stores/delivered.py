@@ -29,7 +29,7 @@ ASKED_AT_ONCE = 500
 TWICE = "was applied twice"  # the end of a problem that says so
 
 
-class NotReached(RuntimeError):  # noqa: N818 - says what happened
+class NotReached(TimeoutError):  # noqa: N818 - says what happened
     """What was waited for did not come; the message ends with the last lines of the worker's log."""
 
 

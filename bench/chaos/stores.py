@@ -1,0 +1,143 @@
+"""Deliveries to every real store, while the worker or the stores' servers are killed."""
+
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from bench.chaos.checker import Findings
+from bench.chaos.scenario import Outcome, Size
+from bench.chaos.trial import Trial
+from bench.report import Figure
+from bench.stores.delivered import TWICE, Delivered
+from bench.stores.servers import KINDS, environment, prepare
+from deploy.local.server import Server
+
+ENTITIES = 1_000  # of each store; so all are written again and again
+CHUNK = 20
+# A server that is away for seconds is not to be left alone for a minute, or a trial would take hours.
+QUICK = {"TRAVELOS_DELIVER_BACKOFF_MAX_SECONDS": "1", "TRAVELOS_DELIVER_BREAKER_SECONDS": "2"}
+SETTLED_SECONDS = 300.0
+
+
+class _Setup(NamedTuple):
+    servers: Mapping[str, Server]
+    deliveries: Mapping[str, Delivered]
+
+    @property
+    def worker(self) -> Delivered:
+        """The delivery whose worker does the work of all."""
+        return next(iter(self.deliveries.values()))
+
+
+def kill_workers(trial: Trial, size: Size) -> Outcome:
+    """Kill -9 the worker that delivers to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
+    with _setup(trial) as setup:
+        with _load(setup, size):
+            for number in range(1, size.times + 1):
+                _wait_for_progress(trial, setup, list(setup.deliveries))
+                setup.worker.kill()
+                trial.note(f"worker killed for the {number}. time; {_state(setup)}")
+        findings = _reconciled(trial, setup)
+    return Outcome(findings, [Figure(name="kills", value=size.times, unit="", bar=size.times)])
+
+
+def kill_servers(trial: Trial, size: Size) -> Outcome:
+    """Kill -9 the server of each of these stores under load, and start it again."""
+    kills = 0
+    with _setup(trial) as setup:
+        with _load(setup, size):
+            for _ in range(size.times):
+                for name, server in setup.servers.items():
+                    _wait_for_progress(trial, setup, [name])
+                    server.kill()
+                    trial.pause(size.seconds)
+                    server.start()
+                    kills += 1
+                    trial.note(f"{name} killed and away for {size.seconds:.0f} s; {_state(setup)}")
+        findings = _reconciled(trial, setup)
+    return Outcome(findings, [Figure(name="kills", value=kills, unit="", bar=size.times * len(KINDS))])
+
+
+@contextmanager
+def _setup(trial: Trial) -> Generator[_Setup]:
+    with ExitStack() as stack:
+        servers: dict[str, Server] = {}
+        for name, kind in KINDS.items():
+            server = servers[name] = kind.make(trial.folder / name)
+            stack.callback(server.delete)
+            server.start()
+            prepare(server)
+        through: dict[str, str] = dict(QUICK)
+        for name, server in servers.items():
+            through |= environment(name, server)
+        deliveries: dict[str, Delivered] = {}
+        for name, kind in KINDS.items():
+            worker = next(iter(deliveries.values())).worker if deliveries else None
+            deliveries[name] = stack.enter_context(
+                Delivered(
+                    kind.store,
+                    trial.kafka.bootstrap,
+                    f"{trial.input}.",
+                    trial.folder,
+                    through=through,
+                    directly=through,
+                    seed=trial.random.randrange(1_000),
+                    entities=ENTITIES,
+                    worker=worker,
+                )
+            )
+        yield _Setup(servers, deliveries)
+
+
+@contextmanager
+def _load(setup: _Setup, size: Size) -> Generator[None]:
+    """Send to every store for as long as it takes, `size.events` writes a second to all of them together."""
+    over = threading.Event()
+
+    def send() -> None:
+        pause = CHUNK * len(setup.deliveries) / size.events
+        while not over.wait(pause):
+            for delivered in setup.deliveries.values():
+                delivered.produce(delivered.next() for _ in range(CHUNK))
+
+    thread = threading.Thread(target=send, name="load")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _wait_for_progress(trial: Trial, setup: _Setup, names: Sequence[str]) -> None:
+    """Wait until each of the stores has taken some more writes, as many as chance says."""
+    aims = {name: setup.deliveries[name].done() + trial.random.randrange(1, 200) for name in names}
+    trial.wait_for(
+        lambda: all(setup.deliveries[name].done() >= aim for name, aim in aims.items()),
+        f"{', '.join(names)} move; {_state(setup)}\n{setup.worker.worker.last_lines()}",
+    )
+
+
+def _reconciled(trial: Trial, setup: _Setup) -> Findings:
+    problems: list[str] = []
+    for name, delivered in setup.deliveries.items():
+        delivered.send(0)  # all that was handed over is acknowledged
+        delivered.settle(SETTLED_SECONDS)
+        found = delivered.problems()
+        trial.note(f"{name}: {delivered.done():,} writes, {len(found)} that do not add up")
+        problems += [f"{name}: {problem}" for problem in found]
+    return Findings(
+        missing=[problem for problem in problems if not problem.endswith(TWICE)],
+        invented=[],
+        differences=[],
+        disorder=[],
+        unexplained=[],
+        effects=[problem for problem in problems if problem.endswith(TWICE)],
+        duplicates=0,
+        bounds=[],
+    )
+
+
+def _state(setup: _Setup) -> str:
+    return ", ".join(f"{name} {delivered.done():,}" for name, delivered in setup.deliveries.items())
