@@ -145,8 +145,10 @@ def _keep_similar(app: StreamApp, ingest: Ingest, options: Options) -> None:
 
 
 def registry(options: Options) -> Unframe:
-    """Return what takes values out of a Schema Registry's frames."""
-    return unframer(options.registry.url, options.registry.username, options.registry.password.get_secret_value())
+    """Return what redeems claims to large values, and takes values out of a Schema Registry's frames."""
+    password = options.registry.password.get_secret_value()
+    unframe = unframer(options.registry.url, options.registry.username, password)
+    return large_values_of(options).redeeming(unframe)
 
 
 def intake_rules(options: Options) -> IntakeRules:
@@ -207,7 +209,7 @@ def _deliver_app(options: Options) -> StreamApp:
         for store in STORES
     ]
     for delivery in deliveries:
-        _deliver_to(delivery, app, catalogue)
+        _deliver_to(delivery, app, catalogue, sagas=options.sagas.enabled)
 
     async def note_lags() -> None:
         lags = Counter[str]()
@@ -264,7 +266,7 @@ def _sagas_app(options: Options) -> StreamApp:
     return app
 
 
-def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue) -> None:
+def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue, *, sagas: bool) -> None:
     store = delivery.store
 
     async def set_aside(record: Record, error: Exception) -> None:
@@ -277,7 +279,8 @@ def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue) -> Non
     )
     app.hand_over([catalogue.writes(store).name], delivery.accept, set_aside, name=store)
     app.hand_over([catalogue.deferred(store).name], delivery.accept, set_aside, name=f"{store}-deferred")
-    app.hand_over([catalogue.compensations(store).name], delivery.accept, set_aside, name=f"{store}-compensations")
+    if sagas:  # every topic that is read makes each fetch longer
+        app.hand_over([catalogue.compensations(store).name], delivery.accept, set_aside, name=f"{store}-compensations")
     app.add_drain(delivery.drain)
     app.background(delivery.run)
 
