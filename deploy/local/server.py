@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.local.process import ServerFailed, ServerProcess, free_port, port_is_free
+from deploy.local.ports import free_port, port_is_free
+from deploy.local.process import ServerFailed, ServerProcess
 
 
 class MissingDriver(ServerFailed, ImportError):  # noqa: N818 - reads as a statement

@@ -12,7 +12,7 @@ from connectors.kafka.connection import Connection
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from connectors.kafka.topics import Alter, Create, Mismatch
 from deploy.local.kafka import KafkaServer, MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import DAY_MS, Catalogue, Topic
 
 pytestmark = pytest.mark.integration

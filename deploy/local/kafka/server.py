@@ -9,7 +9,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.install import copy_jars, installed, run
-from deploy.local.process import ServerFailed, free_port
+from deploy.local.ports import free_port
+from deploy.local.process import ServerFailed
 from deploy.local.programs import find_java, require
 from deploy.local.server import Server
 

@@ -10,7 +10,7 @@ from connectors.cdc import CdcConfig, Source, Stop, check
 from connectors.kafka.admin import TopicAdmin, ensure_topics
 from connectors.kafka.connection import Connection
 from deploy.local.kafka import KafkaServer
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import Catalogue
 
 pytestmark = pytest.mark.integration

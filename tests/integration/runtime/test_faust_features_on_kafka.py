@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from connectors.kafka.connection import Connection
 from connectors.kafka.lag import LagMeter
 from connectors.kafka.reading import StoredRecord, read_topics
 from deploy.local.kafka import KafkaServer
+from deploy.local.ports import free_port
 from streams.runtime.declaring import TopicNotCreated, declare_topic
 from streams.runtime.producer import partition_of
 from streams.supervisor import RoleProcess
@@ -34,12 +34,6 @@ PARTITIONS = 4
 PATIENCE_SECONDS = 60.0
 APP = Path(__file__).with_name("faust_features_app.py")
 INPUTS = ("words", "numbers", "people")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Features:

@@ -23,7 +23,7 @@ from connectors.kafka.connection import Connection
 from connectors.kafka.lag import LagMeter
 from connectors.kafka.reading import read_topics
 from deploy.local.kafka import KafkaServer
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from streams.runtime.tables import Entry
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,7 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Outcome, Reject
 from connectors.sinks.errors import Unavailable
 from connectors.sinks.redis import RedisOptions, RedisSink
 from connectors.sinks.redis.keys import Names
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from deploy.local.redis import RedisServer
 from schemas.writes import CacheWrite
 

@@ -17,7 +17,7 @@ from connectors.cdc.snapshot_state import SnapshotState
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import ClientConfig, Connection
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 
 MORNING = datetime(2026, 1, 1, tzinfo=UTC)
 names = (f"topic{number}" for number in count())

@@ -15,7 +15,7 @@ from connectors.cdc.preflight import findings, require
 from connectors.cdc.publication import Publication, published_operations
 from connectors.cdc.slot import SlotState
 from connectors.cdc.tables import Column, Indexes
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import Catalogue
 
 CATALOGUE = Catalogue(tables=["public.users"])

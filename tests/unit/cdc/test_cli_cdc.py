@@ -12,7 +12,7 @@ from connectors.cdc.signals import Condition, SignalData, data_of
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import Catalogue
 from streams.cli.cdc import app, cdc_config
 from streams.settings import load

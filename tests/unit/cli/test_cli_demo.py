@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from connectors.kafka.lag import Progress
-from deploy.local.process import ServerFailed, free_port
+from deploy.local.ports import free_port
+from deploy.local.process import ServerFailed
 from schemas.events import GpsUpdate
 from schemas.writes import STORES
 from streams.cli import common, demo

@@ -18,7 +18,7 @@ import connectors.kafka.reading
 from connectors.kafka.connection import Connection
 from connectors.kafka.reading import StoredRecord, read_topics
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.events import MessageSent, decode_event, encode_event
 from schemas.headers import FIRST_FAILED_AT, VALUE_LEFT_OUT, Headers
 from schemas.topics import Catalogue

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from connectors.kafka.seek import GroupActive, Start
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.clock import milliseconds
 from schemas.topics import Catalogue
 from schemas.writes import STORES

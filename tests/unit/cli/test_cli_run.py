@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 import streams.platform
 from connectors.kafka.admin import ensure_topics
 from deploy.local.kafka import KafkaServer, MemoryKafka
-from deploy.local.process import ServerFailed, free_port
+from deploy.local.ports import free_port
+from deploy.local.process import ServerFailed
 from streams.cli import common, run, worker
 from streams.data_folder import DataFolder
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import Catalogue
 from streams.cli.topics import app
 

@@ -16,7 +16,7 @@ from connectors.embedders import ModelUnavailable
 from connectors.kafka.admin import TopicAdmin, ensure_topics
 from connectors.kafka.connection import Connection
 from deploy.local.kafka import MemoryKafka
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.topics import Catalogue
 from streams.cli import common, worker
 from streams.settings import Options

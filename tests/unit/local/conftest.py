@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import ServerFailed, free_port
+from deploy.local.ports import free_port
+from deploy.local.process import ServerFailed
 from deploy.local.server import Server
 from deploy.local.servers import LocalServers
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import ServerFailed, ServerProcess, port_is_free, start_time
+from deploy.local.ports import port_is_free
+from deploy.local.process import ServerFailed, ServerProcess, start_time
 
 SLEEPER = ["sleep", "60"]
 

@@ -17,7 +17,7 @@ from connectors.producers import (
     QueueLimits,
     Unreachable,
 )
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.events import GpsUpdate, InvalidEvent, decode_event
 from schemas.topics import Catalogue
 

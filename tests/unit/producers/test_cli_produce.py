@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import streams.cli.produce
 import streams.cli.sending
 from connectors.kafka.connection import Connection
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.events import decode_event
 from streams.cli.produce import app
 

@@ -23,7 +23,7 @@ from connectors.producers import (
     TopicMissing,
     Unreachable,
 )
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.clock import HybridClock
 from schemas.events import GpsUpdate, InvalidEvent, decode_event
 from schemas.topics import Catalogue

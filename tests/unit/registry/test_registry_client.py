@@ -13,7 +13,7 @@ import pytest
 
 from connectors.registry import RegistryClient, RegistryError, RegistryRefused, RegistryUnavailable, unframer
 from connectors.registry.client import UNKNOWN_FOR_SECONDS
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from schemas.wire import VALUE_SCHEMA_ID, IncompleteFrame, RegistryNotConfigured, UnknownSchema, UnsupportedSchema
 
 GUID = UUID("89791762-2336-4186-9674-299b90a802e2")

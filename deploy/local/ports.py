@@ -1,0 +1,50 @@
+"""TCP ports of the loopback interface for servers."""
+
+import secrets
+import socket
+from pathlib import Path
+
+LOWEST = 10_000
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ATTEMPTS = 1_000
+
+
+class NoFreePort(OSError):  # noqa: N818 - reads as a statement
+    """No port is left for a server."""
+
+
+def free_port() -> int:
+    """Return a port on which a server could listen a moment ago, and which no outgoing connection is given.
+
+    Those that the kernel gives to outgoing connections will not do: one of many hundred connections of other tests took
+    a broker's port in the second before it was bound, and would take that of a broker that is restarted.
+
+    Raises:
+        NoFreePort: there is none.
+    """
+    first_outgoing = int(_OUTGOING.read_text().split()[0]) if _OUTGOING.exists() else 49_152  # RFC 6335
+    if first_outgoing - LOWEST < _ATTEMPTS:
+        return _any_port()
+    for _ in range(_ATTEMPTS):
+        # At random, so that two processes that ask at once get two.
+        port = LOWEST + secrets.randbelow(first_outgoing - LOWEST)
+        if port_is_free(port):
+            return port
+    raise NoFreePort(f"no port from {LOWEST} to {first_outgoing - 1} is free on 127.0.0.1")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on a port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
