@@ -1,8 +1,10 @@
 # pyright: reportUnknownMemberType=false
 """Live state: last positions and trips of travellers, each written several times, beside a pipeline of redis-py.
 
-Peer: `SET key value EX seconds`, 1,000 to a pipeline without MULTI (https://redis.io/docs/latest/develop/using-commands/pipelining),
-the value made into JSON by the same encoder. It compares no versions, keeps no index and tells no watchers.
+Peer: a pipeline without MULTI of 1,000 writes, the value made into JSON by the same encoder
+(https://redis.io/docs/latest/develop/using-commands/pipelining). For the values alone it sends `SET key value EX seconds`,
+and our sink keeps no index and tells no watchers; for all of it `GEOADD` and `PUBLISH` as well, as ours does. It
+compares no versions.
 """
 
 from collections.abc import Sequence
@@ -31,31 +33,44 @@ def measure(bench: Bench) -> None:
         with redis.Redis.from_url(server.url) as client:
             writes = [_write(number) for number in range(bench.options.writes)]
             keys = len({write.key for write in writes})
+            rows = {
+                "redis, values": RedisOptions(url=server.url, publish=False, positions=""),
+                "redis, values, places and watchers": RedisOptions(url=server.url),
+            }
             for _ in range(bench.options.rounds):
-                client.flushall()
-                peer = rate(len(writes), lambda: _pipeline(client, writes))
-                _check(client, "peer:*", keys)
-                client.flushall()
-                sinks = [RedisSink(RedisOptions(url=server.url)) for _ in range(RedisSink.limits.requests)]
-                for sink in sinks:
-                    sink.open()
-                ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
-                for sink in sinks:
-                    sink.close()
-                _check(client, "travelos:{[pt]*:*}", keys)
-                bench.note("redis", ours=ours, **{PEER: peer})
+                for row, options in rows.items():
+                    whole = options.publish
+                    client.flushall()
+                    peer = rate(len(writes), lambda whole=whole: _pipeline(client, writes, whole=whole))
+                    _check(client, "peer:[pt]*:*", keys)
+                    client.flushall()
+                    sinks = [RedisSink(options) for _ in range(RedisSink.limits.requests)]
+                    for sink in sinks:
+                        sink.open()
+                    ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+                    for sink in sinks:
+                        sink.close()
+                    _check(client, "travelos:{[pt]*:*}", keys)
+                    bench.note(row, ours=ours, **{PEER: peer})
             bench.setup |= {"redis": client.info("server")["redis_version"], "redis_py": version("redis")}
     finally:
         server.delete()
-    bench.compare("redis", PEER, BAR)
+    for row in rows:
+        bench.compare(row, PEER, BAR)
 
 
-def _pipeline(client: redis.Redis, writes: Sequence[CacheWrite]) -> None:
+def _pipeline(client: redis.Redis, writes: Sequence[CacheWrite], *, whole: bool) -> None:
     encode = msgspec.json.Encoder().encode
     for batch in batches(writes, BATCH):
         with client.pipeline(transaction=False) as pipe:
             for write in batch:
-                pipe.set(f"peer:{write.key}", encode(write.value), ex=write.ttl_seconds)
+                value = encode(write.value)
+                pipe.set(f"peer:{write.key}", value, ex=write.ttl_seconds)
+                if whole:
+                    pipe.publish(f"peer:changes:{write.key}", value)
+                    if write.key.startswith("position:"):
+                        member = write.key.removeprefix("position:")
+                        pipe.geoadd("peer:geo", (write.value["lon"], write.value["lat"], member))
             pipe.execute()
 
 
