@@ -2,8 +2,8 @@
 """Live state: last positions and trips of travellers, each written several times, beside a pipeline of redis-py.
 
 Peer: a pipeline without MULTI of 1,000 writes, the value made into JSON by the same encoder
-(https://redis.io/docs/latest/develop/using-commands/pipelining). For the values alone it sends `SET key value EX seconds`,
-and our sink keeps no index and tells no watchers; for all of it `GEOADD` and `PUBLISH` as well, as ours does. It
+(https://redis.io/docs/latest/develop/using-commands/pipelining). For the values alone it sends `SET key value EX
+seconds`, and our sink keeps no index and tells no watchers; for all of it `GEOADD` and `PUBLISH` as well, as ours does. It
 compares no versions.
 """
 
