@@ -3,8 +3,8 @@
 
 Peer: a pipeline without MULTI of 1,000 writes, the value made into JSON by the same encoder
 (https://redis.io/docs/latest/develop/using-commands/pipelining). For the values alone it sends `SET key value EX
-seconds`, and our sink keeps no index and tells no watchers; for all of it `GEOADD` and `PUBLISH` as well, as ours does. It
-compares no versions.
+seconds`, and our sink keeps no index and tells no watchers; for all of it `GEOADD` and `PUBLISH` as well, as ours
+does. It compares no versions.
 """
 
 from collections.abc import Sequence
