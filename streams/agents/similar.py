@@ -19,7 +19,7 @@ from streams.runtime.publisher import TryAgain
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT = 10  # looks for which changes may go on to come before they are taken in; a snapshot brings thousands
+LONGEST_WAIT = 3  # looks for which changes may go on to come before they are taken in; a snapshot brings thousands
 
 
 class SimilarityRoom:
