@@ -33,16 +33,20 @@ class Sample(Struct, frozen=True):
     rows: Mapping[StoreName, int | None]
     waiting: int
     cdc_behind: bool
+    sagas: int = 0  # records that their coordinator has not seen through
 
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way any more."""
-        on_the_way = self.ingest.lag or any(one.lag for one in self.deliver.values())
+        on_the_way = self.ingest.lag or self.sagas or any(one.lag for one in self.deliver.values())
         return not on_the_way and not self.cdc_behind
 
 
 class Gauge:
-    """Takes samples. Offsets upstream are read before those downstream, so `settled` is never said too early."""
+    """Takes samples. Offsets upstream are read before those downstream, so `settled` is never said too early.
+
+    Sagas are upstream of deliveries and downstream as well: theirs are read before and after.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Gauge:
         connection: Connection,
         catalogue: Catalogue,
         groups: tuple[str, str],
+        sagas: str | None = None,
         readers: EmbeddedReaders,
         source_dsn: str,
         slot: str,
@@ -57,6 +62,7 @@ class Gauge:
         self._catalogue = catalogue
         self._ingest = LagMeter(connection, groups[0])
         self._deliver = LagMeter(connection, groups[1])
+        self._sagas = None if sagas is None else LagMeter(connection, sagas)
         self._readers = readers
         self._source_dsn = source_dsn
         self._slot = slot
@@ -78,26 +84,41 @@ class Gauge:
         resumed = self._ingest.progress([catalogue.resumed_events.name])[catalogue.resumed_events.name]
         still = waiting[catalogue.waiting_events.name].end - resumed.end
         ingest = _sum([*upstream.values(), *waiting.values(), resumed])
+        sagas = self._sagas_left()
+        deliver: dict[StoreName, Progress] = {store: self._delivered(store) for store in STORES}
+        sagas += self._sagas_left()
         return Sample(
             at=time.monotonic(),
             published=published,
             changes=changes,
             ingest=ingest,
-            deliver={store: self._delivered(store) for store in STORES},
+            deliver=deliver,
             rows={store: self._rows(store) for store in STORES},
             waiting=max(0, still),
             cdc_behind=behind,
+            sagas=sagas,
         )
 
     def close(self) -> None:
         """Let go of all connections."""
         self._ingest.close()
         self._deliver.close()
+        if self._sagas is not None:
+            self._sagas.close()
         if self._source is not None:
             self._source.close()
 
+    def _sagas_left(self) -> int:
+        if self._sagas is None:
+            return 0
+        catalogue = self._catalogue
+        topics = (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)
+        return sum(one.lag for one in self._sagas.progress([topic.name for topic in topics]).values())
+
     def _delivered(self, store: StoreName) -> Progress:
         topics = [self._catalogue.writes(store, "normal").name, self._catalogue.writes(store, "urgent").name]
+        if self._sagas is not None:
+            topics.append(self._catalogue.compensations(store).name)
         return _sum(self._deliver.progress(topics).values())
 
     def _rows(self, store: StoreName) -> int | None:

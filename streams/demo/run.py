@@ -135,6 +135,7 @@ class Demo:
                 connection=options.kafka.connection(),
                 catalogue=options.catalogue(),
                 groups=(group_of("ingest", options), group_of("deliver", options)),
+                sagas=group_of("sagas", options) if options.sagas.enabled else None,
                 readers=readers_of(options),
                 source_dsn=options.source.dsn.get_secret_value(),
                 slot=options.source.slot,

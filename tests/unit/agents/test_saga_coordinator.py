@@ -8,7 +8,9 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from schemas.events import BookingMade
 from schemas.receipts import Receipt, Result, encode_receipt
+from schemas.reference import Place
 from schemas.sagas import (
     Reply,
     Request,
@@ -21,10 +23,12 @@ from schemas.sagas import (
     saga_headers,
 )
 from schemas.writes import CacheWrite, SearchWrite, Write, decode_write, store_of
+from streams.agents.events import EventPass
 from streams.agents.sagas import Coordinator, Tables
 from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
 from streams.runtime.records import Record
 from streams.runtime.tables import StateTable
+from streams.sagas.declared import DECLARED
 from streams.sagas.definition import Definition, Patience, Step
 from streams.sagas.kinds import Kind, Kinds, begins
 from streams.sagas.line import Line
@@ -333,3 +337,17 @@ async def test_a_step_may_be_a_request_to_somebody_outside(world: World) -> None
     assert b'"op":"delete"' in world.stage.of("payments")[-1].value
     await world.take(reply(501, "applied"))
     assert world.told(start).status == "compensated"
+
+
+async def test_ingest_hands_the_writes_of_a_saga_to_its_coordinator_and_history_to_the_warehouse(stage: Any) -> None:
+    booking = BookingMade(
+        event_id="e1", user_id="u1", occurred_at=AT, booking_id="b1", place_id="r1", starts_at=AT, guests=2
+    )
+    stage.reference.places.upsert(Place(id="r1", name="Ann's", kind="restaurant", city="Cambridge", lsn=1))
+    ingest = stage.ingest(kinds=Kinds(DECLARED))
+    await EventPass(ingest, "urgent").process([stage.event(booking, 0)])
+    (begun,) = stage.of(stage.catalogue.saga_starts.name)
+    start = decode_saga_record(begun.value, SagaStart)
+    assert (begun.key, start.subject, start.urgent) == (b"booking:b1", "booking:b1", True)
+    assert sorted(start.writes) == ["booked", "booking"]
+    assert [store_of(write) for write in stage.writes()] == ["warehouse"]
