@@ -8,8 +8,6 @@ too. Writes of a namespace show in their order: an answer that has the number of
 - When another one may have written, it writes its number and waits until it finds it.
 """
 
-import select
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,13 +16,13 @@ import msgspec
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.pinecone.client import PineconeClient, addressable
 from connectors.sinks.pinecone.errors import OPTION
+from connectors.sinks.pinecone.looks import looks
 from connectors.sinks.pinecone.merge import Entry
 from connectors.sinks.pinecone.records import Record
 
 NAMESPACE = "entities"
 
 _REMEMBERED = 100_000  # entries; a writer that is further ahead of what shows waits
-_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5  # seconds between two looks
 _OVERHEAD = 64  # bytes of a record besides its metadata
 
 _decoder = msgspec.json.Decoder(Entry)
@@ -124,18 +122,13 @@ class Ledger:
 
     def _fetch(self, ids: Sequence[str]) -> tuple[int, dict[str, Entry]]:
         """Return entries and the number of the last write that they show."""
-        deadline = time.monotonic() + self._patience
-        pause = _FIRST_LOOK
-        while True:
+        for _ in looks(self._patience):
             found = self._client.fetch(self._index, NAMESPACE, [self._writer, *ids])
             own = found.pop(self._writer, None)
             number = int(own.metadata["number"]) if own is not None else 0
             if number >= self._floor:
                 return number, {name: _decoder.decode(one.metadata["entry"]) for name, one in found.items()}
-            if time.monotonic() + pause > deadline:
-                raise Unavailable(f"what was written to Pinecone does not show within `{OPTION}.freshness_seconds`")
-            select.select([], [], [], pause)  # nothing tells when a write shows; it can only be asked for
-            pause = min(_LONGEST_LOOK, 2 * pause)
+        raise Unavailable(f"what was written to Pinecone does not show within `{OPTION}.freshness_seconds`")
 
     def _forget(self, shown: int) -> None:
         """Forget what shows from now on."""

@@ -1,7 +1,5 @@
 """The vectors themselves, in the namespaces of their indexes."""
 
-import select
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,13 +7,13 @@ from typing import Any
 from connectors.sinks.errors import Unavailable
 from connectors.sinks.pinecone.client import Fetched, PineconeClient, addressable
 from connectors.sinks.pinecone.errors import OPTION
+from connectors.sinks.pinecone.looks import looks
 from connectors.sinks.pinecone.merge import Change, Entry
 from connectors.sinks.pinecone.options import PineconeOptions
 from connectors.sinks.pinecone.records import Record, content, mark
 
 # A request for each is more than one for all, unless they are few; and Pinecone takes 100 updates a second.
 _UPDATES = 10
-_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.5  # seconds between two looks
 
 Fits = Callable[[Entry, Fetched | None], bool]
 
@@ -78,15 +76,11 @@ class Vectors:
         """Return the records of entries, once all fit or the patience has ended."""
         found: dict[str, Fetched] = {}
         waiting = dict(entries)
-        deadline = time.monotonic() + self._options.freshness_seconds
-        pause = _FIRST_LOOK
-        while waiting:
+        for _ in looks(self._options.freshness_seconds):
             found = {name: one for name, one in found.items() if name not in waiting} | self._fetched(waiting)
             waiting = {name: entry for name, entry in waiting.items() if not fits(entry, found.get(name))}
-            if not waiting or time.monotonic() + pause > deadline:
+            if not waiting:
                 break
-            select.select([], [], [], pause)  # nothing tells when a write shows; it can only be asked for
-            pause = min(_LONGEST_LOOK, 2 * pause)
         return found
 
     def _fetched(self, entries: Mapping[str, Entry]) -> dict[str, Fetched]:

@@ -249,6 +249,20 @@ def test_what_another_one_wrote_and_does_not_show_is_waited_for_and_never_guesse
     assert two.write([write("a", 4)]) == [SUPERSEDED]
 
 
+def test_a_writer_that_is_too_far_ahead_of_what_shows_waits(
+    service: PineconeStandIn, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.sinks.pinecone.ledger._REMEMBERED", 3)
+    sink = opened(freshness_seconds=0.2)
+    sink.write([write("first", 1)])
+    service.lag(60.0)
+    assert sink.write([write(name, 1) for name in "abcd"]) == [APPLIED] * 4
+    with pytest.raises(Unavailable, match="freshness_seconds"):
+        sink.write([write("e", 1)])
+    service.settle()
+    assert sink.write([write("e", 1), write("a", 1)]) == [APPLIED, SUPERSEDED]
+
+
 def test_a_replay_from_the_start_changes_nothing(service: PineconeStandIn, opened: Opened) -> None:
     history = [write(f"e{number % 7}", number, op="delete" if number % 5 == 0 else "upsert") for number in range(60)]
     opened().write(history)
