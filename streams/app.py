@@ -37,6 +37,7 @@ from streams.delivery.metrics import DeliveryMetrics
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
+from streams.object_storage import large_values_of
 from streams.reference.reader import ReferenceReader
 from streams.runtime.app import StreamApp
 from streams.runtime.producer import partition_of

@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from connectors.kafka.connection import Connection
+from connectors.large_values import LargeValues
 from connectors.producers.errors import DeliveryFailed, FlushTimedOut, QueueFull, RawRecord
+from connectors.producers.large import claimed
 from connectors.producers.record_queue import SLICE_SECONDS, Counts, Delivered, DeliveryHook, QueueLimits, RecordQueue
 from connectors.producers.records import EventRecords
 from schemas.clock import HybridClock
@@ -38,12 +40,14 @@ class AsyncEventProducer:
         clock: HybridClock | None = None,
         limits: QueueLimits | None = None,
         room_seconds: float = 60,
+        large_values: LargeValues | None = None,
         on_delivery: DeliveryHook | None = None,
     ) -> None:
         self._records = EventRecords(catalogue, source, clock or HybridClock())
         self._hook = on_delivery
         self._queue = RecordQueue(connection, limits or QueueLimits(), self._hand_over if on_delivery else None)
         self._room_seconds = room_seconds
+        self._large_values = large_values
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()  # held by the one who waits for room
         self._waiting = 0  # those who hold it or wait for it: while there are any, nobody may overtake them
@@ -63,6 +67,11 @@ class AsyncEventProducer:
     ) -> None:
         """Accept an event for sending; waits while there is no room. Raises as `EventProducer.publish`."""
         record = self._records.record(event, priority, traceparent)
+        values = self._large_values
+        if values is not None and len(record[2] or b"") > values.over_bytes:
+            carrying, its_event = await asyncio.to_thread(claimed, record, values)
+            await self._accept(partial(self._queue.offer_for, carrying, its_event))
+            return
         await self._accept(partial(self._queue.offer, record))
 
     async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:

@@ -49,6 +49,10 @@ class Refused(ProducerError):  # noqa: N818
     """The client will never take this record (too large, for one), or none any more after a fatal error."""
 
 
+class LargeValueNotStored(ProducerError):  # noqa: N818
+    """The object store does not take the value of an event now; the event was not accepted."""
+
+
 class FlushTimedOut(ProducerError):  # noqa: N818
     """The time given to `flush` passed; `pending` records are still on their way."""
 

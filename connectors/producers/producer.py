@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from connectors.kafka.connection import Connection
+from connectors.large_values import LargeValues
 from connectors.producers.errors import DeliveryFailed, FlushTimedOut, QueueFull, RawRecord
+from connectors.producers.large import claimed
 from connectors.producers.record_queue import SLICE_SECONDS, Counts, DeliveryHook, QueueLimits, RecordQueue
 from connectors.producers.records import EventRecords
 from schemas.clock import HybridClock
@@ -34,6 +36,7 @@ class EventProducer:
         clock: gives versions to events that have none; share one clock between the producers of one process.
         limits: the bounds of memory and time.
         room_seconds: how long `publish` waits for room.
+        large_values: where values go that are larger than its `over_bytes`; their records carry claims to them.
         on_delivery: called once for each acknowledged record, in whichever thread then calls this producer. It must
             not raise, and makes publishing slower by about a third.
     """
@@ -47,11 +50,13 @@ class EventProducer:
         clock: HybridClock | None = None,
         limits: QueueLimits | None = None,
         room_seconds: float = 60,
+        large_values: LargeValues | None = None,
         on_delivery: DeliveryHook | None = None,
     ) -> None:
         self._records = EventRecords(catalogue, source, clock or HybridClock())
         self._queue = RecordQueue(connection, limits or QueueLimits(), on_delivery)
         self._room_seconds = room_seconds
+        self._large_values = large_values
 
     def open(self) -> None:
         """Create the client, which connects in the background. Harmless when open."""
@@ -79,10 +84,15 @@ class EventProducer:
             InvalidEvent: the event breaks its schema; names the field. Nothing was sent.
             QueueFull: there was no room within `room_seconds`.
             Refused: Kafka's client will never take it.
+            LargeValueNotStored: its value belongs into the object store, which does not take it now.
             DeliveryFailed: more than `limits.failures` earlier events have failed, which are in the exception.
             NotOpen: the producer is not open.
         """
         record = self._records.record(event, priority, traceparent)
+        values = self._large_values
+        if values is not None and len(record[2] or b"") > values.over_bytes:
+            self._offer_until_accepted(partial(self._queue.offer_for, *claimed(record, values)))
+            return
         if not self._queue.offer(record):
             self._offer_until_accepted(partial(self._queue.offer, record))
 

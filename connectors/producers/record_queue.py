@@ -187,6 +187,10 @@ class RecordQueue:
         headers: HeaderList = [*record.headers]
         return self.offer((record.topic, record.key, record.value, headers), partial(self._on_report, raw=record))
 
+    def offer_for(self, record: Record, event: Event) -> bool:
+        """Accept the record of an event that its value is not, because it carries a claim; otherwise as `offer`."""
+        return self.offer(record, partial(self._on_report, raw=event))
+
     def serve(self, timeout: float) -> None:
         """Handle the delivery reports that are there, or wait up to `timeout` seconds for one."""
         self._opened().poll(timeout)
@@ -230,7 +234,7 @@ class RecordQueue:
             raise _not_open()
         return self._client
 
-    def _on_report(self, error: KafkaError | None, message: Message, raw: RawRecord | None = None) -> None:
+    def _on_report(self, error: KafkaError | None, message: Message, raw: Event | RawRecord | None = None) -> None:
         # One function for all events: what was sent is in the message, so no closure keeps each event alive.
         event = raw or decode_event(message.value() or b"")
         if error is not None:

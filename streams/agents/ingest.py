@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from connectors.registry import RegistryError
+from connectors.sinks.errors import SinkError
 from schemas.events import BaseEvent
 from schemas.headers import Headers
 from schemas.reference import Place, Profile, WaitingEvent
@@ -94,12 +95,13 @@ class Ingest(Struct, frozen=True):
         """Return what a stage returns that is given what takes the records' values out of their frames.
 
         Raises:
-            TryAgain: a Schema Registry is asked and does not say; the batch has to be tried again.
+            TryAgain: a Schema Registry is asked and does not say, or the object store that large values lie in; the
+                batch has to be tried again.
         """
         try:
             # Asking the registry blocks; a batch without frames need not go to another thread for that.
             return await asyncio.to_thread(stage, self.unframe) if any_framed(records) else stage(_as_it_is)
-        except RegistryError as error:
+        except (RegistryError, SinkError) as error:
             raise TryAgain(str(error)) from error
 
     async def publish(self, records: Sequence[Outgoing]) -> None:

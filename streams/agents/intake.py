@@ -7,11 +7,13 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from schemas.claims import CLAIM
 from schemas.clock import derived_version, milliseconds
 from schemas.events import Event, InvalidEvent, decode_event
 from schemas.wire import MAGIC_GUID, VALUE_SCHEMA_ID, InvalidFrame, Unframe
 from streams.runtime.records import Record
 
+_SAID = frozenset((VALUE_SCHEMA_ID, CLAIM))  # headers without which a value cannot be read
 # Times of records are compared as numbers: a producer may give any 64 bits, which no timedelta holds.
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -92,12 +94,12 @@ def intake(records: Sequence[Record], *, seen: Seen, rules: IntakeRules, unframe
 
 
 def any_framed(records: Sequence[Record]) -> bool:
-    """Whether a value or a key of the batch may have a frame, or a header says so; `unframe` looks closer."""
+    """Whether a value or a key may have a frame, or a header says so or carries a claim; `unframe` looks closer."""
     # In as few passes as there are things to look at: a call for each record costs as much as decoding it.
     return (
         any(record.value and record.value[0] <= MAGIC_GUID for record in records)
         or any(record.key and record.key[0] <= MAGIC_GUID for record in records)
-        or any(header[0] == VALUE_SCHEMA_ID for record in records for header in record.headers)
+        or any(header[0] in _SAID for record in records for header in record.headers)
     )
 
 

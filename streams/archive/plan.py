@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterable
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from connectors.archive.names import Format
-from connectors.sinks.kinds import UnknownKind, kind_of
 from connectors.storage.contract import Storage
-from connectors.storage.folder import FolderStorage
 from streams.archive.collecting import Bounds
+from streams.object_storage import place_of
 from streams.settings import Options
 
 
@@ -67,17 +66,4 @@ def storage_of(options: Options) -> Storage:
     Raises:
         UnknownKind: the driver of S3 is not installed, or its options cannot be used.
     """
-    archive, objects = options.archive, options.stores.objects
-    if objects.kind != "s3":
-        return FolderStorage(options.data_dir.resolve() / "archive")
-    kind = kind_of("objects", objects.kind)
-    settled = kind.settle(objects.given(kind.names))
-    if isinstance(settled, list):
-        raise UnknownKind("; ".join(f"stores.objects.{one.name}: {one.reason}" for one in settled))
-    from connectors.sinks.s3 import S3Options  # noqa: PLC0415
-    from connectors.storage.s3 import S3Storage  # noqa: PLC0415 - needs boto3, which not everybody has
-
-    assert isinstance(settled, S3Options)
-    return S3Storage(
-        structs.replace(settled, bucket=archive.bucket or settled.bucket, prefix=settled.prefix + archive.prefix)
-    )
+    return place_of(options, bucket=options.archive.bucket, prefix=options.archive.prefix).storage

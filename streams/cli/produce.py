@@ -13,6 +13,7 @@ from connectors.producers.input_files import InputFile, Reading, UnreadableFile
 from schemas.writes import EventPriority
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, out, print_json
 from streams.cli.sending import send
+from streams.object_storage import large_values_of
 from streams.settings import Options
 
 SOURCE = "/travelos/produce"
@@ -113,7 +114,10 @@ def _produce(
 
 def _producer(options: Options) -> EventProducer:
     """Return an open producer whose brokers answer; leave with FAILED when they do not."""
-    producer = EventProducer(options.kafka.connection(), options.catalogue(), source=SOURCE, limits=LIMITS)
+    values = large_values_of(options) if options.large_values.enabled else None
+    producer = EventProducer(
+        options.kafka.connection(), options.catalogue(), source=SOURCE, limits=LIMITS, large_values=values
+    )
     producer.open()
     try:
         producer.check(BROKER_SECONDS)

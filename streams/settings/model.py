@@ -20,9 +20,10 @@ from connectors.cdc.encoding import (
     UnknownTypes,
 )
 from connectors.kafka.connection import Connection
-from schemas.topics import MIB, Catalogue
+from schemas.topics import Catalogue
 from schemas.writes import StoreName
 from streams.settings.archive import Archive
+from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.sagas import Sagas
 from streams.settings.section import Section
 
@@ -205,21 +206,6 @@ class Registry(Section):
     password: SecretStr = Field(default=SecretStr(""), description="basic authentication")
 
 
-class Intake(Section):
-    """Decoding, checking and deduplication."""
-
-    dedupe_hours: float = Field(default=24, gt=0, le=720, description="how long an event id is remembered")
-    max_value_bytes: int = Field(
-        default=1_048_576,
-        ge=1_024,
-        le=10 * MIB,  # what the topics of events let through
-        description="larger values become dead letters",
-    )
-    max_future_hours: float = Field(
-        default=24, gt=0, description="how far an event's time may be ahead of its record's"
-    )
-
-
 class Enrich(Section):
     """What is added to events."""
 
@@ -383,6 +369,7 @@ class Options(Section):
     stores: Stores = Stores()
     deliver: Deliver = Deliver()
     archive: Archive = Archive()
+    large_values: LargeValueOptions = LargeValueOptions()
     sagas: Sagas = Sagas()
     worker: Worker = Worker()
     log: Log = Log()

@@ -1,0 +1,29 @@
+"""Records whose values go to the object store."""
+
+from connectors.large_values import LargeValues
+from connectors.producers.errors import LargeValueNotStored
+from connectors.producers.records import Record
+from connectors.sinks.errors import SinkError
+from schemas.claims import encode_claim
+from schemas.events import Event, decode_event
+
+_JSON = "application/json"
+
+
+def claimed(record: Record, values: LargeValues) -> tuple[Record, Event]:
+    """Put the value of an event's record into the object store.
+
+    Returns:
+        The record that carries the claim to it, and the event, which its value does not tell any more.
+
+    Raises:
+        LargeValueNotStored: the store does not take it.
+    """
+    topic, key, value, headers = record
+    data = value or b""  # never None for an event
+    try:
+        claim = values.put(data, _JSON)
+    except SinkError as error:
+        raise LargeValueNotStored(str(error)) from error
+    carried, header = encode_claim(claim)
+    return (topic, key, carried, [*headers, header]), decode_event(data)

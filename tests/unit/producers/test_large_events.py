@@ -1,0 +1,91 @@
+"""Events whose values go to the object store, on librdkafka's in-memory cluster."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Message
+
+from connectors.kafka.connection import Connection
+from connectors.large_values import LargeValues
+from connectors.producers import AsyncEventProducer, Delivered, DeliveryFailed, EventProducer, QueueLimits
+from connectors.producers.errors import LargeValueNotStored
+from connectors.sinks.errors import Unavailable
+from connectors.storage import FolderStorage
+from deploy.local.ports import free_port
+from schemas.claims import CLAIM, read_claim
+from schemas.events import MessageSent, decode_event
+from schemas.topics import Catalogue
+
+Consume = Callable[[str, int], list[Message]]
+
+
+def message(number: int, text: str) -> MessageSent:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    return MessageSent(event_id=f"e{number}", user_id="u1", occurred_at=at, conversation_id="c", role="user", text=text)
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> LargeValues:
+    return LargeValues(FolderStorage(tmp_path), over_bytes=1_000)
+
+
+def check(values: LargeValues, large: Message, small: Message) -> None:
+    value, headers = large.value() or b"", large.headers() or []
+    claim = read_claim(value, headers)  # pyright: ignore[reportArgumentType] - a list of pairs, as it says itself
+    assert claim is not None
+    assert decode_event(values.get(claim)).event_id == "e1"
+    assert len(value) < 400
+    assert large.key() == b"u1"
+    assert dict(headers)["ce_id"] == b"e1"
+    assert CLAIM not in dict(small.headers() or [])
+    assert decode_event(small.value() or b"").event_id == "e2"
+
+
+def test_a_large_event_is_published_by_reference_and_a_small_one_as_it_is(
+    kafka: Connection, consume: Consume, values: LargeValues
+) -> None:
+    delivered: list[Delivered] = []
+    with EventProducer(
+        kafka, Catalogue(), source="/test", large_values=values, on_delivery=delivered.append
+    ) as producer:
+        producer.publish(message(1, "x" * 2_000))
+        producer.publish(message(2, "small"))
+    check(values, *consume("user-events", 2))
+    assert {one.event.event_id for one in delivered if isinstance(one.event, MessageSent)} == {"e1", "e2"}
+
+
+async def test_the_same_holds_for_coroutines(kafka: Connection, consume: Consume, values: LargeValues) -> None:
+    async with AsyncEventProducer(kafka, Catalogue(), source="/test", large_values=values) as producer:
+        await producer.publish(message(1, "x" * 2_000))
+        await producer.publish(message(2, "small"))
+    check(values, *consume("user-events", 2))
+
+
+def test_a_large_event_that_no_broker_acknowledged_is_told_as_it_was(values: LargeValues) -> None:
+    nowhere = Connection(bootstrap=f"127.0.0.1:{free_port()}")
+    producer = EventProducer(
+        nowhere, Catalogue(), source="/test", large_values=values, limits=QueueLimits(delivery_seconds=0.2)
+    )
+    producer.open()
+    producer.publish(message(1, "x" * 2_000))
+    with pytest.raises(DeliveryFailed) as failed:
+        producer.flush()
+    (failure,) = failed.value.failures
+    assert isinstance(failure.event, MessageSent)
+    assert failure.event.text == "x" * 2_000
+    producer.close()
+
+
+def test_while_the_object_store_is_away_a_large_event_is_not_accepted(kafka: Connection, tmp_path: Path) -> None:
+    class Away(FolderStorage):
+        def put(self, path: str, data: bytes, content_type: str, over: str | None = None) -> str:
+            raise Unavailable("away")
+
+    with EventProducer(
+        kafka, Catalogue(), source="/test", large_values=LargeValues(Away(tmp_path), over_bytes=1_000)
+    ) as producer:
+        with pytest.raises(LargeValueNotStored, match="away"):
+            producer.publish(message(1, "x" * 2_000))
+        assert producer.counts().published == 0
