@@ -1,15 +1,16 @@
 """Deliveries to every real store, while the worker or the stores' servers are killed."""
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from bench.chaos.checker import Findings
 from bench.chaos.scenario import Outcome, Size
-from bench.chaos.trial import Trial
+from bench.chaos.trial import PATIENCE_SECONDS, Trial
 from bench.report import Figure
-from bench.stores.delivered import TWICE, Delivered
+from bench.stores.adding_up import TWICE
+from bench.stores.delivered import Delivered
 from bench.stores.servers import KINDS, environment, prepare
 from deploy.local.server import Server
 
@@ -24,22 +25,21 @@ class _Setup(NamedTuple):
     servers: Mapping[str, Server]
     deliveries: Mapping[str, Delivered]
 
-    @property
-    def worker(self) -> Delivered:
-        """The delivery whose worker does the work of all."""
-        return next(iter(self.deliveries.values()))
-
 
 def kill_workers(trial: Trial, size: Size) -> Outcome:
-    """Kill -9 the worker that delivers to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
+    """Kill -9 the workers that deliver to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
     with _setup(trial) as setup:
         with _load(setup, size):
             for number in range(1, size.times + 1):
-                _wait_for_progress(trial, setup, list(setup.deliveries))
-                setup.worker.kill()
-                trial.note(f"worker killed for the {number}. time; {_state(setup)}")
+                # All at once: a worker's start takes longer than what it then does until it is killed again.
+                for name in setup.deliveries:
+                    _wait_for_progress(trial, setup, name)
+                for delivered in setup.deliveries.values():
+                    delivered.kill()
+                trial.note(f"each worker killed for the {number}. time; {_state(setup)}")
         findings = _reconciled(trial, setup)
-    return Outcome(findings, [Figure(name="kills", value=size.times, unit="", bar=size.times)])
+    kills = size.times * len(KINDS)
+    return Outcome(findings, [Figure(name="kills", value=kills, unit="", bar=kills)])
 
 
 def kill_servers(trial: Trial, size: Size) -> Outcome:
@@ -49,7 +49,7 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
         with _load(setup, size):
             for _ in range(size.times):
                 for name, server in setup.servers.items():
-                    _wait_for_progress(trial, setup, [name])
+                    _wait_for_progress(trial, setup, name)
                     server.kill()
                     trial.pause(size.seconds)
                     server.start()
@@ -61,30 +61,26 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
 
 @contextmanager
 def _setup(trial: Trial) -> Generator[_Setup]:
+    """Give out running servers, each with a worker of its own: stores that scale apart, as in a cluster."""
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
+        deliveries: dict[str, Delivered] = {}
         for name, kind in KINDS.items():
             server = servers[name] = kind.make(trial.folder / name)
             stack.callback(server.delete)
             server.start()
             prepare(server)
-        through: dict[str, str] = dict(QUICK)
-        for name, server in servers.items():
-            through |= environment(name, server)
-        deliveries: dict[str, Delivered] = {}
-        for name, kind in KINDS.items():
-            worker = next(iter(deliveries.values())).worker if deliveries else None
+            where = environment(name, server)
             deliveries[name] = stack.enter_context(
                 Delivered(
                     kind.store,
                     trial.kafka.bootstrap,
-                    f"{trial.input}.",
-                    trial.folder,
-                    through=through,
-                    directly=through,
+                    f"{trial.input}.{name}.",
+                    trial.folder / f"{name}-worker",
+                    through={**where, **QUICK},
+                    directly=where,
                     seed=trial.random.randrange(1_000),
                     entities=ENTITIES,
-                    worker=worker,
                 )
             )
         yield _Setup(servers, deliveries)
@@ -110,13 +106,11 @@ def _load(setup: _Setup, size: Size) -> Generator[None]:
         thread.join()
 
 
-def _wait_for_progress(trial: Trial, setup: _Setup, names: Sequence[str]) -> None:
-    """Wait until each of the stores has taken some more writes, as many as chance says."""
-    aims = {name: setup.deliveries[name].done() + trial.random.randrange(1, 200) for name in names}
-    trial.wait_for(
-        lambda: all(setup.deliveries[name].done() >= aim for name, aim in aims.items()),
-        f"{', '.join(names)} move; {_state(setup)}\n{setup.worker.worker.last_lines()}",
-    )
+def _wait_for_progress(trial: Trial, setup: _Setup, name: str) -> None:
+    """Wait until a store has taken some more writes, as many as chance says."""
+    delivered = setup.deliveries[name]
+    aim = delivered.done() + trial.random.randrange(1, 200)
+    delivered.wait_for(lambda: delivered.done() >= aim, f"{name} has taken {aim:,} writes", PATIENCE_SECONDS)
 
 
 def _reconciled(trial: Trial, setup: _Setup) -> Findings:

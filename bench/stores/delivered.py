@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Self
 
 from confluent_kafka import Producer
 
+from bench.stores.adding_up import Identity, differences, newest, unaccounted
 from bench.stores.writes import writes
 from connectors.kafka.admin import TopicAdmin
 from connectors.kafka.lag import LagMeter
@@ -26,7 +26,6 @@ from streams.supervisor import RoleProcess
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.05
 ASKED_AT_ONCE = 500
-TWICE = "was applied twice"  # the end of a problem that says so
 
 
 class NotReached(TimeoutError):  # noqa: N818 - says what happened
@@ -45,7 +44,6 @@ class Delivered:
         directly: as whoever reconciles sees it, without a proxy.
         seed: of what is written.
         entities: how many different ones.
-        worker: one that delivers to this store already; else one of its own, which ends with this.
     """
 
     def __init__(
@@ -59,7 +57,6 @@ class Delivered:
         directly: Mapping[str, str],
         seed: int = 1,
         entities: int = 500,
-        worker: RoleProcess | None = None,
     ) -> None:
         self.store: StoreName = store
         common = {
@@ -74,23 +71,18 @@ class Delivered:
         self._writes = writes(store, entities, seed)
         self._producer = Producer({**self.connection.producer(), "linger.ms": 5, "log_level": 2})
         self._meter = LagMeter(self.connection, group_of("deliver", self._options))
-        self._own = worker is None
-        self.worker = worker or RoleProcess(
-            "deliver", ("worker", "deliver"), folder=folder / "run", env={**common, **through}
-        )
+        self.worker = RoleProcess("deliver", ("worker", "deliver"), folder=folder / "run", env={**common, **through})
 
     def __enter__(self) -> Self:
         """Make the topics and start the worker."""
-        if self._own:
-            admin = TopicAdmin(self.connection)
-            admin.apply(admin.plan(self.catalogue))
-            self.worker.start()
+        admin = TopicAdmin(self.connection)
+        admin.apply(admin.plan(self.catalogue))
+        self.worker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the worker."""
-        if self._own:
-            self.worker.stop()
+        self.worker.stop()
         self._meter.close()
 
     def send(self, count: int) -> None:
@@ -157,47 +149,25 @@ class Delivered:
         last version, once, or nothing where that is a delete.
         """
         sent = [decode_write(record.value or b"") for record in read_topics(self.connection, [self._topic])]
-        found = _receipts_missing(sent, self._receipts())
-        letters = read_topics(self.connection, [self.catalogue.dead_letters.name])
-        found += [f"dead letter of {letter.key!r}" for letter in letters]
-        newest: dict[tuple[str, str], BaseWrite] = {}
-        for write in sent:
-            identity = (write.entity, write.source)
-            if identity not in newest or newest[identity].version < write.version:
-                newest[identity] = write
-        held = self._held(list(newest))
-        return found + [problem for key, write in newest.items() if (problem := _problem(write, held.get(key)))]
-
-    def _receipts(self) -> Counter[tuple[str, int, str]]:
         receipts = [
-            decode_receipt(one.value or b"") for one in read_topics(self.connection, [self.catalogue.receipts.name])
+            decode_receipt(record.value or b"")
+            for record in read_topics(self.connection, [self.catalogue.receipts.name])
         ]
-        return Counter((one.entity, one.version, one.result) for one in receipts if one.store == self.store)
+        letters = read_topics(self.connection, [self.catalogue.dead_letters.name])
+        last = newest(sent)
+        return [
+            *unaccounted(sent, (one for one in receipts if one.store == self.store)),
+            *(f"dead letter of {letter.key!r}" for letter in letters),
+            *differences(last, self._held(list(last))),
+        ]
 
-    def _held(self, identities: list[tuple[str, str]]) -> dict[tuple[str, str], Held]:
+    def _held(self, identities: list[Identity]) -> dict[Identity, Held]:
         sink = sink_of(self.store, self._options)
         sink.open()
         try:
-            held: dict[tuple[str, str], Held] = {}
+            held: dict[Identity, Held] = {}
             for start in range(0, len(identities), ASKED_AT_ONCE):
                 held |= sink.held(identities[start : start + ASKED_AT_ONCE])
             return held
         finally:
             sink.close()
-
-
-def _receipts_missing(sent: Iterable[BaseWrite], receipts: Counter[tuple[str, int, str]]) -> list[str]:
-    ended = {(entity, version) for entity, version, _ in receipts}
-    missing = sorted({(write.entity, write.version) for write in sent} - ended)
-    twice = sorted(
-        (entity, version) for (entity, version, result), n in receipts.items() if result == "applied" and n > 1
-    )
-    return [f"{entity} version {version} has no receipt" for entity, version in missing] + [
-        f"{entity} version {version} {TWICE}" for entity, version in twice
-    ]
-
-
-def _problem(newest: BaseWrite, held: Held | None) -> str | None:
-    deleted = newest.op == "delete"
-    expected = Held(version=newest.version, deleted=deleted, copies=0 if deleted else 1)
-    return None if held == expected else f"{newest.entity} is {held}, expected {expected}"
