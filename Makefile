@@ -50,7 +50,7 @@ bench-runtime: $(VENV)/dev.installed ## Some twenty minutes; ARGS="--only decode
 bench-cdc: $(VENV)/dev.installed ## Some ten minutes; ARGS="--only stream --rounds 1" for a part
 	$(BIN)/python -m bench.cdc $(ARGS)
 
-bench-sinks: $(VENV)/dev.installed ## Each sink beside the store's own client; ARGS="--only neo4j --rounds 2" for a part
+bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, latency, an outage of ten minutes; ARGS="--only neo4j --parts rates" for a part
 	$(BIN)/python -m bench.sinks $(ARGS)
 
 bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --seconds 15" for a part
@@ -59,7 +59,7 @@ bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --s
 chaos-sagas: $(VENV)/dev.installed ## Some three minutes; ARGS="--short" takes one
 	$(BIN)/python -m bench.sagas.chaos $(ARGS)
 
-chaos: $(VENV)/dev.installed ## Some 25 minutes; ARGS="--short" takes five, ARGS="kills --kills 5 --events 20000" a part of it
+chaos: $(VENV)/dev.installed ## Some 40 minutes; ARGS="--short" takes eight, ARGS="kills --kills 5 --events 20000" a part of it
 	$(BIN)/python -m bench.chaos $(ARGS)
 
 chaos-cdc: $(VENV)/dev.installed ## Some five minutes; ARGS="--seed 5 --statements 20000" for a shorter one

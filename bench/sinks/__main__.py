@@ -1,6 +1,9 @@
-"""How fast each sink is, beside the store's own client, on one server with the same data.
+"""How fast each sink is, how long a write takes into each store, and what an outage of a store does.
 
-python -m bench.sinks [--only neo4j,elasticsearch,...] [--rounds N] [--writes N]
+python -m bench.sinks [--only neo4j,elasticsearch,...] [--parts rates,latency,outage] [--rounds N] [--writes N]
+    [--latency-seconds S] [--outage S] [--outage-of redis]
+
+The rates stand beside the store's own client, on one server with the same data.
 
 The peer is the client used the fastest way its documentation knows, without versions, receipts or outcomes. Ours is the
 sink with all of them, driven as the framework drives it. A round runs both next to each other on an empty store; the
@@ -10,9 +13,11 @@ first round warms up and does not count.
 import argparse
 import importlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.report import finish
+from bench.sinks import latency, outage
 from bench.sinks.measured import Bench
 from streams.log import configure_logging
 
@@ -20,22 +25,40 @@ from streams.log import configure_logging
 STORES = ("neo4j", "elasticsearch", "influxdb", "redis", "s3", "postgres")
 
 
+PARTS = ("rates", "latency", "outage")
+
+
 def main() -> int:
     """Run the rows and report; 1 when a bar is missed."""
-    parser = argparse.ArgumentParser(description="How fast each sink is, beside the store's own client.")
+    parser = argparse.ArgumentParser(description="What the sinks reach.")
     parser.add_argument("--only", default=",".join(STORES), help="stores, separated by commas: %(default)s")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds, of which the first warms up")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what is measured: %(default)s")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of the rates, of which the first warms up")
     parser.add_argument("--writes", type=int, default=40_000, help="writes of a round")
+    parser.add_argument("--latency-seconds", type=float, default=20, help="how long the latency of a store is measured")
+    parser.add_argument("--outage", type=float, default=600, help="seconds of the outage")
+    parser.add_argument("--outage-of", default="redis", help="the store that is away: %(default)s")
     options = parser.parse_args()
-    stores = options.only.split(",")
-    if unknown := set(stores) - set(STORES):
-        parser.error(f"--only: {', '.join(sorted(unknown))}; there are {', '.join(STORES)}")
+    stores, parts = _chosen(parser, "only", STORES), _chosen(parser, "parts", PARTS)
     configure_logging("warning")
     with tempfile.TemporaryDirectory(prefix="bench-sinks-") as folder:
         bench = Bench(Path(folder), options, setup={"writes": options.writes})
-        for store in stores:
-            importlib.import_module(f"bench.sinks.{store}").measure(bench)
-    return finish("sinks", bench.figures, setup=bench.setup, rounds=bench.rounds, keep=set(stores) == set(STORES))
+        if "rates" in parts:
+            for store in stores:
+                importlib.import_module(f"bench.sinks.{store}").measure(bench)
+        if "latency" in parts:
+            latency.measure(bench, stores)
+        if "outage" in parts:
+            outage.measure(bench, options.outage_of)
+    whole = set(stores) == set(STORES) and set(parts) == set(PARTS)
+    return finish("sinks", bench.figures, setup=bench.setup, rounds=bench.rounds, keep=whole)
+
+
+def _chosen(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> list[str]:
+    given: list[str] = getattr(parser.parse_args(), option).split(",")
+    if unknown := set(given) - set(known):
+        parser.error(f"--{option}: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return given
 
 
 if __name__ == "__main__":

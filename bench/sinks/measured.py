@@ -28,9 +28,11 @@ class Bench(Struct):
     rounds: dict[str, Any] = field(default_factory=dict[str, Any])
     setup: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def add(self, name: str, value: float, unit: str, bar: float | None = None) -> None:
+    def add(
+        self, name: str, value: float, unit: str, bar: float | None = None, *, lower_is_better: bool = False
+    ) -> None:
         """Note a figure."""
-        self.figures.append(Figure(name=name, value=value, unit=unit, bar=bar))
+        self.figures.append(Figure(name=name, value=value, unit=unit, bar=bar, lower_is_better=lower_is_better))
 
     def note(self, row: str, **values: float) -> None:
         """Note a single measurement, and say it."""

@@ -1,0 +1,89 @@
+"""How long a write takes from Kafka into each store, at a steady rate that is well below what the store could take.
+
+From the record's timestamp, which the producer gives it, to the time of its receipt, which the worker makes when the
+store has acknowledged the batch. What these stores have acknowledged, their next reader sees; only Elasticsearch shows
+it at its next refresh. Needs the whole way: a broker, a worker process, a server.
+"""
+
+import statistics
+import time
+
+from bench.sinks.measured import Bench
+from bench.stores.delivered import Delivered
+from bench.stores.servers import KINDS, environment, prepare
+from connectors.kafka.reading import read_topics
+from deploy.local.kafka import KafkaServer
+from schemas.receipts import decode_receipt
+from schemas.writes import StoreName, decode_write
+
+RATE = 1_000
+SLOWER = {"s3": 200}  # S3's own client puts some 370 objects a second into this server
+TICK_SECONDS = 0.01
+WARM_SECONDS = 3.0
+P50_MS, P99_MS = 50, 200
+
+
+def measure(bench: Bench, names: list[str]) -> None:
+    """Add p50 and p99 of each store."""
+    kafka = KafkaServer(bench.folder / "kafka-latency")
+    kafka.start()
+    try:
+        for name in names:
+            _measure(bench, kafka, name)
+    finally:
+        kafka.delete()
+    bench.setup["latency_seconds"] = bench.options.latency_seconds
+
+
+def _measure(bench: Bench, kafka: KafkaServer, name: str) -> None:
+    kind = KINDS[name]
+    server = kind.make(bench.folder / f"latency-{name}")
+    server.start()
+    try:
+        prepare(server)
+        where = environment(name, server)
+        folder = bench.folder / f"latency-{name}-worker"
+        with Delivered(
+            kind.store, kafka.bootstrap, f"latency-{name}.", folder, through=where, directly=where, entities=100_000
+        ) as delivered:
+            delivered.send(100)
+            delivered.settle()
+            rate = SLOWER.get(name, RATE)
+            _send(delivered, rate, WARM_SECONDS)
+            since = time.time()
+            _send(delivered, rate, bench.options.latency_seconds)
+            delivered.settle()
+            taken = _milliseconds(delivered, kind.store, since)
+    finally:
+        server.delete()
+    cuts = statistics.quantiles(taken, n=100, method="inclusive")
+    bench.note(f"latency {name}", writes=len(taken), p50=cuts[49], p99=cuts[98], most=max(taken))
+    for label, value, bar in (("p50", cuts[49], P50_MS), ("p99", cuts[98], P99_MS)):
+        bench.add(f"{name}: Kafka to store at {rate:,}/s, {label}", value, "ms", bar, lower_is_better=True)
+
+
+def _send(delivered: Delivered, rate: float, seconds: float) -> None:
+    """Send at a steady rate; what a slow tick has missed, the next one makes up for."""
+    began = time.monotonic()
+    sent = 0
+    while (passed := time.monotonic() - began) < seconds:
+        due = int(passed * rate)
+        delivered.produce(delivered.next() for _ in range(due - sent))
+        sent = due
+        time.sleep(TICK_SECONDS)  # this is the pace
+
+
+def _milliseconds(delivered: Delivered, store: StoreName, since: float) -> list[float]:
+    """Return what each write took, of those sent since a time; of the receipts of a repeated one the first counts."""
+    sent: dict[tuple[str, int], int] = {}
+    for record in read_topics(delivered.connection, [delivered.catalogue.writes(store).name]):
+        write = decode_write(record.value or b"")
+        if record.timestamp >= since * 1_000:
+            sent.setdefault((write.entity, write.version), record.timestamp)
+    ended: dict[tuple[str, int], float] = {}
+    for record in read_topics(delivered.connection, [delivered.catalogue.receipts.name]):
+        receipt = decode_receipt(record.value or b"")
+        at, identity = receipt.at.timestamp() * 1_000, (receipt.entity, receipt.version)
+        if identity in sent and at >= sent[identity]:
+            ended[identity] = min(at, ended.get(identity, at))
+    return [at - sent[identity] for identity, at in ended.items()]
