@@ -28,6 +28,7 @@ PURE = (
     "streams/routing",
     "streams/enrichment",
     "streams/agents",
+    "streams/conflicts",
     "streams/sagas",
     "streams/verify/model.py",
     "streams/redrive.py",

@@ -1,0 +1,135 @@
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from streams.conflicts.canonical import digest
+from streams.conflicts.claims import Claim, Content
+from streams.conflicts.strategies import (
+    Settled,
+    Strategy,
+    TakenBack,
+    Undecided,
+    highest_confidence,
+    last_write_wins,
+    manual,
+    merge,
+    regional_priority,
+    rollback,
+)
+
+REGIONS = ("kr", "us", "")
+STRATEGIES: dict[str, Strategy] = {
+    "last_write_wins": last_write_wins,
+    "highest_confidence": highest_confidence,
+    "merge": merge(["tags"]),
+    "regional_priority": regional_priority(["kr", "us"]),
+}
+CONTENTS = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from("ab"),
+        "rating": st.none() | st.integers(1, 2),
+        "tags": st.lists(st.integers(0, 3)),
+    },
+)
+
+
+@st.composite
+def claim_sets(draw: st.DrawFn) -> list[Claim]:
+    """Claims of some sources, many of them of one moment."""
+    sources = draw(st.sets(st.sampled_from("pqrs"), min_size=1))
+    return [
+        Claim(
+            source=source,
+            version=draw(st.integers(1, 3)),
+            at_ms=draw(st.integers(1, 3)),
+            content=draw(CONTENTS),
+            confidence=draw(st.sampled_from([0.5, 1.0])),
+            region=draw(st.sampled_from(REGIONS)),
+        )
+        for source in sorted(sources)
+    ]
+
+
+def said(source: str, at_ms: int, content: Content | None, **more: Any) -> Claim:
+    return Claim(source=source, version=at_ms, at_ms=at_ms, content=content, **more)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(claims=claim_sets())
+def test_neither_order_nor_repetition_makes_a_difference(name: str, claims: list[Claim]) -> None:
+    strategy = STRATEGIES[name]
+    expected = strategy(claims)
+    assert all(strategy(order) == expected for order in permutations(claims))
+    assert strategy([*claims, claims[0]]) == expected
+
+
+@pytest.mark.parametrize("name", ["last_write_wins", "highest_confidence", "regional_priority"])
+@given(claims=claim_sets())
+def test_who_wins_among_the_winners_of_two_groups_wins_among_all(name: str, claims: list[Claim]) -> None:
+    """So it does not matter in which groups claims are settled first."""
+    by_source = {claim.source: structs.replace(claim, content={"said by": claim.source}) for claim in claims}
+    named = list(by_source.values())
+
+    def winner(some: list[Claim]) -> Claim:
+        settled = STRATEGIES[name](some)
+        assert isinstance(settled, Settled)
+        assert settled.content is not None
+        return by_source[settled.content["said by"]]
+
+    for cut in range(1, len(named)):
+        assert winner([winner(named[:cut]), winner(named[cut:])]) == winner(named)
+
+
+@given(claims=claim_sets())
+def test_a_merge_holds_every_element_of_every_set_that_nobody_took_away_later(claims: list[Claim]) -> None:
+    settled = merge(["tags"])(claims)
+    assert isinstance(settled, Settled)
+    gone = max(((claim.at_ms, claim.source) for claim in claims if claim.content is None), default=(0, ""))
+    standing = [claim.content for claim in claims if claim.content is not None and (claim.at_ms, claim.source) > gone]
+    assert (settled.content is None) == (not standing)
+    if settled.content is not None:
+        assert set(settled.content.get("tags", ())) == {tag for content in standing for tag in content.get("tags", ())}
+        assert settled.content.keys() == {name for content in standing for name in content}
+
+
+def test_a_merge_takes_each_member_as_it_was_said_last() -> None:
+    claims = [
+        said("app", 1, {"name": "Rosa", "city": "Seoul", "tags": ["vegan"]}),
+        said("crm", 2, {"name": "Rosa Kim", "phone": None, "tags": ["vip", "vegan"]}),
+    ]
+    expected = {"name": "Rosa Kim", "city": "Seoul", "phone": None, "tags": ["vegan", "vip"]}
+    assert merge(["tags"])(claims) == Settled(expected)
+    assert merge()(claims) == Settled(expected | {"tags": ["vip", "vegan"]})
+
+
+def test_of_two_that_said_it_at_once_the_same_one_wins_everywhere() -> None:
+    one, other = said("app", 1, {"a": 1}), said("crm", 1, {"a": 2})
+    assert last_write_wins([one, other]) == last_write_wins([other, one]) == Settled({"a": 2})
+
+
+def test_the_surest_claim_holds_though_it_is_older() -> None:
+    assert highest_confidence(
+        [said("a", 1, {"x": 1}, confidence=0.9), said("b", 2, {"x": 2}, confidence=0.8)]
+    ) == Settled({"x": 1})
+
+
+def test_the_region_that_is_named_first_holds_and_one_that_is_not_named_comes_last() -> None:
+    kr, us, elsewhere = (said(name, at, {"x": at}, region=name) for at, name in enumerate(("kr", "us", "fr"), start=1))
+    assert regional_priority(["kr", "us"])([kr, us, elsewhere]) == Settled({"x": 1})
+    assert regional_priority(["us"])([kr, us, elsewhere]) == Settled({"x": 2})
+    assert regional_priority([])([kr, us, elsewhere]) == Settled({"x": 3})
+
+
+def test_nobody_decides_by_himself_what_is_for_somebody_to_decide_or_to_take_back() -> None:
+    claims = [said("a", 1, {"x": 1}), said("b", 2, {"x": 2})]
+    assert manual(claims) == Undecided()
+    assert rollback(claims) == TakenBack()
+
+
+def test_a_claim_knows_its_digest() -> None:
+    assert said("a", 1, {"x": 1.0}).digest == digest({"x": 1})
