@@ -83,6 +83,7 @@ class Coordinator:
                 transaction.view(self._tables.ended),
                 self._now_ms(),
             )
+            batch.prefetch(records)
             for record in records:
                 batch.take(record)
             batch.keep()

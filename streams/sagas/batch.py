@@ -1,7 +1,7 @@
 """What a batch of records does to the sagas of a partition, and what is to be sent for it. It sends nothing itself."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -54,6 +54,10 @@ class Batch:
             catalogue.saga_commands.name: ("command", self._command),
             **dict.fromkeys(kinds.reply_topics, ("reply", self._reply)),
         }
+
+    def prefetch(self, records: Sequence[Record]) -> None:
+        """Read the lines that records are about at once."""
+        self._lines.prefetch({record.key for record in records if record.key})
 
     def take(self, record: Record) -> None:
         """Take a record; what it is not good for becomes a dead letter."""

@@ -10,7 +10,7 @@ Inputs may come twice, late, in any order, or for a step that is long past. Afte
 again by a saga that has not seen it: the effects are the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -113,18 +113,11 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     """Do all that nothing stands in the way of. Doing it twice does nothing the second time."""
     if saga.ended:
         return Decision(saga)
-    move: Callable[[Definition, Saga, StepState, int], Decision] = _undo if saga.backward else _send
-    effects: list[Effect] = []
-    before = None
-    while saga is not before:  # a step that is undone at once makes way for others
-        before = saga
-        for step in before.steps if saga.backward else [one for one in before.steps if one.status == "waiting"]:
-            saga, more = move(definition, saga, step, now_ms)
-            effects += more
+    saga, effects = (_undo_all if saga.backward else _send_all)(definition, saga, now_ms)
     end = "undone" if saga.backward else "done"
     if all(step.status == end for step in saga.steps):
         saga = replace(saga, ended=True, stuck=None)
-    return Decision(saga, tuple(effects))
+    return Decision(saga, effects)
 
 
 def outstanding(saga: Saga) -> tuple[Effect, ...]:
@@ -168,13 +161,27 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
     return advance(definition, saga if saga.backward else _turned_back(saga), now_ms)
 
 
-def _send(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> Decision:
-    if step.status != "waiting":
-        return Decision(saga)
-    if not _all(saga.steps, definition.waits_for(definition.step(step.name)), "done"):
-        return Decision(saga)
-    saga, effect = _sent(saga, replace(step, status="sent"), patience_of(definition, step), now_ms)
-    return Decision(saga, (effect,))
+def _send_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:
+    steps, effects = list(saga.steps), list[Effect]()
+    for index, step in enumerate(steps):
+        if step.status == "waiting":
+            declared = definition.step(step.name)
+            if _all(saga.steps, definition.waits_for(declared), "done"):
+                due_ms = now_ms + declared.patience.pause_ms(1)
+                steps[index] = sent = replace(step, status="sent", attempts=1, due_ms=due_ms)
+                effects.append(_sending(sent))
+    return Decision(replace(saga, steps=tuple(steps)) if effects else saga, tuple(effects))
+
+
+def _undo_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:
+    effects: list[Effect] = []
+    before = None
+    while saga is not before:  # a step that is undone at once makes way for others
+        before = saga
+        for step in before.steps:
+            saga, more = _undo(definition, saga, step, now_ms)
+            effects += more
+    return Decision(saga, tuple(effects))
 
 
 def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> Decision:
