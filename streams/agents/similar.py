@@ -55,9 +55,15 @@ class SimilarityRoom:
         """Take in records of the topic of vectors; they count from one of the next calls of `publish`."""
         for key, value in pairs:
             try:
-                self._arrived[key.decode()] = None if value is None else msgspec.json.decode(value, type=PlaceVector)
+                vector = None if value is None else msgspec.json.decode(value, type=PlaceVector)
+                name = key.decode()
             except UNREADABLE as error:
                 log.warning("place_vector_not_readable", key=key[:128], error=str(error))
+                continue
+            if vector is not None and (not vector.values or len(vector.values) % 4):
+                log.warning("place_vector_not_readable", key=key[:128], error=f"{len(vector.values)} bytes of float32")
+                continue
+            self._arrived[name] = vector
         self._grew = True
 
     async def publish(self, partitions: Iterable[int]) -> None:
@@ -74,6 +80,8 @@ class SimilarityRoom:
         if owned != self._owned:
             self._take_over(owned)
         await self._take_in()
+        if not self._due:
+            return
         version = self._clock.tick()
         places = [name for name in self._due if self._partitions[name] in owned]
         writes = [write for name in places for write in self._writes(name, version)]

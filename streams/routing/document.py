@@ -96,7 +96,8 @@ def _rows() -> Iterator[str]:
     reference = [f"`{topic.name}`" for topic in (catalogue.reference_places, catalogue.reference_users)]
     yield "A delete removes what the insert wrote, everywhere; the warehouse keeps history and gets one more row. Rows"
     yield "of other tables go to the warehouse only. What enrichment knows of places and travellers goes to"
-    yield f"{' and '.join(reference)}."
+    yield f"{' and '.join(reference)}. The vectors of places go to `{catalogue.reference_vectors.name}` as well,"
+    yield "from which the relations SIMILAR_TO follow ([similar places](enrichment.md#similar-places))."
     yield ""
     yield "| table | store | where | entity | after a delete |"
     yield "|---|---|---|---|---|"

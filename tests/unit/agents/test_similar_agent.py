@@ -190,7 +190,10 @@ async def test_vectors_are_waited_for_while_they_come_but_not_for_ever(stage: An
 
 async def test_a_vector_that_cannot_be_read_is_left_out(stage: Any) -> None:
     one = room(stage)
-    one.apply([(b"bad", b"{"), (b"\xff", b"{}"), *[pair(f"p{n}", values) for n, values in enumerate(vectors(2))]])
+    odd = msgspec.json.encode(PlaceVector(lsn=1, model="one", values=b"odd"))
+    one.apply(
+        [(b"bad", b"{"), (b"\xff", odd), (b"odd", odd), *[pair(f"p{n}", values) for n, values in enumerate(vectors(2))]]
+    )
     await settle(one)
     assert {write.entity for write in stage.writes("graph") if write.op == "upsert"} == {
         "SIMILAR_TO:p0:1",
