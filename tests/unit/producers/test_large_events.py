@@ -9,7 +9,14 @@ from confluent_kafka import Message
 
 from connectors.kafka.connection import Connection
 from connectors.large_values import LargeValues
-from connectors.producers import AsyncEventProducer, Delivered, DeliveryFailed, EventProducer, QueueLimits
+from connectors.producers import (
+    AsyncEventProducer,
+    Delivered,
+    DeliveryFailed,
+    EventProducer,
+    LargeValueNotStored,
+    QueueLimits,
+)
 from connectors.producers.errors import LargeValueNotStored
 from connectors.sinks.errors import Unavailable
 from connectors.storage import FolderStorage
