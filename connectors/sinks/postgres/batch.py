@@ -1,7 +1,7 @@
 """One batch in one transaction: read the version lines, decide, copy what changes.
 
-New lines are copied where they stay. Everything else is copied to a temporary table first, from which one statement for
-each table and set of columns takes it over: a COPY cannot update.
+New lines are copied where they stay. Everything else is copied into a temporary table first, from which one statement
+for each table and set of columns takes it over: a COPY cannot update.
 """
 
 from collections import defaultdict
@@ -90,7 +90,7 @@ class Batch:
             return
         part = next(self._parts)
         ordered = sorted(lines.items(), key=_identity)
-        self._copy(statements.STAGE_LINES, [(part, *_row(identity, line)) for identity, line in ordered])
+        self._stage([(part, *_row(identity, line)) for identity, line in ordered])
         if self._connection.execute(statements.SAVE_LINES, (part,)).rowcount != len(lines):
             raise Unavailable(_ANOTHER)
 
@@ -110,8 +110,11 @@ class Batch:
         for (table, columns), rows in upserted.items():
             part = next(self._parts)
             staged = [(part, key, *map(values.__getitem__, columns)) for key, values in rows]
-            self._copy(statements.stage(table, columns), staged)
+            self._stage(staged)
             self._connection.execute(statements.upsert(table, columns), (part,))
+
+    def _stage(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        self._copy(statements.stage(len(rows[0]) - 1), rows)
 
     def _copy(self, statement: Composed, rows: Sequence[tuple[Value, ...]]) -> None:
         if not rows:
@@ -122,10 +125,9 @@ class Batch:
 
 
 def try_statements(connection: Connection) -> None:
-    """Make what batches are staged in, and run every statement on no rows."""
+    """Make the table that batches are staged in, and run every statement on no rows."""
     with connection.transaction():
-        for table in ("versions", *TABLES):
-            connection.execute(statements.staging(table))
+        connection.execute(statements.STAGING)
         for table, columns in TABLES.items():
             connection.execute(statements.upsert(table, tuple(columns)), (0,))
             connection.execute(statements.delete(table), ([],))
