@@ -16,6 +16,8 @@ CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MIB = 1024 * 1024
+# What comes to a coordinator fits into a topic of writes when it goes out again, with the headers of its saga.
+SAGA_BYTES = 2 * MIB - 64 * 1024
 
 
 class Topic(Struct, frozen=True, kw_only=True):
@@ -197,7 +199,7 @@ class Catalogue:
             value="SagaStart",
             owner="ingest",
             purpose="facts whose writes are to hold in all of their stores or in none",
-            max_message_bytes=4 * MIB,
+            max_message_bytes=SAGA_BYTES,
         )
         self.saga_receipts = topic(
             "sagas.receipts",
@@ -205,7 +207,7 @@ class Catalogue:
             value="Receipt",
             owner="deliver",
             purpose="what became of the writes of sagas, and what they replace",
-            max_message_bytes=2 * MIB,
+            max_message_bytes=SAGA_BYTES,
         )
         self.saga_commands = topic(
             "sagas.commands",

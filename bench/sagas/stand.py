@@ -12,9 +12,11 @@ from confluent_kafka import Producer
 
 from bench.sagas.declared import SOURCE, STORES
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.lag import LagMeter
 from connectors.kafka.reading import read_topics
-from schemas.sagas import SagaEntry, SagaStart, decode_saga_record, encode_saga_record
-from schemas.writes import StoreName
+from schemas.sagas import Request, SagaEntry, SagaStart, decode_saga_record, encode_saga_record
+from schemas.writes import StoreName, encode_write, key_of, store_of
+from streams.app import group_of
 from streams.settings import all_options, load
 from streams.stores import sink_of
 from streams.supervisor import RoleProcess
@@ -104,6 +106,26 @@ class Stand:
             producer.poll(0)
         if left := producer.flush(60):
             raise NotReached(f"{left} sagas were not taken by Kafka")
+
+    def write_again(self, starts: Iterable[SagaStart]) -> None:
+        """Send the writes of sagas once more, past their coordinator, as one that comes late."""
+        producer = Producer(self.connection.producer())
+        for start in starts:
+            for write in start.writes.values():
+                if not isinstance(write, Request):
+                    topic = self.catalogue.writes(store_of(write)).name
+                    producer.produce(topic, encode_write(write), key_of(write).encode())
+        if left := producer.flush(60):
+            raise NotReached(f"{left} writes were not taken by Kafka")
+
+    def undelivered(self) -> int:
+        """Return how many writes have not come to their end."""
+        meter = LagMeter(self.connection, group_of("deliver", self.options))
+        try:
+            topics = [topic.name for topic, _, _ in self.catalogue.all_writes()]
+            return sum(one.lag for one in meter.progress(topics).values())
+        finally:
+            meter.close()
 
     def entries(self) -> dict[str, SagaEntry]:
         """Return what the log says last of each saga, by id."""

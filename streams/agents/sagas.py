@@ -15,7 +15,7 @@ from msgspec import Struct
 from schemas.sagas import SagaEntry
 from schemas.topics import Catalogue
 from streams.deadletters import publish_with_letters
-from streams.runtime.publisher import Outgoing, Publisher, TryAgain
+from streams.runtime.publisher import Outgoing, Publisher, TryAgain, Unpublishable
 from streams.runtime.records import Record
 from streams.runtime.tables import StateTable
 from streams.runtime.transactions import Transactions
@@ -75,6 +75,8 @@ class Coordinator:
     async def process(self, records: Sequence[Record]) -> None:
         """See a batch through: when this returns, what was decided is durable, and carried out."""
         partition = records[0].partition
+        if partition not in self._timers:  # before this worker begins any saga itself, whose writes would go out twice
+            await self._take_over(partition)
         async with self._transactions.turn(partition) as transaction:
             batch = Batch(
                 self._catalogue,
@@ -104,7 +106,7 @@ class Coordinator:
                         break
                     await self._look_at(partition, due, Turn.wake)
                     self._metrics.fired(len(due))
-            except TryAgain as error:
+            except (TryAgain, Unpublishable) as error:
                 # What was decided and not sent is asked for again when the timers are read again.
                 self._timers.pop(partition, None)
                 log.warning("saga_timers_failed", partition=partition, error=str(error))

@@ -180,6 +180,20 @@ class Turn:
         self.line.running = running
         self._take(running, decision)
 
+    def _begin_next(self) -> None:
+        while self.line.running is None and self.line.waiting:
+            start = self.line.waiting.pop(0)
+            try:
+                self._begin(start)
+            except (UnknownDefinition, ValueError) as error:  # it was there, and has changed since
+                self._end_unbegun(start, Moment(self._now_ms, "refused", "", str(error)))
+
+    def _end_unbegun(self, start: SagaStart, moment: Moment) -> None:
+        """End a saga of which nothing was written."""
+        self.changed = True
+        entry = waiting_entry(start, self._now_ms)
+        self.ended.append(replace(entry, status="compensated", history=[*entry.history, moment]))
+
     def _take(self, running: Running, decision: Decision) -> None:
         running.saga = decision.saga
         for effect in decision.effects:
@@ -195,18 +209,14 @@ class Turn:
             self._note(running, decision.saga.status)
             self.ended.append(entry_of(running, self._now_ms))
             self.line.running = None
-            if self.line.waiting:
-                self._begin(self.line.waiting.pop(0))
+            self._begin_next()
 
     def _command_waiting(self, command: SagaCommand, by: str) -> None:
         """Abort a saga that waits for its turn: nothing of it was written."""
         for index, start in enumerate(self.line.waiting):
             if start.id == command.id and command.action == "abort":
-                self.changed = True
                 del self.line.waiting[index]
-                entry = waiting_entry(start, self._now_ms)
-                history = [*entry.history, Moment(self._now_ms, "abort", "", by)]
-                self.ended.append(replace(entry, status="compensated", history=history))
+                self._end_unbegun(start, Moment(self._now_ms, "abort", "", by))
                 return
 
     def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:

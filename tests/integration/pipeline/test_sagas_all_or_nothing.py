@@ -62,6 +62,38 @@ def test_what_one_store_refuses_is_in_none_of_them(make: Make) -> None:
     assert {stand.held(one.subject) for one in entries if one.status == "compensated"} == {0}
 
 
+def test_a_write_that_arrives_after_it_was_taken_back_is_refused_by_every_store(make: Make) -> None:
+    stand = make(refused=0.2)
+    stand.start("deliver")
+    stand.start("sagas")
+    begun = [saga(number, 1_000) for number in range(40)]
+    stand.publish(begun)
+    settle(stand, 40)
+    undone = [one for one in begun if stand.entries()[one.id].status == "compensated"]
+    assert undone
+    stand.write_again(undone)
+    stand.wait_for(lambda: stand.undelivered() == 0, "they have come to their end", 60)
+    stand.stop()
+    assert {stand.held(one.subject) for one in undone} == {0}
+
+
+@pytest.mark.slow
+def test_sagas_go_on_in_another_worker_when_one_joins_and_the_first_is_killed(make: Make) -> None:
+    stand = make(refused=0.1)
+    stand.start("deliver")
+    first = stand.start("sagas")
+    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    stand.wait_for(lambda: len(stand.entries()) > 0, "it has begun", 60)
+    stand.start("sagas")
+    stand.publish(saga(COUNT + number, 1_000) for number in range(COUNT))
+    kill(first)
+    stand.wait_for(lambda: first.pid is None, "it is dead", 20)
+    stand.leave(first)
+    settle(stand, 2 * COUNT)
+    stand.stop()
+    assert stand.halves(f"trial:{number}" for number in range(2 * COUNT)) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("role", "point"),

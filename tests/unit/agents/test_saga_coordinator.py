@@ -51,6 +51,8 @@ PAID = Definition(
     undo=QUICK,
 )
 
+KINDS = Kinds([Kind(definition=PAIR, about="pair"), Kind(definition=PAID, about="paid")])
+
 
 class World:
     """A coordinator, what it reads, and what it sent."""
@@ -60,6 +62,7 @@ class World:
         self.now = 1_000_000
         self.registry = CollectorRegistry()
         self.offsets: dict[str, int] = {}
+        self.kinds = KINDS
         self.coordinator = self.another()
 
     def another(self) -> Coordinator:
@@ -70,7 +73,7 @@ class World:
             publisher=cast(Publisher, self.stage.kafka),
             transactions=self.stage.transactions,
             tables=self.tables,
-            kinds=Kinds([Kind(definition=PAIR, about="pair"), Kind(definition=PAID, about="paid")]),
+            kinds=self.kinds,
             metrics=SagaMetrics(self.registry),
             now_ms=lambda: self.now,
         )
@@ -310,6 +313,22 @@ async def test_what_waits_can_be_aborted_before_anything_of_it_was_written(world
     assert world.told(second).status == "compensated"
     await world.done(first)
     assert {write.version for write in world.sent()} == {500}
+
+
+async def test_a_saga_whose_definition_is_gone_is_told_of_and_waits_for_it(world: World) -> None:
+    start = pair()
+    await world.take(world.start(start), world.start(pair(700)))
+    world.kinds = Kinds([])
+    world.coordinator = world.another()
+    await world.later(0)
+    await world.later(1_000)
+    (alert,) = world.stage.of(world.catalogue.saga_alerts.name)
+    assert b"no saga 'pair' is defined here" in alert.value
+    world.kinds = KINDS
+    world.coordinator = world.another()
+    await world.done(start)
+    assert world.told(start).status == "completed"
+    assert world.told(pair(700)).status == "started"
 
 
 async def test_a_start_that_fits_no_definition_is_a_dead_letter_that_says_so(world: World) -> None:
