@@ -50,7 +50,7 @@ bench-runtime: $(VENV)/dev.installed ## Some twenty minutes; ARGS="--only decode
 bench-cdc: $(VENV)/dev.installed ## Some ten minutes; ARGS="--only stream --rounds 1" for a part
 	$(BIN)/python -m bench.cdc $(ARGS)
 
-bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, latency, an outage of ten minutes; ARGS="--only neo4j --parts rates" for a part
+bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, latency, an outage of ten minutes; ARGS="--only neo4j" for the rates of one
 	$(BIN)/python -m bench.sinks $(ARGS)
 
 bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --seconds 15" for a part

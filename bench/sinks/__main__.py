@@ -31,15 +31,16 @@ PARTS = ("rates", "latency", "outage")
 def main() -> int:
     """Run the rows and report; 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description="What the sinks reach.")
-    parser.add_argument("--only", default=",".join(STORES), help="stores, separated by commas: %(default)s")
-    parser.add_argument("--parts", default=",".join(PARTS), help="what is measured: %(default)s")
+    parser.add_argument("--only", help=f"stores, separated by commas, else {','.join(STORES)}")
+    parser.add_argument("--parts", help=f"what is measured, else {','.join(PARTS)}; with --only the rates")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of the rates, of which the first warms up")
     parser.add_argument("--writes", type=int, default=40_000, help="writes of a round")
     parser.add_argument("--latency-seconds", type=float, default=20, help="how long the latency of a store is measured")
     parser.add_argument("--outage", type=float, default=600, help="seconds of the outage")
     parser.add_argument("--outage-of", default="redis", help="the store that is away: %(default)s")
     options = parser.parse_args()
-    stores, parts = _chosen(parser, "only", STORES), _chosen(parser, "parts", PARTS)
+    stores = _chosen(parser, "only", options.only, STORES, STORES)
+    parts = _chosen(parser, "parts", options.parts, PARTS, PARTS if options.only is None else ("rates",))
     configure_logging("warning")
     with tempfile.TemporaryDirectory(prefix="bench-sinks-") as folder:
         bench = Bench(Path(folder), options, setup={"writes": options.writes})
@@ -54,11 +55,13 @@ def main() -> int:
     return finish("sinks", bench.figures, setup=bench.setup, rounds=bench.rounds, keep=whole)
 
 
-def _chosen(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> list[str]:
-    given: list[str] = getattr(parser.parse_args(), option).split(",")
-    if unknown := set(given) - set(known):
+def _chosen(
+    parser: argparse.ArgumentParser, option: str, given: str | None, known: Sequence[str], default: Sequence[str]
+) -> list[str]:
+    names = list(default) if given is None else given.split(",")
+    if unknown := set(names) - set(known):
         parser.error(f"--{option}: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    return given
+    return names
 
 
 if __name__ == "__main__":
