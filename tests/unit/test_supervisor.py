@@ -158,3 +158,8 @@ def test_the_roles_of_the_pipeline_run_our_own_commands_and_log_below_the_data_f
     roles = pipeline(options, {})
     assert [role.name for role in roles] == list(ROLES) == ["cdc", "ingest", "deliver"]
     assert {role.log_file.parent for role in roles} == {tmp_path / "run"}
+
+
+def test_the_archive_runs_with_the_pipeline_where_it_is_enabled(tmp_path: Path) -> None:
+    options = load(environ={"TRAVELOS_ARCHIVE_ENABLED": "true"}, overrides={"data_dir": str(tmp_path)}).options
+    assert [role.name for role in pipeline(options, {})] == ["cdc", "ingest", "deliver", "archive"]

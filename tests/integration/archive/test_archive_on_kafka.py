@@ -127,20 +127,24 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def in_s3(server: S3Server) -> dict[str, str]:
+    return {
+        "TRAVELOS_STORES_OBJECTS_KIND": "s3",
+        "TRAVELOS_STORES_OBJECTS_ENDPOINT": server.address,
+        "TRAVELOS_STORES_OBJECTS_ACCESS_KEY": server.access_key,
+        "TRAVELOS_STORES_OBJECTS_SECRET_KEY": server.secret_key,
+        "TRAVELOS_STORES_OBJECTS_PATH_STYLE": "true",
+        "TRAVELOS_STORES_OBJECTS_BUCKET": f"archive-{uuid4().hex}",
+    }
+
+
 @pytest.fixture(params=["folder", "s3", "parquet"])
 def installed(
     request: pytest.FixtureRequest, kafka_server: KafkaServer, s3_server: S3Server, tmp_path: Path
 ) -> Iterator[Installation]:
     more: dict[str, str] = {}
     if request.param == "s3":
-        more = {
-            "TRAVELOS_STORES_OBJECTS_KIND": "s3",
-            "TRAVELOS_STORES_OBJECTS_ENDPOINT": s3_server.address,
-            "TRAVELOS_STORES_OBJECTS_ACCESS_KEY": s3_server.access_key,
-            "TRAVELOS_STORES_OBJECTS_SECRET_KEY": s3_server.secret_key,
-            "TRAVELOS_STORES_OBJECTS_PATH_STYLE": "true",
-            "TRAVELOS_STORES_OBJECTS_BUCKET": f"archive-{uuid4().hex}",
-        }
+        more = in_s3(s3_server)
     if request.param == "parquet":
         more = {"TRAVELOS_ARCHIVE_FORMAT": "parquet"}
     found = Installation(tmp_path, kafka_server.bootstrap, more)
@@ -272,3 +276,34 @@ def test_what_is_archived_can_be_printed_checked_and_put_back(in_folder: Install
     checked = in_folder.command("check", "--content", "--json", check=False)
     assert checked.returncode == 1
     assert names[0] in json.loads(checked.stdout)[0]["problems"]
+
+
+@pytest.mark.timeout(300)
+def test_a_store_that_is_killed_under_load_loses_nothing(
+    kafka_server: KafkaServer, start_server: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    server = S3Server(tmp_path / "s3")
+    start_server(server)
+    installed = Installation(tmp_path, kafka_server.bootstrap, in_s3(server))
+    try:
+        installed.create()
+        worker = installed.start()
+        for turn in range(4):
+            installed.produce(range(1_000 * turn, 1_000 * turn + 1_000))
+            if turn == 0:
+                installed.wait_until_archived()
+            if turn == 1:
+                server.kill()
+            if turn == 2:
+                wait_for(lambda: "archive_interrupted" in (tmp_path / "run0.log").read_text())
+                server.start()
+        installed.wait_until_archived()
+        installed.stop(worker)
+        assert installed.archived() == installed.in_kafka()
+        assert len(installed.archived()) == 4_000
+        assert all(one.whole for one in installed.checked())
+    finally:
+        for process in installed.processes:
+            process.kill()
+            process.wait()
+        server.delete()
