@@ -95,39 +95,51 @@ class Coordinator:
     async def fire(self, partitions: Iterable[int]) -> None:
         """Do what is due; to be called several times a second with the partitions that this worker has."""
         for partition in partitions:
-            timers = self._timers.get(partition)
             try:
-                if timers is None:
+                if partition in self._timers:
+                    await self._fire(partition, self._timers[partition])
+                else:
                     await self._take_over(partition)
-                    continue
-                for _ in range(ROUNDS):
-                    due = timers.due(self._now_ms(), FIRED_AT_ONCE)
-                    if not due or self._timers.get(partition) is not timers:
-                        break
-                    await self._look_at(partition, due, Turn.wake)
-                    self._metrics.fired(len(due))
             except (TryAgain, Unpublishable) as error:
-                # What was decided and not sent is asked for again when the timers are read again.
-                self._timers.pop(partition, None)
-                log.warning("saga_timers_failed", partition=partition, error=str(error))
+                self._failed(partition, error)
 
     async def tell_again(self, partitions: Iterable[int]) -> None:
         """Tell of all sagas that are not over, so that the log of sagas does not forget those that do not move."""
         for partition in partitions:
             timers = self._timers.get(partition)
-            if timers is not None:
-                await self._look_at(partition, timers.open_subjects(), Turn.tell)
+            try:
+                if timers is not None:
+                    await self._look_at(partition, timers.open_subjects(), Turn.tell)
+            except (TryAgain, Unpublishable) as error:
+                self._failed(partition, error)
 
     def forget(self) -> None:
         """Forget the timers, which are read from the table again: partitions are about to change hands."""
         self._timers.clear()
+
+    def _failed(self, partition: int, error: Exception) -> None:
+        """Have the timers read again: then all is asked for again that was decided and not sent."""
+        self._timers.pop(partition, None)
+        log.warning("saga_timers_failed", partition=partition, error=str(error))
+
+    async def _fire(self, partition: int, timers: Timers) -> None:
+        for _ in range(ROUNDS):
+            due = timers.due(self._now_ms(), FIRED_AT_ONCE)
+            if not due or self._timers.get(partition) is not timers:
+                return
+            await self._look_at(partition, due, Turn.wake)
+            self._metrics.fired(len(due))
 
     async def _take_over(self, partition: int) -> None:
         """Read when sagas are due, and ask once more for what has no end yet: whoever had them may have died asking."""
         async with self._transactions.turn(partition) as transaction:
             lines = dict(transaction.view(self._tables.lines).starting_with(""))
             self._timers[partition] = Timers(lines.items())  # in the turn, so that no change falls in between
-        await self._look_at(partition, lines, Turn.again)
+        try:
+            await self._look_at(partition, lines, Turn.again)
+        except BaseException:
+            self._timers.pop(partition, None)
+            raise
 
     async def _look_at(self, partition: int, subjects: Iterable[str], look: Callable[[Turn], None]) -> None:
         async with self._transactions.turn(partition) as transaction:

@@ -370,3 +370,19 @@ async def test_ingest_hands_the_writes_of_a_saga_to_its_coordinator_and_history_
     assert (begun.key, start.subject, start.urgent) == (b"booking:b1", "booking:b1", True)
     assert sorted(start.writes) == ["booked", "booking"]
     assert [store_of(write) for write in stage.writes()] == ["warehouse"]
+
+
+async def test_what_a_timer_decided_and_could_not_send_is_asked_for_again_at_once(world: World) -> None:
+    kafka = world.stage.kafka
+    await world.take(world.start(pair()))
+    world.stage.kafka.calls.clear()
+
+    def away(sent: Sequence[Outgoing]) -> Exception | None:
+        return PublishFailed("away") if any(one.topic == "writes.cache" for one in sent) else None
+
+    kafka.fails = away
+    await world.later(1_000)
+    assert world.sent() == []
+    kafka.fails = lambda _sent: None  # pyright: ignore[reportUnknownLambdaType]
+    await world.later(0)
+    assert results(world.sent()) == [("cache", "upsert", 500), ("search", "upsert", 500)]
