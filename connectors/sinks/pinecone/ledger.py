@@ -51,6 +51,7 @@ class Ledger:
         self._writer = f"~writer-{writer}"
         self._patience = patience
         self._number = 0  # of the last write
+        self._put_down = False  # whether the writer's record is there
         self._floor = 0  # an answer with a lower number is too old
         self._sure = False  # whether everything that others have written is known to be below the floor
         self._recent: dict[str, _Recent] = {}  # in the order of their numbers
@@ -105,14 +106,16 @@ class Ledger:
         Raises:
             Unavailable: no answer.
         """
-        if self._number:
+        # The number goes on where it was: one from before may still show after the ledger is opened again.
+        if self._put_down:
             self._client.delete(self._index, NAMESPACE, [self._writer])
-            self._number = self._floor = 0
+            self._put_down = False
         self.doubt()
 
     def _put(self, records: list[Record]) -> int:
         """Write records, and after them the number of the write, which is returned."""
         self._number += 1
+        self._put_down = True
         metadata = {"number": str(self._number)}
         own = Record(self._writer, [1.0], metadata, len(self._writer) + _OVERHEAD)
         refused = self._client.upsert(self._index, NAMESPACE, [*records, own])

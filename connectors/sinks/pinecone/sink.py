@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
-from connectors.sinks.errors import Unavailable
+from connectors.sinks.errors import SinkError
 from connectors.sinks.pinecone.client import PineconeClient
 from connectors.sinks.pinecone.ledger import Ledger
 from connectors.sinks.pinecone.merge import Change, Entry, changed
@@ -115,9 +116,8 @@ class PineconeSink:
     def close(self) -> None:
         """Close the connections; may be called twice."""
         try:
-            self._ledger.close()
-        except Unavailable:
-            pass  # its record of some bytes stays behind
+            with suppress(SinkError):  # then the writer's own record, of some bytes, stays behind
+                self._ledger.close()
         finally:
             self._client.close()
 

@@ -249,6 +249,24 @@ def test_what_another_one_wrote_and_does_not_show_is_waited_for_and_never_guesse
     assert two.write([write("a", 4)]) == [SUPERSEDED]
 
 
+def test_a_sink_that_is_opened_again_does_not_take_what_it_wrote_before_for_what_shows_now(
+    service: PineconeStandIn, opened: Opened
+) -> None:
+    one, two = opened(freshness_seconds=0.2), opened(freshness_seconds=0.2)
+    for version in range(1, 4):
+        one.write([write("a", version)])
+    two.write([write("b", 1)])
+    service.lag(60.0)
+    assert two.write([write("a", 5)]) == [APPLIED]
+    one.close()
+    one.open()
+    with pytest.raises(Unavailable, match="freshness_seconds"):
+        one.write([write("a", 4)])
+    service.settle()
+    service.lag(0.0)
+    assert one.write([write("a", 4)]) == [SUPERSEDED]
+
+
 def test_a_writer_that_is_too_far_ahead_of_what_shows_waits(
     service: PineconeStandIn, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
