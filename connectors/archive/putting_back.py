@@ -31,7 +31,10 @@ def put_back(connection: Connection, topic: str, records: Iterable[StoredRecord]
 
     sent = 0
     try:
-        partitions = len(producer.list_topics(topic, timeout=10).topics[topic].partitions)
+        found = producer.list_topics(topic, timeout=10).topics[topic]
+        if found.error is not None:
+            raise KafkaException(KafkaError(found.error.code(), f"topic {topic}: {found.error.str()}"))
+        partitions = len(found.partitions)
         for record in records:
             where = {"partition": record.partition} if record.partition < partitions else {}
             # librdkafka takes 0 for now.

@@ -39,6 +39,9 @@ PURE = (
     "streams/runtime/shares.py",
     "connectors/sinks/undo.py",
     "connectors/kafka/topics.py",
+    "connectors/archive/names.py",
+    "connectors/archive/coverage.py",
+    "connectors/bigquery/statements.py",
     "connectors/sinks/contract.py",
 )
 

@@ -270,6 +270,9 @@ def test_what_is_archived_can_be_printed_checked_and_put_back(in_folder: Install
         [getattr(one, name) for name in fields] for one in in_folder.in_kafka()
     ]
 
+    nowhere = in_folder.command("read", in_folder.topic, "--produce-to", "no-such-topic", check=False)
+    assert nowhere.returncode == 1
+    assert b"no-such-topic" in nowhere.stderr
     assert in_folder.command("check").returncode == 0
     names = sorted(in_folder.storage().names("topics/"))
     (in_folder.folder / "archive" / names[0]).write_bytes(b"damaged")

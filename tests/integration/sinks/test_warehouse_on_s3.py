@@ -8,12 +8,15 @@ from uuid import uuid4
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.errors import Fatal
 from connectors.sinks.warehouse.s3 import S3WarehouseOptions, S3WarehouseSink
 from deploy.local.s3 import S3Server
 from schemas.writes import WarehouseWrite
+from streams.cli import warehouse
+from tests.unit.bigquery.bigquery_stand_in import standing_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -113,6 +116,32 @@ def test_a_history_of_days_is_read_in_place_with_its_days(s3_server: S3Server, t
         )
         assert connection.execute(query).fetchall() == [(DAY + timedelta(days=day), 40) for day in range(3)]
     assert len(list(tmp_path.glob("warehouse/events/day=2026-05-01/*.parquet"))) < 32  # small ones were merged
+
+
+def test_the_command_loads_it_into_bigquery(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = f"bucket-{uuid4().hex}"
+    chosen = options_of(s3_server, bucket, str(tmp_path / "index"))
+    sink = S3WarehouseSink(chosen)
+    sink.open()
+    at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    row = WarehouseWrite(
+        entity="a", version=1, source="s", event_id="e", occurred_at=at, dataset="events", day=DAY, type="test"
+    )
+    sink.write([row])
+    sink.close()
+    given = {"kind": "s3", "bucket": bucket, "path_style": "true", "endpoint": chosen.endpoint}
+    for name, value in {**given, "access_key": chosen.access_key, "secret_key": chosen.secret_key}.items():
+        monkeypatch.setenv(f"TRAVELOS_STORES_WAREHOUSE_{name.upper()}", value)
+    with standing_in() as bigquery:
+        monkeypatch.setenv("TRAVELOS_BIGQUERY_ENDPOINT", bigquery.address)
+        monkeypatch.setenv("TRAVELOS_BIGQUERY_PROJECT", "p")
+        for files in (1, 0):
+            result = CliRunner().invoke(warehouse.app, ["load", "--json"])
+            assert result.exit_code == 0, result.output
+            assert json.loads(result.stdout)[0]["files"] == files
+        assert bigquery.rows("SELECT entity, type FROM events") == [("a", "test")]
 
 
 def test_an_error_names_the_option_of_the_warehouse(s3_server: S3Server, tmp_path: Path) -> None:
