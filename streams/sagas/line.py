@@ -20,6 +20,8 @@ from streams.sagas.state import Saga
 
 HISTORY = 200  # moments of one saga that are kept; of a longer one the first tenth and the last
 _FIRST = HISTORY // 10
+# That all goes well is told with what it leads to: the next step, the end, or another attempt of what is missing.
+_TOLD_LATER = frozenset({"captured", "applied", "superseded"})
 UNDEFINED_MS = 60_000  # after which a saga whose definition is missing is looked at again
 
 _COMMANDS: dict[str, Callable[[Definition, Saga, int], Decision]] = {"retry": retry, "abort": abort, "resume": resume}
@@ -221,8 +223,7 @@ class Turn:
 
     def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:
         self.changed = True
-        # What a store held before is told with what became of the write: a record less for each write.
-        self.tells = self.tells or what != "captured"
+        self.tells = self.tells or what not in _TOLD_LATER
         running.history.append(Moment(self._now_ms, what, step, detail))
         if len(running.history) > HISTORY:
             del running.history[_FIRST]
