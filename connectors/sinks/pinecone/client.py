@@ -22,6 +22,7 @@ from connectors.sinks.pinecone.records import Record
 MAX_RECORDS = 1_000
 MAX_BYTES = 2 * 1_024 * 1_024 - 4_096  # the frame around the records takes some
 MAX_ADDRESS = 6_000  # bytes of the ids in a fetch, which is a GET; gateways take 8 KB
+_PAGE = 100  # records of an answer that is found by metadata; each comes with its vector
 
 _VALUES = "_values"  # the field by which the vectors of an index have gone since the API of 2026-07
 
@@ -79,12 +80,26 @@ class PineconeClient:
 
     def delete(self, index: str, namespace: str, ids: Sequence[str]) -> None:
         """Remove records; those that are not there are no error, nor is a namespace that does not exist."""
-        for start in range(0, len(ids), MAX_RECORDS):
-            self._delete(index, namespace, ids=ids[start : start + MAX_RECORDS])
+        with interpreted():
+            for start in range(0, len(ids), MAX_RECORDS):
+                try:
+                    self._indexes[index].delete(ids=ids[start : start + MAX_RECORDS], namespace=namespace)
+                except NotFoundError:
+                    return  # the namespace does not exist yet; of an index that is gone the next upsert tells
 
-    def delete_matching(self, index: str, namespace: str, conditions: Mapping[str, Any]) -> None:
-        """Remove the records whose metadata match a filter of Pinecone's language."""
-        self._delete(index, namespace, filter=conditions)
+    def matching(self, index: str, namespace: str, conditions: Mapping[str, Any]) -> list[str]:
+        """Return the ids of the records whose metadata match a filter of Pinecone's language."""
+        ids: list[str] = []
+        page: str | None = None
+        with interpreted():
+            while True:
+                found = self._indexes[index].fetch_by_metadata(
+                    filter=conditions, namespace=namespace, limit=_PAGE, pagination_token=page
+                )
+                ids += found.vectors
+                page = found.pagination.next if found.pagination is not None else None
+                if not page:
+                    return ids
 
     def fetch(self, index: str, namespace: str, ids: Sequence[str]) -> dict[str, Fetched]:
         """Return the records of one request; it has to fit into an address (`addressable`)."""
@@ -111,13 +126,6 @@ class PineconeClient:
         if answer.upserted_count != len(records):
             raise Unavailable(f"Pinecone took {answer.upserted_count} of {len(records)} records of a request")
         return {}
-
-    def _delete(self, index: str, namespace: str, **what: Any) -> None:
-        with interpreted():
-            try:
-                self._indexes[index].delete(namespace=namespace, **what)
-            except NotFoundError:
-                return  # the namespace does not exist yet; of an index that is gone the next upsert tells
 
     def _project(self) -> Pinecone:
         return Pinecone(

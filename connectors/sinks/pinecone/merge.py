@@ -80,3 +80,8 @@ def changed(entry: Entry | None, writes: Sequence[VectorWrite]) -> Change:
         remove=before if before != last.namespace else "",
         same_vector=same and set(entry.fields if entry else ()) <= set(after.fields),
     )
+
+
+def without_record(entry: Entry) -> Entry:
+    """Return the entry of an entity whose record was taken away by somebody: its versions stay."""
+    return Entry(entry.versions, entry.namespace)

@@ -1,8 +1,8 @@
 """Write vectors."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError
 from connectors.sinks.pinecone.client import PineconeClient
 from connectors.sinks.pinecone.ledger import Ledger
-from connectors.sinks.pinecone.merge import Change, Entry, changed
+from connectors.sinks.pinecone.merge import Change, Entry, changed, without_record
 from connectors.sinks.pinecone.options import PineconeOptions
 from connectors.sinks.pinecone.records import Record, Unfit, record_id, record_of
 from connectors.sinks.pinecone.vectors import Vectors
@@ -66,10 +66,7 @@ class PineconeSink:
             except Unfit as error:
                 outcomes[place] = Rejected(str(error))
         if groups:
-            patience = self._options.request_seconds + self._options.freshness_seconds
-            with self._turns.taken(patience, self._writer) as again:
-                if not again:
-                    self._ledger.doubt()
+            with self._turn():
                 self._apply(groups, outcomes)
         return [outcomes[place] for place in range(len(batch))]
 
@@ -94,24 +91,28 @@ class PineconeSink:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
         if not writes:
             return []
-        with self._turns.taken(self._options.request_seconds, self._writer) as again:
-            if not again:
-                self._ledger.doubt()
+        with self._turn():
             entries = self._ledger.read(list(dict.fromkeys(record_id(write.entity) for write in writes)))
             there = self._vectors.contents({name: entry for name, entry in entries.items() if entry.mark})
         return [_undo(write, entries.get(record_id(write.entity)), there) for write in writes]
 
-    def delete_matching(self, namespace: str, conditions: Mapping[str, Any]) -> None:
-        """Remove the vectors of a namespace that match a filter of Pinecone's own language, whatever their versions.
+    def delete_matching(self, namespace: str, conditions: Mapping[str, Any]) -> int:
+        """Remove the vectors of a namespace that match a filter of Pinecone's own language; returns how many.
 
-        For an operator who clears away what no topic knows of. The ledger is not told: a replay does not bring back
-        what it says is held; a newer write does.
+        For an operator who clears away what no topic knows of. Versions stay: a replay does not bring the vectors back,
+        a newer write does. What does not show yet is left.
 
         Raises:
             Unavailable: Pinecone does not answer.
-            Fatal: key or index is refused.
+            Fatal: key, index or filter is refused.
         """
-        self._client.delete_matching(self._options.index_of(namespace), namespace, conditions)
+        index = self._options.index_of(namespace)
+        with self._turn():
+            ids = self._client.matching(index, namespace, conditions)
+            entries = self._ledger.read(ids)
+            self._client.delete(index, namespace, ids)
+            self._ledger.write({name: without_record(entry) for name, entry in entries.items()})
+        return len(ids)
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
@@ -120,6 +121,15 @@ class PineconeSink:
                 self._ledger.close()
         finally:
             self._client.close()
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """Have nobody else on this machine write, and know what others wrote before."""
+        patience = self._options.request_seconds + self._options.freshness_seconds
+        with self._turns.taken(patience, self._writer) as again:
+            if not again:
+                self._ledger.doubt()
+            yield
 
     def _record(self, write: VectorWrite) -> Record | None:
         if write.op == "delete":

@@ -8,7 +8,7 @@ import numpy as np
 
 from deploy.local.pinecone.filters import BadFilter, matches
 from deploy.local.pinecone.namespace import Namespace, Records, Stored
-from deploy.local.pinecone.requests import DeleteBody, QueryBody, StatsBody, UpdateBody, UpsertBody
+from deploy.local.pinecone.requests import DeleteBody, MatchingBody, QueryBody, StatsBody, UpdateBody, UpsertBody
 
 MAX_METADATA_BYTES = 40_960
 MAX_FETCHED = 1_000
@@ -93,12 +93,16 @@ class Index:
         if not 0 < len(ids) <= MAX_FETCHED:
             raise _invalid(f"the number of ids must be in 1..{MAX_FETCHED}")
         records, _ = self._read(namespace)
-        vectors = {
-            name: {"id": name, "values": records[name].values, "metadata": records[name].metadata}
-            for name in ids
-            if name in records
-        }
+        vectors = _vectors(records, [name for name in ids if name in records])
         return {"vectors": vectors, "namespace": namespace, "usage": {"readUnits": 1}}, {}
+
+    def matching(self, body: MatchingBody) -> Answer:
+        """Return the records that match a filter, a page at a time."""
+        records, _ = self._read(body.namespace)
+        names = sorted(name for name in _selected(records, None, body.filter) if name > body.pagination_token)
+        page = names[: body.limit]
+        found = {"vectors": _vectors(records, page), "namespace": body.namespace, "usage": {"readUnits": 1}}
+        return found | _following(page, names), {}
 
     def query(self, body: QueryBody) -> Answer:
         """Return the records nearest to a vector, best first; exact, where Pinecone is approximate."""
@@ -142,13 +146,8 @@ class Index:
         records, _ = self._read(namespace)
         names = sorted(name for name in records if name.startswith(prefix) and name > after)
         page = names[: min(limit, MAX_LISTED)]
-        following = {"pagination": {"next": page[-1]}} if len(names) > len(page) else {}
-        return {
-            "vectors": [{"id": name} for name in page],
-            **following,
-            "namespace": namespace,
-            "usage": {"readUnits": 1},
-        }, {}
+        found = {"vectors": [{"id": name} for name in page], "namespace": namespace, "usage": {"readUnits": 1}}
+        return found | _following(page, names), {}
 
     def settle(self) -> None:
         """Have every write show."""
@@ -183,6 +182,14 @@ class Index:
             return -float(((first - second) ** 2).sum())
         length = 1.0 if self.metric == "dotproduct" else float(np.linalg.norm(first) * np.linalg.norm(second))
         return float(first @ second) / length
+
+
+def _vectors(records: Mapping[str, Stored], names: Sequence[str]) -> dict[str, Any]:
+    return {one: {"id": one, "values": records[one].values, "metadata": records[one].metadata} for one in names}
+
+
+def _following(page: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    return {"pagination": {"next": page[-1]}} if len(names) > len(page) else {}
 
 
 def _selected(records: Mapping[str, Stored], name: str | None, conditions: Mapping[str, Any] | None) -> list[str]:

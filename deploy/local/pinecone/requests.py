@@ -57,6 +57,15 @@ class QueryBody(Struct, rename="camel", forbid_unknown_fields=True):
     include_metadata: bool = False
 
 
+class MatchingBody(Struct, rename="camel", forbid_unknown_fields=True):
+    """POST /vectors/fetch_by_metadata."""
+
+    filter: dict[str, Any]
+    namespace: str = ""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    pagination_token: str = ""
+
+
 class StatsBody(Struct, rename="camel", forbid_unknown_fields=True):
     """POST /describe_index_stats."""
 

@@ -20,7 +20,15 @@ import msgspec
 from msgspec import Struct
 
 from deploy.local.pinecone.index import Answer, Index, Refused
-from deploy.local.pinecone.requests import CreateBody, DeleteBody, QueryBody, StatsBody, UpdateBody, UpsertBody
+from deploy.local.pinecone.requests import (
+    CreateBody,
+    DeleteBody,
+    MatchingBody,
+    QueryBody,
+    StatsBody,
+    UpdateBody,
+    UpsertBody,
+)
 
 MAX_BODY = 2 * 1024 * 1024
 MAX_ADDRESS = 8 * 1024
@@ -196,6 +204,9 @@ _DATA: dict[tuple[str, str], Callable[[Index, bytes, Query], Answer]] = {
     ("POST", "vectors/upsert"): lambda index, body, _: index.upsert(msgspec.json.decode(body, type=UpsertBody)),
     ("POST", "vectors/update"): lambda index, body, _: index.update(msgspec.json.decode(body, type=UpdateBody)),
     ("POST", "vectors/delete"): lambda index, body, _: index.delete(msgspec.json.decode(body, type=DeleteBody)),
+    ("POST", "vectors/fetch_by_metadata"): lambda index, body, _: index.matching(
+        msgspec.json.decode(body, type=MatchingBody)
+    ),
     ("POST", "query"): lambda index, body, _: index.query(msgspec.json.decode(body, type=QueryBody)),
     ("POST", "describe_index_stats"): lambda index, body, _: index.stats(msgspec.json.decode(body, type=StatsBody)),
     ("GET", "vectors/fetch"): lambda index, _, query: index.fetch(_first(query, "namespace"), query.get("ids", [])),

@@ -333,11 +333,18 @@ def test_a_large_batch_goes_in_requests_that_the_service_takes(service: Pinecone
     assert len(sink.held([(one.entity, SOURCE) for one in batch])) == 100
 
 
-def test_vectors_are_cleared_away_by_a_filter(service: PineconeStandIn, opened: Opened) -> None:
+def test_vectors_are_cleared_away_by_a_filter_and_come_back_with_a_newer_write(
+    service: PineconeStandIn, opened: Opened
+) -> None:
     sink = opened()
-    sink.write([write("a", 1, metadata={"city": "Seoul"}), write("b", 1, metadata={"city": "Paris"})])
-    sink.delete_matching("places", {"city": {"$eq": "Seoul"}})
-    assert texts(service) == {"b": "text 1"}
+    seoul = [write(f"s{number:03}", 1, metadata={"city": "Seoul"}) for number in range(150)]
+    sink.write([*seoul, write("paris", 1, metadata={"city": "Paris"})])
+    assert sink.delete_matching("places", {"city": {"$eq": "Seoul"}}) == 150
+    assert texts(service) == {"paris": "text 1"}
+    assert sink.write(seoul) == [SUPERSEDED] * 150
+    assert sink.write([write("s007", 2, metadata={"city": "Seoul"})]) == [APPLIED]
+    assert texts(service) == {"paris": "text 1", "s007": "text 2"}
+    assert sink.delete_matching("places", {"city": "Rome"}) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pinecone.index import Index
 from pinecone.models.indexes.index import IndexModel
 from pinecone.models.vectors.responses import (
     DescribeIndexStatsResponse,
+    FetchByMetadataResponse,
     FetchResponse,
     ListResponse,
     QueryResponse,
@@ -25,6 +26,7 @@ ANSWERS: dict[str, Any] = {
     "/things/vectors/update": UpdateResponse,
     "/things/vectors/delete": dict[str, Any],
     "/things/vectors/fetch": FetchResponse,
+    "/things/vectors/fetch_by_metadata": FetchByMetadataResponse,
     "/things/query": QueryResponse,
     "/things/describe_index_stats": DescribeIndexStatsResponse,
     "/things/vectors/list": ListResponse,
@@ -65,6 +67,7 @@ def test_every_answer_is_one_of_the_sdks_models_and_names_nothing_else(
     index.update(id="a", set_metadata={"m": True}, namespace="one")
     index.update(filter={"n": {"$gte": 1}}, set_metadata={"m": False}, namespace="one")
     index.fetch(ids=["a", "nobody"], namespace="one")
+    index.fetch_by_metadata(filter={"n": {"$eq": 1}}, namespace="one")
     index.query(vector=[1.0, 0.0], top_k=2, namespace="one", include_metadata=True, include_values=True)
     index.query(id="a", top_k=1, namespace="one", filter={"n": 1})
     index.describe_index_stats()
