@@ -12,7 +12,7 @@ from bench.chaos.scenario import Scenario
 from deploy.local.kafka import KafkaServer
 
 # Each waits for what a group does by itself when a member is killed, which takes ten seconds a time.
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
