@@ -18,7 +18,8 @@ from schemas.writes import WarehouseWrite
 from streams.cli import warehouse
 from tests.unit.bigquery.bigquery_stand_in import standing_in
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+# A random history is hundreds of batches, each some requests, and each looked at by a copy of the bucket.
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DAY = date(2026, 5, 1)
 
