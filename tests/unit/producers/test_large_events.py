@@ -17,7 +17,6 @@ from connectors.producers import (
     LargeValueNotStored,
     QueueLimits,
 )
-from connectors.producers.errors import LargeValueNotStored
 from connectors.sinks.errors import Unavailable
 from connectors.storage import FolderStorage
 from deploy.local.ports import free_port

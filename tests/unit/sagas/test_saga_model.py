@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from schemas.receipts import Receipt, Result
+from schemas.sagas import SagaWrite
 from schemas.writes import CacheWrite, Write
 from streams.sagas.commands import CommandRefused, abort, retry
 from streams.sagas.definition import Definition, Patience, Step
@@ -66,8 +67,8 @@ class World(RuleBasedStateMachine):
         self.held = {name: held.get(name, Held()) for name in NAMES}
         self.without = dict(self.held)  # what stores would hold if there was no saga
         self.refusing = {name for name, does in refusing.items() if does}
-        self.writes: dict[str, deque[Write]] = {name: deque() for name in NAMES}
-        self.compensations: dict[str, deque[Write]] = {name: deque() for name in NAMES}
+        self.writes: dict[str, deque[SagaWrite]] = {name: deque() for name in NAMES}
+        self.compensations: dict[str, deque[SagaWrite]] = {name: deque() for name in NAMES}
         self.receipts: dict[str, deque[Receipt]] = {name: deque() for name in NAMES}
         self.told: dict[str, list[Receipt]] = {name: [] for name in NAMES}
         self.now = 0
@@ -214,5 +215,5 @@ class World(RuleBasedStateMachine):
             assert self.held[name].value == expected, (name, self.saga.status)
 
 
-World.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+World.TestCase.settings = settings(stateful_step_count=40)
 TestInAllStoresOrInNone = World.TestCase
