@@ -83,7 +83,7 @@ def hand_over(
     """Register an agent that gives each run of `topics` away without waiting for it.
 
     Whoever accepts a run finishes it. At most a few runs of a partition are out at a time, which is the back-pressure.
-    Records that are suspected of killing the process are handed over one by one, and waited for; `hurry` then tells
+    Records that are suspected of killing the process are handed over in small parts, and waited for; `hurry` then tells
     whoever accepted that nothing else will come. One that has killed it too often goes to `set_aside`.
     """
 
@@ -99,7 +99,7 @@ def hand_over(
 
             accept(_handed_over(run, run.records, finished))
         else:
-            work = _OneByOne(run, accept, set_aside, hurry)
+            work = _PartByPart(run, accept, set_aside, hurry)
             await process_run(run, work, retry=RetryPolicy(attempts=1), crashes=crashes)
 
     _register(app, topics, take, name)
@@ -122,8 +122,8 @@ def _register(app: RunApp, topics: Sequence[str], take: Callable[[Run], Awaitabl
     app.agent(channel, name=name)(agent)
 
 
-class _OneByOne:
-    """Hands the records of a run over one at a time, or in the parts that are asked for, and waits for each."""
+class _PartByPart:
+    """Hands the records of a run over in the parts that are asked for, and waits for each."""
 
     def __init__(self, run: Run, accept: Callable[[Run], None], set_aside: SetAside, hurry: Callable[[], None]) -> None:
         self._run = run

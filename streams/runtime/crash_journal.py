@@ -104,7 +104,7 @@ class CrashJournal:
         return plan(run.records, suspects, allowed=self._allowed)
 
     async def begin(self, tp: TP, part: Part) -> Slot | None:
-        """Note that records are in work, when nothing suspected is; a suspected record waits until nothing else is."""
+        """Note that records are in work, when nothing suspected is; what is suspected waits until nothing else is."""
         if not part.alone:
             if self._turn.locked():
                 async with self._turn:

@@ -54,8 +54,9 @@ async def process_run(run: Run, work: Work, *, retry: RetryPolicy, crashes: Cras
 
     When processing raises, the records are bisected down to the one that fails; that one is tried again as `retry`
     says, while those after it wait, and then set aside. While something outside is away (`TryAgain`) it is tried for
-    ever. Records that are suspected of killing the process come one by one, each in its turn among all agents. A run
-    that waits is left to the next owner of its partition as soon as the worker stops or a rebalance begins.
+    ever. Records that are suspected of killing the process come in small groups or one by one, each in its turn among
+    all agents. A run that waits is left to the next owner of its partition as soon as the worker stops or a rebalance
+    begins.
     """
     if await _Processing(run, work, retry, crashes).to_the_end():
         run.finish()
@@ -116,7 +117,7 @@ class _Processing:
         self._crashes.survived(self._run.tp, part)
         self._retries.next_record()
         if self._left:
-            # Suspected records come one by one: 2,000 of them took 12 s, began anew with each rebalance in between, and
+            # Suspects come in many parts: 2,000 records took 12 s, began anew with each rebalance in between, and
             # were never through while workers were killed every few seconds.
             self._run.reach(part.records[-1].offset + 1)
         return None
@@ -133,7 +134,7 @@ class _Processing:
     async def _failed(self, part: Part, error: Exception) -> float | None:
         if len(part.records) > 1:
             middle = len(part.records) // 2
-            self._left += [Part(part.records[middle:]), Part(part.records[:middle])]
+            self._left += [Part(part.records[middle:], part.alone), Part(part.records[:middle], part.alone)]
             return None
         if self._retries.attempt == 0:
             self._first_failed_at = datetime.now(UTC)

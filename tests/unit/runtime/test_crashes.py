@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streams.runtime.crashes import (
     DEATHS_ALONE,
     DEATHS_BEFORE_ONE_BY_ONE,
+    GROUP_RECORDS,
     CrashedProcess,
     Open,
     Part,
@@ -43,12 +44,19 @@ def ended(suspects: Sequence[Suspect], first: int, last: int) -> list[Suspect]:
 # -- decisions
 
 
-def test_a_range_is_processed_record_by_record_after_its_second_death() -> None:
-    once = died([], Open(10, 19))
-    assert shape(plan(records(0, 29), once, allowed=ALLOWED)) == [(0, 29, False, 0)]
-    twice = died(once, Open(12, 25))
-    alone = [(offset, offset, True, 0) for offset in range(12, 20)]
-    assert shape(plan(records(0, 29), twice, allowed=ALLOWED)) == [(0, 11, False, 0), *alone, (20, 29, False, 0)]
+def test_a_range_is_processed_in_groups_after_its_second_death() -> None:
+    once = died([], Open(10, 99))
+    assert shape(plan(records(0, 119), once, allowed=ALLOWED)) == [(0, 119, False, 0)]
+    twice = died(once, Open(12, 110))
+    assert GROUP_RECORDS == 32
+    groups = [(12, 43, True, 0), (44, 75, True, 0), (76, 99, True, 0)]
+    assert shape(plan(records(0, 119), twice, allowed=ALLOWED)) == [(0, 11, False, 0), *groups, (100, 119, False, 0)]
+
+
+def test_a_group_is_processed_record_by_record_after_its_own_death() -> None:
+    suspects = died(died(died([], Open(0, 39)), Open(0, 39)), Open(0, 31, alone=True))
+    alone = [(offset, offset, True, 0) for offset in range(32)]
+    assert shape(plan(records(0, 39), suspects, allowed=ALLOWED)) == [*alone, (32, 39, True, 0)]
 
 
 def test_a_record_at_which_the_process_died_alone_three_times_is_set_aside() -> None:
@@ -95,7 +103,7 @@ def test_suspects_are_what_a_count_for_each_record_would_be(history: list[Step])
     suspects: list[Suspect] = []
     model: dict[int, tuple[int, int]] = {}
     for kind, first, length in history:
-        last = first if kind == "died alone" else first + length
+        last = first + length
         inside = range(first, last + 1)
         settled = {offset: counts for offset, counts in model.items() if counts[1] >= ALLOWED}
         if kind == "ended":
@@ -108,7 +116,7 @@ def test_suspects_are_what_a_count_for_each_record_would_be(history: list[Step])
             model = {offset: counts for offset, counts in model.items() if offset > last}
             for offset in inside:
                 together, by_itself = before.get(offset, (0, 0))
-                model[offset] = (together, by_itself + 1) if alone else (together + 1, by_itself)
+                model[offset] = (together, by_itself + 1) if alone and not length else (together + 1, by_itself)
             model |= settled
         found = {
             offset: (one.deaths, one.deaths_alone) for one in suspects for offset in range(one.first, one.last + 1)
@@ -125,7 +133,7 @@ def test_a_plan_has_every_record_once_in_order(first: int, count: int, history: 
     run = records(first, first + count)
     parts = plan(run, suspects, allowed=ALLOWED)
     assert [record for part in parts for record in part.records] == run
-    assert all(len(part.records) == 1 for part in parts if part.alone)
+    assert all(len(part.records) <= GROUP_RECORDS for part in parts if part.alone)
 
 
 # -- the lives of workers on one partition, killed by records and at random
@@ -134,8 +142,8 @@ def test_a_plan_has_every_record_once_in_order(first: int, count: int, history: 
 class Lives:
     """Workers that follow each other on one partition; each reads on where the last commit was.
 
-    Several runs are in work at a time, as in an agent that hands its runs over, unless `side_by_side` is 1. Records
-    that are suspected come one by one, when nothing else is in work.
+    Several runs are in work at a time, as in an agent that hands its runs over, unless `side_by_side` is 1. What is
+    suspected comes when nothing else is in work.
     """
 
     def __init__(self, chance: random.Random, *, killers: set[int], side_by_side: int, total: int = 120) -> None:
@@ -189,7 +197,7 @@ class Lives:
         at_work = [Open(one.records[0].offset, one.records[-1].offset, one.alone) for one in self.in_work]
         self.suspects = died([one for one in self.suspects if one.last >= self.committed], *at_work)
         for one in at_work:
-            if one.alone:
+            if one.alone and one.first == one.last:
                 self.streak[one.first] = self.streak.get(one.first, 0) + 1
 
     def _set_aside(self, part: Part) -> None:
