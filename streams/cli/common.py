@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from connectors.kafka.admin import ensure_topics
-from connectors.kafka.errors import KafkaUnavailable, TopicsError
+from connectors.kafka.errors import KafkaUnavailable, TopicsError, error_of
+from connectors.kafka.reading import StoredRecord, read_topics
 from schemas.topics import Topic
 from streams.log import configure_logging
 from streams.settings import Options, SettingsError, load
@@ -83,6 +85,15 @@ def have_topic(options: Options, topic: Topic) -> None:
         ensure_topics(options.kafka.connection(), [topic], replication=options.kafka.replication)
     except (TopicsError, KafkaUnavailable) as error:
         fail(str(error))
+
+
+def records_of(options: Options, topic: Topic) -> list[StoredRecord]:
+    """Return all records of a topic, those of a partition in order; leave with FAILED when Kafka is away."""
+    try:
+        records = read_topics(options.kafka.connection(), [topic.name])
+    except KafkaException as error:
+        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
+    return sorted(records, key=lambda one: (one.partition, one.offset))
 
 
 def operator() -> str:

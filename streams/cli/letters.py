@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException
 
-from connectors.kafka.errors import error_of
-from connectors.kafka.reading import read_topics
 from schemas.letter_actions import LetterAction
-from streams.cli.common import Exit, fail
+from streams.cli.common import Exit, fail, records_of
 from streams.redrive import Filter, Letter, LetterState, last_deeds, read_actions, read_letters
 from streams.settings import Options
 
@@ -78,13 +75,13 @@ def readable(data: bytes | None) -> str | None:
 def letters_of(options: Options, wanted: Filter) -> list[Letter]:
     """Return the letters that are meant, with what was done with them; leave with FAILED when Kafka is away."""
     deeds = last_deeds(actions_of(options))
-    records = _records(options, options.catalogue().dead_letters.name)
+    records = records_of(options, options.catalogue().dead_letters)
     return [letter for letter in read_letters(records, deeds) if wanted.matches(letter)]
 
 
 def actions_of(options: Options) -> list[LetterAction]:
     """Return what was done with letters, the oldest first; leave with FAILED when Kafka is away."""
-    return read_actions(_records(options, options.catalogue().letter_actions.name))
+    return read_actions(records_of(options, options.catalogue().letter_actions))
 
 
 def named_letters(options: Options, wanted: Filter) -> list[Letter]:
@@ -113,13 +110,6 @@ def wanted_or_leave(positions: Sequence[str] | None, *, everything: bool) -> fro
     if not positions and not everything:
         fail("name the letters by their positions, or give --all", Exit.USAGE)
     return frozenset(positions or ())
-
-
-def _records(options: Options, topic: str) -> list[Any]:
-    try:
-        return list(read_topics(options.kafka.connection(), [topic]))
-    except KafkaException as error:
-        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
 
 
 def _moment(option: str, text: str) -> datetime | None:

@@ -7,10 +7,7 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from confluent_kafka import KafkaException
 
-from connectors.kafka.errors import error_of
-from connectors.kafka.reading import read_topics
 from connectors.producers import EventProducer, ProducerError
 from schemas.sagas import (
     ENDED,
@@ -32,6 +29,7 @@ from streams.cli.common import (
     out,
     print_json,
     print_rows,
+    records_of,
     with_brokers,
 )
 from streams.settings import Options
@@ -138,12 +136,8 @@ def resume(saga: SagaId, why: Why = "", config: ConfigFile = None) -> None:
 
 def entries_of(options: Options) -> dict[str, SagaEntry]:
     """Return what the log of sagas says last of each saga, by id; leave with FAILED when Kafka does not answer."""
-    try:
-        records = read_topics(options.kafka.connection(), [options.catalogue().saga_log.name])
-    except KafkaException as error:
-        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
     found: dict[str, SagaEntry] = {}
-    for record in sorted(records, key=lambda one: (one.partition, one.offset)):
+    for record in records_of(options, options.catalogue().saga_log):
         try:
             entry = decode_saga_record(record.value, SagaEntry)
         except InvalidSagaRecord as error:
@@ -175,17 +169,21 @@ def _ask(options: Options, saga: str, action: Action, why: str) -> None:
 def _answer(options: Options, before: SagaEntry, action: Action) -> tuple[Moment, SagaEntry]:
     """Return what the saga's history says of a command, once it does."""
     deadline = time.monotonic() + ANSWER_SECONDS
-    known = len([one for one in before.history if one.what.startswith(action)])
     while time.monotonic() < deadline:
         entry = entries_of(options).get(before.id, before)
-        answers = [one for one in entry.history if one.what.startswith(action)]
-        if len(answers) > known:
-            return answers[-1], entry
+        answer = last_answer(entry, action)
+        if answer is not None and answer != last_answer(before, action):
+            return answer, entry
         time.sleep(LOOK_SECONDS)  # between two looks; the condition decides
     return fail(
         f"saga {before.id} did not take the command within {ANSWER_SECONDS:.0f} s; it is in Kafka and will be taken "
         "when a worker of the role sagas runs"
     )
+
+
+def last_answer(entry: SagaEntry, action: Action) -> Moment | None:
+    """Return what a saga's history says last of a command. How many there were says nothing: old ones are dropped."""
+    return next((one for one in reversed(entry.history) if one.what.startswith(action)), None)
 
 
 def _entry(options: Options, saga: str) -> SagaEntry:

@@ -8,10 +8,7 @@ from typing import Annotated, Any, cast
 
 import structlog
 import typer
-from confluent_kafka import KafkaException
 
-from connectors.kafka.errors import error_of
-from connectors.kafka.reading import read_topics
 from connectors.producers import EventProducer, ProducerError
 from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import EMBEDDED, UnknownKind
@@ -28,6 +25,7 @@ from streams.cli.common import (
     operator,
     out,
     print_rows,
+    records_of,
     with_brokers,
 )
 from streams.settings import Options
@@ -128,12 +126,8 @@ def _say(options: Options, stores: Sequence[StoreName], *, paused: bool, why: st
 
 def _controls(options: Options) -> dict[str, StoreControl]:
     """Return what was said of each store last."""
-    try:
-        records = read_topics(options.kafka.connection(), [options.catalogue().store_controls.name])
-    except KafkaException as error:
-        fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
     found: dict[str, StoreControl] = {}
-    for record in sorted(records, key=lambda one: (one.partition, one.offset)):
+    for record in records_of(options, options.catalogue().store_controls):
         try:
             if record.value is not None:
                 control = decode_control(record.value)

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 from typer.testing import CliRunner, Result
 
 from connectors.kafka.reading import read_topics
 from deploy.local.kafka import MemoryKafka
 from schemas.sagas import Moment, SagaCommand, SagaEntry, Status, StepEntry, decode_saga_record, encode_saga_record
 from streams.cli import common, sagas
+from streams.cli.sagas import last_answer
 from streams.settings import load
 
 PLACES = ("started", "completed", "stuck", "compensating")
@@ -103,6 +105,15 @@ def test_a_saga_is_shown_with_its_steps_and_all_that_happened_to_it(brokers: str
 def test_what_cannot_be_done_is_said_and_not_sent(brokers: str, arguments: tuple[str, ...], said: str) -> None:
     result = run(brokers, *arguments)
     assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+
+
+def test_an_answer_is_found_in_a_history_that_drops_as_much_as_it_takes() -> None:
+    told = [Moment(1, "began"), Moment(2, "retry"), Moment(3, "retry refused", "", "me: not stuck")]
+    before = structs.replace(entry("s", "stuck"), history=told)
+    after = structs.replace(before, history=[told[0], told[2], Moment(4, "retry", "", "me")])
+    assert last_answer(before, "retry") == before.history[2]
+    assert last_answer(after, "retry") == Moment(4, "retry", "", "me")
+    assert last_answer(after, "abort") is None
 
 
 def test_a_command_that_nobody_takes_waits_in_kafka_and_that_is_said(brokers: str) -> None:
