@@ -13,6 +13,7 @@ from streams.runtime.app import StreamApp
 from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
 from streams.runtime.state_folder import StateFolder
 from streams.runtime.transactions import Transactions
+from tests.unit.runtime.machines import Machine
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -97,3 +98,12 @@ def settle() -> Callable[[], Awaitable[None]]:
         await asyncio.sleep(0)
 
     return settle
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Workers that die, and after the test those that are left end."""
+    made = Machine(tmp_path)
+    yield made
+    for journal in made.alive:
+        journal.close()

@@ -1,0 +1,96 @@
+"""What would undo a write is told before the store is asked to take it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import structs
+
+from connectors.sinks.contract import APPLIED, Outcome
+from connectors.sinks.errors import Unavailable
+from schemas.writes import CacheWrite
+from tests.unit.delivery.stand_ins import StandInPublisher, StandInSink, accept, delivering, finished, keyed
+
+
+class Remembers(StandInSink):
+    """Knows what it holds, and tells what would undo a write."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(lambda batch: [APPLIED] * len(batch))
+        self.holds: dict[str, CacheWrite] = {}
+        self.failures = failures
+        self.asked = 0
+
+    def write(self, batch: Sequence[Any]) -> list[Outcome]:
+        outcomes = super().write(batch)
+        self.holds.update({one.entity: one for one in batch})
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("the connection was lost before the answer came")
+        return outcomes
+
+    def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+        self.asked += len(writes)
+        gone = [structs.replace(write, op="delete", version=0, undo=False) for write in writes]
+        return [self.holds.get(write.entity, delete) for write, delete in zip(writes, gone, strict=True)]
+
+
+def undoing(publisher: StandInPublisher) -> list[tuple[int, int]]:
+    """Return the version of each write whose undo was told, and of its undo."""
+    return [(one.version, one.undo.version) for one in publisher.receipts() if one.undo is not None]
+
+
+async def test_a_write_that_asks_for_it_has_a_receipt_that_says_what_the_store_held_before() -> None:
+    sink, publisher = Remembers(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        for run in (keyed(["a"], first=1), keyed(["a", "b"], first=2, undo=True), keyed(["a"], first=9)):
+            accept(delivery, run)
+            await finished(run)
+    assert undoing(publisher) == [(2, 1), (3, 0)]
+    assert [one.result for one in publisher.receipts()] == ["applied", *["captured"] * 2, *["applied"] * 3]
+    (undo,) = [one.undo for one in publisher.receipts() if one.entity == "b" and one.result == "captured"]
+    assert undo is not None
+    assert undo.op == "delete"
+    assert sink.asked == 2
+
+
+async def test_a_write_after_another_one_of_its_entity_is_undone_to_that_one_also_in_one_batch() -> None:
+    sink, publisher = Remembers(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a", "b", "a", "a"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(1, 0), (2, 0), (3, 1), (4, 3)]
+
+
+async def test_what_was_held_before_the_first_attempt_is_what_counts() -> None:
+    sink, publisher = Remembers(failures=1), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a"], first=5, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(5, 0)]
+
+
+async def test_what_would_undo_a_write_is_in_kafka_before_the_store_is_asked_to_take_it() -> None:
+    """A worker that dies in between finds the write in the store, which then no longer knows what it held before."""
+    publisher = StandInPublisher()
+
+    class Looks(Remembers):
+        def write(self, batch: Sequence[Any]) -> list[Outcome]:
+            assert undoing(publisher) == [(5, 0)]
+            return super().write(batch)
+
+    async with delivering(Looks(), publisher) as delivery:
+        run = keyed(["a"], first=5, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert [one.result for one in publisher.receipts()] == ["captured", "applied"]
+
+
+async def test_a_store_that_cannot_tell_what_it_held_gives_receipts_without_undo() -> None:
+    sink, publisher = StandInSink(lambda batch: [APPLIED] * len(batch)), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert [one.result for one in publisher.receipts()] == ["applied"]
