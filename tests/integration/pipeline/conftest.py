@@ -1,5 +1,7 @@
 """A pipeline for each test: its own topics, groups, databases and folder on servers that all tests share."""
 
+import os
+import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +104,32 @@ class Pipeline:
                 logs = "\n".join(f"== {role.name}\n{role.last_lines()}" for role in self._roles)
                 pytest.fail(f"not within {seconds:.0f} s: {what}\n{logs}")
             time.sleep(0.1)
+
+    def through_a_kill(self, events: Sequence[Event], *, meanwhile: Callable[[], object] = lambda: None) -> Verdict:
+        """Process events, the worker that delivers killed in the middle, and compare the stores with what went in.
+
+        Args:
+            events: of which half are published before it is killed.
+            meanwhile: called before that.
+        """
+        try:
+            self.start("ingest", "ingest")
+            deliver = self.start("deliver", "deliver")
+            half = len(events) // 2
+            self.publish(events[:half])
+            meanwhile()
+            before = self.lag("deliver")
+            self.wait_for(lambda: self.lag("ingest") == 0 or self.lag("deliver") != before, "the worker works")
+            assert deliver.pid is not None
+            os.kill(deliver.pid, signal.SIGKILL)
+            self.wait_for(lambda: deliver.pid is None, "it is dead")
+            deliver.start()
+            self.publish(events[half:])
+            self.settle()
+            assert self.letters() == []
+            return self.verdict()
+        finally:
+            self.stop()
 
     def verdict(self) -> Verdict:
         """Stop everything and compare the stores with what went in."""

@@ -1,7 +1,5 @@
 """The whole pipeline with every store on its real server, chosen by the variables that `travelos local up` prints."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -94,23 +92,7 @@ def test_every_store_on_its_real_server_holds_what_went_in_also_after_the_worker
     assert sorted(store for store in STORES if options.stores.of(store).kind != "embedded") == sorted(REAL)
     checked = CliRunner().invoke(sinks.app, ["check", "--json"], env=environ)
     assert checked.exit_code == 0, checked.output
-    real = type(pipeline)(options, environ)
-    try:
-        real.start("ingest", "ingest")
-        deliver = real.start("deliver", "deliver")
-        made = events(3_000)
-        real.publish(made[:1_500])
-        before = real.lag("deliver")
-        real.wait_for(lambda: real.lag("ingest") == 0 or real.lag("deliver") != before, "the worker works")
-        os.kill(deliver.pid, signal.SIGKILL)
-        real.wait_for(lambda: deliver.pid is None, "it is dead")
-        deliver.start()
-        real.publish(made[1_500:])
-        real.settle()
-        assert real.letters() == []
-        verdict = real.verdict()
-    finally:
-        real.stop()
+    verdict = type(pipeline)(options, environ).through_a_kill(events(3_000))
     found = {one.store: (one.expected, one.found, one.problems[:3]) for one in verdict.report.stores if one.problems}
     assert (found, verdict.report.problems) == ({}, [])
     assert {report.store: report.found for report in verdict.report.stores}["graph"] > 0

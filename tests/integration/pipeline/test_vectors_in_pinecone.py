@@ -1,8 +1,6 @@
 """The pipeline with its vectors in the stand-in for Pinecone, which is eventually consistent and fails now and then."""
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,25 +55,13 @@ def test_vectors_are_in_pinecone_once_after_faults_and_a_killed_worker(pipeline:
     assert service.api_key not in checked.output
     running = type(pipeline)(load(environ=environ).options, environ)
     rng = random.Random(1)
-    try:
-        running.start("ingest", "ingest")
-        deliver = running.start("deliver", "deliver")
-        made = events(2_000)
-        running.publish(made[:1_000])
+
+    def fail() -> None:
         for status in (429, 503, 500, 0):
             path = rng.choice(("vectors/upsert", "vectors/fetch"))
             service.fail(Fault(path=path, status=status, times=6, applied=bool(status % 2)))
-        before = running.lag("deliver")
-        running.wait_for(lambda: running.lag("ingest") == 0 or running.lag("deliver") != before, "the worker works")
-        os.kill(deliver.pid, signal.SIGKILL)
-        running.wait_for(lambda: deliver.pid is None, "it is dead")
-        deliver.start()
-        running.publish(made[1_000:])
-        running.settle()
-        assert running.letters() == []
-        verdict = running.verdict()
-    finally:
-        running.stop()
+
+    verdict = running.through_a_kill(events(2_000), meanwhile=fail)
     found = {one.store: (one.expected, one.found, one.problems[:3]) for one in verdict.report.stores if one.problems}
     assert (found, verdict.report.problems) == ({}, [])
     assert {report.store: report.found for report in verdict.report.stores}["vector"] > 1_000
