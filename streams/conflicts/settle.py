@@ -84,8 +84,10 @@ class Decision(Struct, frozen=True):
 def take(entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WINDOW_MS) -> Decision:
     """Take a claim.
 
-    Guarantees: claims of one source count in the order of their versions, each once. Claims of several sources that
-    were made beside each other settle on the same content, whichever comes first.
+    Guarantees: claims of one source count in the order of their versions, each once. First claims of several sources,
+    all of them made within one window, settle on the same content by a strategy that settles, whichever comes first.
+    Where they are further apart than that, the order in which they come decides what each is compared with; and
+    `rollback` stays with what came first.
 
     Args:
         entity: as it was.

@@ -102,6 +102,20 @@ def test_whichever_claim_comes_first_all_agree_on_the_same(strategy: Strategy, c
     assert len(found) == 1
 
 
+def test_claims_that_are_further_apart_than_a_window_settle_by_the_order_in_which_they_come() -> None:
+    first = said("a", 1, {"x": 1}, at_ms=10_000, confidence=0.9)
+    second = said("b", 1, {"x": 2}, at_ms=10_000 + WINDOW_MS - 1, confidence=0.5)
+    third = said("c", 1, {"x": 3}, at_ms=10_000 + WINDOW_MS, confidence=0.5)
+    assert content(heard(first, second, third, strategy=highest_confidence)) == {"x": 1}
+    assert content(heard(first, third, second, strategy=highest_confidence)) == {"x": 3}
+
+
+def test_a_rollback_stays_with_what_came_first() -> None:
+    one, other = said("a", 1, {"x": 1}), said("b", 1, {"x": 2})
+    assert content(heard(one, other, strategy=rollback)) == {"x": 1}
+    assert content(heard(other, one, strategy=rollback)) == {"x": 2}
+
+
 @given(claims=beside_each_other(), strategy=st.sampled_from([*STRATEGIES, manual, rollback]))
 def test_versions_of_what_is_agreed_rise_with_each_change_and_with_nothing_else(
     claims: list[Claim], strategy: Strategy
