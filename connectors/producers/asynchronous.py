@@ -69,8 +69,8 @@ class AsyncEventProducer:
         record = self._records.record(event, priority, traceparent)
         values = self._large_values
         if values is not None and len(record[2] or b"") > values.over_bytes:
-            carrying, its_event = await asyncio.to_thread(claimed, record, values)
-            await self._accept(partial(self._queue.offer_for, carrying, its_event))
+            carrying, data = await asyncio.to_thread(claimed, record, values)
+            await self._accept(partial(self._queue.offer_for, carrying, data))
             return
         await self._accept(partial(self._queue.offer, record))
 

@@ -5,16 +5,15 @@ from connectors.producers.errors import LargeValueNotStored
 from connectors.producers.records import Record
 from connectors.sinks.errors import SinkError
 from schemas.claims import encode_claim
-from schemas.events import Event, decode_event
 
 _JSON = "application/json"
 
 
-def claimed(record: Record, values: LargeValues) -> tuple[Record, Event]:
+def claimed(record: Record, values: LargeValues) -> tuple[Record, bytes]:
     """Put the value of an event's record into the object store.
 
     Returns:
-        The record that carries the claim to it, and the event, which its value does not tell any more.
+        The record that carries the claim to it, and the value itself.
 
     Raises:
         LargeValueNotStored: the store does not take it.
@@ -26,4 +25,4 @@ def claimed(record: Record, values: LargeValues) -> tuple[Record, Event]:
     except SinkError as error:
         raise LargeValueNotStored(str(error)) from error
     carried, header = encode_claim(claim)
-    return (topic, key, carried, [*headers, header]), decode_event(data)
+    return (topic, key, carried, [*headers, header]), data

@@ -7,6 +7,7 @@ producers that share this queue.
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -39,7 +40,7 @@ class QueueLimits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         records: accepted records that are not acknowledged yet, at most.
-        bytes: their keys and values together, at most.
+        bytes: their keys and values together, at most; the same again for values that lie in the object store.
         linger_ms: how long a record waits for others to share its batch.
         delivery_seconds: after this a record that no broker acknowledged is given up on.
         failures: failed records that are kept for `flush`; with more, the next publish raises them.
@@ -91,7 +92,7 @@ class RecordQueue:
         self._limits = limits
         self._on_delivery = on_delivery
         self._client: Producer | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a report may also be let go of by the garbage collector, while it is held
         # Counts accepted records without a lock: `next` of a counter is one step for all threads. Reading it is a step
         # too, so the readings are counted and taken off.
         self._ticket = itertools.count().__next__
@@ -99,6 +100,7 @@ class RecordQueue:
         self._failed = 0
         self._too_many_failures = False
         self._failures: list[Failure] = []
+        self._held_bytes = 0  # of values that went to the object store, until librdkafka lets go of their records
         self._last_error = ""
         self._warned_at = -WARN_SECONDS
         self._report = self._on_report  # bound once, not for every record
@@ -187,9 +189,19 @@ class RecordQueue:
         headers: HeaderList = [*record.headers]
         return self.offer((record.topic, record.key, record.value, headers), partial(self._on_report, raw=record))
 
-    def offer_for(self, record: Record, event: Event) -> bool:
-        """Accept the record of an event that its value is not, because it carries a claim; otherwise as `offer`."""
-        return self.offer(record, partial(self._on_report, raw=event))
+    def offer_for(self, record: Record, data: bytes) -> bool:
+        """Accept a record that carries a claim to an event's value, `data`; otherwise as `offer`.
+
+        The value is held until the record was acknowledged or failed, to tell the event; one always has room.
+        """
+        with self._lock:
+            if self._held_bytes and self._held_bytes + len(data) > self._limits.bytes:
+                return False
+            self._held_bytes += len(data)
+        report = partial(self._on_report, data=data)
+        # Not in the report itself: of acknowledged records there is none when nobody wants to see each.
+        weakref.finalize(report, self._let_go, len(data)).atexit = False
+        return self.offer(record, report)
 
     def serve(self, timeout: float) -> None:
         """Handle the delivery reports that are there, or wait up to `timeout` seconds for one."""
@@ -234,9 +246,15 @@ class RecordQueue:
             raise _not_open()
         return self._client
 
-    def _on_report(self, error: KafkaError | None, message: Message, raw: Event | RawRecord | None = None) -> None:
+    def _let_go(self, size: int) -> None:
+        with self._lock:
+            self._held_bytes -= size
+
+    def _on_report(
+        self, error: KafkaError | None, message: Message, raw: RawRecord | None = None, data: bytes | None = None
+    ) -> None:
         # One function for all events: what was sent is in the message, so no closure keeps each event alive.
-        event = raw or decode_event(message.value() or b"")
+        event = raw or decode_event(data or message.value() or b"")
         if error is not None:
             with self._lock:
                 self._failed += 1

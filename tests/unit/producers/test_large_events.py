@@ -15,6 +15,7 @@ from connectors.producers import (
     DeliveryFailed,
     EventProducer,
     LargeValueNotStored,
+    QueueFull,
     QueueLimits,
 )
 from connectors.sinks.errors import Unavailable
@@ -82,6 +83,38 @@ def test_a_large_event_that_no_broker_acknowledged_is_told_as_it_was(values: Lar
     assert isinstance(failure.event, MessageSent)
     assert failure.event.text == "x" * 2_000
     producer.close()
+
+
+def test_large_events_are_held_in_memory_up_to_the_bytes_of_the_limits(values: LargeValues) -> None:
+    nowhere = Connection(bootstrap=f"127.0.0.1:{free_port()}")
+    limits = QueueLimits(bytes=10_000)
+    producer = EventProducer(nowhere, Catalogue(), source="/test", large_values=values, limits=limits, room_seconds=0.2)
+    producer.open()
+    for number in range(4):
+        producer.publish(message(number, "x" * 2_200))
+    with pytest.raises(QueueFull):
+        producer.publish(message(4, "x" * 2_200))
+    producer.publish(message(5, "small"))
+    with pytest.raises(DeliveryFailed) as failed:
+        producer.close(timeout=0)
+    assert len(failed.value.failures) == 5
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_large_event_makes_room_when_it_is_acknowledged(
+    kafka: Connection, values: LargeValues, *, watched: bool
+) -> None:
+    delivered: list[Delivered] = []
+    hook = delivered.append if watched else None
+    limits = QueueLimits(bytes=2_000)  # less than one of them: the next always waits for the one before
+    with EventProducer(
+        kafka, Catalogue(), source="/test", large_values=values, limits=limits, on_delivery=hook
+    ) as producer:
+        for number in range(5):
+            producer.publish(message(number, "x" * 2_200))
+        producer.flush()
+        assert producer.counts().acknowledged == 5
+    assert len(delivered) == (5 if watched else 0)
 
 
 def test_while_the_object_store_is_away_a_large_event_is_not_accepted(kafka: Connection, tmp_path: Path) -> None:
