@@ -1,6 +1,6 @@
 """Read what topics hold now, without a consumer group."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -28,7 +28,14 @@ class StoredRecord(Struct, frozen=True, kw_only=True):
 def read_topics(
     connection: Connection, topics: Iterable[str], *, since: Mapping[tuple[str, int], int] | None = None
 ) -> list[StoredRecord]:
-    """Return every record that the topics hold now.
+    """Return every record that the topics hold now; see `records_in`."""
+    return list(records_in(connection, topics, since=since))
+
+
+def records_in(
+    connection: Connection, topics: Iterable[str], *, since: Mapping[tuple[str, int], int] | None = None
+) -> Generator[StoredRecord]:
+    """Yield every record that the topics hold when this begins, those of a partition in order.
 
     Args:
         connection: how to reach the brokers.
@@ -43,18 +50,18 @@ def read_topics(
         bounds = _bounds(consumer, topics)
         position = {home: max(low, (since or {}).get(home, low)) for home, (low, _) in bounds.items()}
         consumer.assign([TopicPartition(*home, offset) for home, offset in position.items()])
-        found: list[StoredRecord] = []
         # Asking for more than there is would wait in vain. An upper bound: compaction and transactions leave gaps.
         while left := sum(max(0, bounds[home][1] - offset) for home, offset in position.items()):
             for message in consumer.consume(min(left, BATCH), 0.5):
                 error = message.error()
                 if error is not None:
                     raise KafkaException(error)
-                found.append(stored(message))
+                record = stored(message)
+                if record.offset < bounds[record.topic, record.partition][1]:
+                    yield record
             for at in consumer.position([TopicPartition(*home) for home in position]):
                 home = (at.topic, at.partition)
                 position[home] = max(position[home], at.offset)
-        return [record for record in found if record.offset < bounds[record.topic, record.partition][1]]
     finally:
         consumer.close()
 

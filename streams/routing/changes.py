@@ -6,15 +6,17 @@ the warehouse. A delete removes what the insert wrote, everywhere; the warehouse
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from schemas.changes import Change, InvalidChange, Row, is_unavailable
+from schemas.changes import Change, ChangeSource, InvalidChange, Row, is_unavailable
+from schemas.clock import unpack
 from schemas.fields import EARLIEST, LATEST
+from schemas.persons import TRAVELLER_TABLES
 from schemas.reference import Place, Profile
 from schemas.writes import GraphWrite, NodeRef, Scalar, SearchWrite, VectorWrite, WarehouseWrite, Write
-from streams.routing.entities import Cause, entity, escaped
+from streams.routing.entities import AGREED, Cause, entity, escaped
 from streams.routing.listings import Listing, listing, profile
 from streams.routing.meaning import Vector
 from streams.routing.shapes import relation, term
@@ -76,8 +78,31 @@ def route_change(change: RowChange, vector: Vector | None) -> list[Write]:
         writes.extend(_place(change, vector))
     if change.table in TRAVELLERS:
         writes.extend(_traveller(change))
-    writes.append(_history(change))
+    writes.append(history(change))
     return writes
+
+
+def agreed_change(table: str, row_id: str, op: Literal["c", "u", "d"], content: Row | None, version: int) -> RowChange:
+    """Return what sources have agreed on as a change, which is routed as any other.
+
+    Args:
+        table: as "<schema>.<table>".
+        row_id: of the row, as `read_change` names it.
+        op: what happens to the row.
+        content: its columns.
+        version: of the version line `AGREED`; its time is that of the change.
+
+    Raises:
+        InvalidChange: the columns are no row of the table; the message names what is missing or wrong.
+    """
+    schema, _, name = table.partition(".")
+    ts_ms, _ = unpack(version)
+    source = ChangeSource(
+        version="", connector=AGREED, name=AGREED, ts_ms=ts_ms, db="", schema=schema, table=name, lsn=version
+    )
+    found = read_change(Change(after=content, source=source, op=op), {"id": row_id})
+    assert found is not None
+    return found
 
 
 # What `BaseWrite` allows.
@@ -85,7 +110,7 @@ LONGEST_SOURCE = 256
 LONGEST_NAME = 4_096
 
 PLACES = frozenset({"public.restaurants", "public.places"})
-TRAVELLERS = frozenset({"public.users"})
+TRAVELLERS = TRAVELLER_TABLES
 
 
 def reference_of(change: RowChange) -> Place | Profile | None:
@@ -161,7 +186,8 @@ def _traveller(change: RowChange) -> Iterator[Write]:
     yield GraphWrite(**change.cause, entity=name, node=node, properties=properties)
 
 
-def _history(change: RowChange) -> Write:
+def history(change: RowChange) -> WarehouseWrite:
+    """Return what the warehouse keeps of a change."""
     body: dict[str, Any] = {"op": change.change.op, "table": change.table, "id": change.row_id}
     row = (change.change.before if change.deleted else change.change.after) or {}
     body["row"] = {column: value for column, value in row.items() if not is_unavailable(value)}

@@ -1,0 +1,1 @@
+"""What belongs to a person: `Holdings(user)` collects it from writes, `streams.persons.topics` fills it from Kafka."""
