@@ -1,0 +1,167 @@
+"""Users' data keys, unwrapped: got or made many at once, remembered for a while, destroyed for good."""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from connectors.keys.contract import KeyStore, StoredKey
+from connectors.keys.data_key import DataKey
+from connectors.keys.master import KEY_BYTES, MasterKeys, Wrapped
+
+CACHE_ENTRIES = 100_000  # some 60 MB
+CACHE_SECONDS = 60.0
+REWRAPPED_AT_ONCE = 1_000
+
+
+class _Remembered(NamedTuple):
+    key: DataKey | None
+    until: float
+
+
+class UserKeys:
+    """The keys of users, for those who seal and who read. May be called from several threads after `open`.
+
+    A key that was destroyed, here or by another process, is used nowhere any more after `cache_seconds`: so long may
+    be remembered what was read from the store. Each method may raise `connectors.sinks.errors.Unavailable` and `Fatal`.
+
+    Args:
+        store: where the wrapped keys lie.
+        masters: returns the master keys; called at `open`, and again when a key was wrapped by one that is not known.
+        cache_entries: so many users are remembered at most.
+        cache_seconds: for so long.
+        now: a clock in seconds that is never set back.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        masters: Callable[[KeyStore], MasterKeys],
+        *,
+        cache_entries: int = CACHE_ENTRIES,
+        cache_seconds: float = CACHE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._read_masters = masters
+        self._masters: MasterKeys | None = None
+        self._entries, self._seconds, self._now = cache_entries, cache_seconds, now
+        self._cache: OrderedDict[str, _Remembered] = OrderedDict()
+        self._cache_lock = threading.Lock()  # held for moments only: whoever finds all in the cache waits for no I/O
+        self._store_lock = threading.Lock()
+
+    @property
+    def masters(self) -> MasterKeys:
+        """The master keys."""
+        assert self._masters is not None, "open() comes first"
+        return self._masters
+
+    def open(self) -> None:
+        """Open the store and read the master keys. May be called again."""
+        with self._store_lock:
+            self._store.open()
+            self._masters = self._read_masters(self._store)
+
+    def remembered(self, user_ids: Iterable[str]) -> dict[str, DataKey | None] | None:
+        """Return the keys without asking the store; None when some of them are not remembered."""
+        found: dict[str, DataKey | None] = {}
+        now = self._now()
+        with self._cache_lock:
+            for user_id in user_ids:
+                known = self._cache.get(user_id)
+                if known is None or known.until <= now:
+                    return None
+                self._cache.move_to_end(user_id)
+                found[user_id] = known.key
+        return found
+
+    def get(self, user_ids: Sequence[str]) -> dict[str, DataKey | None]:
+        """Return the keys of users; None for those whose key is destroyed. Users who never had one are not in it."""
+        return self._through_cache(user_ids, create=False)
+
+    def get_or_create(self, user_ids: Sequence[str]) -> dict[str, DataKey | None]:
+        """Return the keys of all these users, made where there was none; None for those whose key is destroyed."""
+        return self._through_cache(user_ids, create=True)
+
+    def destroy(self, user_ids: Sequence[str]) -> None:
+        """Destroy the keys of users for good, and have none made for them again. May be repeated."""
+        with self._store_lock:
+            self._store.destroy(user_ids)
+        self._forget(user_ids)
+
+    def start_afresh(self, user_ids: Sequence[str]) -> None:
+        """Let users whose key was destroyed have a new one; what the old one sealed stays unreadable."""
+        with self._store_lock:
+            self._store.start_afresh(user_ids)
+        self._forget(user_ids)
+
+    def rewrap(self) -> int:
+        """Have all keys wrapped by the newest master key; return how many were not. May be repeated and interrupted."""
+        done, last = 0, ""
+        while True:
+            with self._store_lock:
+                page = self._store.page(last, REWRAPPED_AT_ONCE)
+                old = [one for one in page if one.master != self.masters.newest]
+                done += self._store.rewrap([self._wrapped(one.user_id, one.key_id, self._open(one)) for one in old])
+            if not page:
+                return done
+            last = page[-1].user_id
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        with self._store_lock:
+            self._store.close()
+        with self._cache_lock:
+            self._cache.clear()
+
+    def _through_cache(self, user_ids: Sequence[str], *, create: bool) -> dict[str, DataKey | None]:
+        found: dict[str, DataKey | None] = {}
+        missing: list[str] = []
+        for user_id in dict.fromkeys(user_ids):
+            known = self.remembered((user_id,))
+            if known is None:
+                missing.append(user_id)
+            else:
+                found |= known
+        if missing:
+            until = self._now() + self._seconds  # from before the look: what is destroyed after it counts from then
+            with self._store_lock:
+                stored = self._store.get(missing)
+                new = [user_id for user_id in missing if user_id not in stored] if create else []
+                if new:
+                    stored |= self._store.add([self._new(user_id) for user_id in new])
+                read = {user_id: self._read(one) for user_id, one in stored.items()}
+            self._remember(read, until)
+            found |= read
+        return found
+
+    def _new(self, user_id: str) -> StoredKey:
+        return self._wrapped(user_id, secrets.token_hex(4), secrets.token_bytes(KEY_BYTES))
+
+    def _wrapped(self, user_id: str, key_id: str, data_key: bytes) -> StoredKey:
+        wrapped = self.masters.wrap(data_key, user_id, key_id)
+        return StoredKey(user_id=user_id, key_id=key_id, master=wrapped.master, wrapped=wrapped.data)
+
+    def _read(self, stored: StoredKey) -> DataKey | None:
+        return None if stored.destroyed else DataKey(stored.user_id, stored.key_id, self._open(stored))
+
+    def _open(self, stored: StoredKey) -> bytes:
+        if stored.master not in self.masters:
+            self._masters = self._read_masters(self._store)  # a rotation has begun since they were read
+        assert stored.wrapped is not None
+        return self.masters.unwrap(Wrapped(stored.master, stored.wrapped), stored.user_id, stored.key_id)
+
+    def _remember(self, keys: dict[str, DataKey | None], until: float) -> None:
+        with self._cache_lock:
+            for user_id, key in keys.items():
+                self._cache[user_id] = _Remembered(key, until)
+                self._cache.move_to_end(user_id)
+            while len(self._cache) > self._entries:
+                self._cache.popitem(last=False)
+
+    def _forget(self, user_ids: Iterable[str]) -> None:
+        with self._cache_lock:
+            for user_id in user_ids:
+                self._cache.pop(user_id, None)
