@@ -88,7 +88,11 @@ class PineconeSink:
         return held
 
     def before(self, writes: Sequence[VectorWrite]) -> list[VectorWrite | None]:
-        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`.
+
+        Nothing where the record is not the one that the ledger speaks of: a write that was killed before its entry was
+        there comes again like that, and what it replaced was told the first time.
+        """
         if not writes:
             return []
         with self._turn():
@@ -164,8 +168,10 @@ def _undo(write: VectorWrite, entry: Entry | None, there: Mapping[str, dict[str,
     line = entry.versions.get(write.source) if entry is not None else None
     if line is not None and line.version >= write.version:
         return None
+    if entry is None or not entry.mark:
+        return emptied(write)
     found = there.get(record_id(write.entity))
     if found is None:
-        return emptied(write)
+        return None
     version = 0 if line is None else line.version
     return msgspec.structs.replace(write, **found, op="upsert", version=version, undo=False)

@@ -4,9 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.sinks.errors import Unavailable
 from connectors.sinks.pinecone.client import Fetched, PineconeClient, addressable
-from connectors.sinks.pinecone.errors import OPTION
 from connectors.sinks.pinecone.looks import looks
 from connectors.sinks.pinecone.merge import Change, Entry
 from connectors.sinks.pinecone.options import PineconeOptions
@@ -64,13 +62,16 @@ class Vectors:
     def contents(self, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
         """Return the content of the writes that lie there, by id.
 
-        Raises:
-            Unavailable: a record is not yet the one that its entry speaks of.
+        Left out is a record that is not the one its entry speaks of, and does not become it in time. One that is ahead
+        of its entry never does: it is not waited for. One that is absent may have been removed by a writer that was
+        killed before its entry.
         """
-        found = self._settled(entries, _is_written)
-        if not all(_is_written(entry, found.get(name)) for name, entry in entries.items()):
-            raise Unavailable(f"what was written to Pinecone does not show within `{OPTION}.freshness_seconds`")
-        return {name: content(entries[name].namespace, one.values, one.metadata) for name, one in found.items()}
+        found = self._settled(entries, lambda entry, record: _is_written(entry, record) or _is_ahead(entry, record))
+        return {
+            name: content(entries[name].namespace, one.values, one.metadata)
+            for name, one in found.items()
+            if _is_written(entries[name], one)
+        }
 
     def _settled(self, entries: Mapping[str, Entry], fits: Fits) -> dict[str, Fetched]:
         """Return the records of entries, once all fit or the patience has ended."""
@@ -99,3 +100,12 @@ class Vectors:
 
 def _is_written(entry: Entry, record: Fetched | None) -> bool:
     return record is not None and mark(record.metadata) == entry.mark
+
+
+def _is_ahead(entry: Entry, record: Fetched | None) -> bool:
+    """Whether a record is of a write newer than its entry: its writer was killed in between."""
+    if record is None:
+        return False
+    version, _, source = mark(record.metadata).partition(" ")
+    latest = entry.versions.get(source)
+    return version.isdecimal() and (latest is None or int(version) > latest.version)

@@ -1,10 +1,15 @@
-"""Folders in memory where there is such a place: waiting for a disk would be most of the time of these tests."""
+"""Folders in memory where there is such a place, because waiting for a disk would be most of the time; and Pinecone."""
 
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from connectors.sinks.pinecone import PineconeOptions, PineconeSink
+from deploy.local.pinecone import PineconeStandIn
+from tests.unit.sinks.pinecone_writes import Opened
 
 MEMORY = Path("/dev/shm")
 
@@ -16,3 +21,39 @@ def tmp_path(tmp_path: Path) -> Generator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="travelos-", dir=MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Generator[PineconeStandIn]:
+    """The stand-in for Pinecone."""
+
+    def no_pause(_: float) -> None:
+        return None
+
+    # The pauses between the SDK's own tries; it names this place for tests.
+    monkeypatch.setattr("pinecone._internal.http_client._retry_sleep", no_pause)
+    service = PineconeStandIn()
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def opened(service: PineconeStandIn) -> Generator[Opened]:
+    """Open a sink of the stand-in, with options."""
+    sinks: list[PineconeSink] = []
+
+    def open_one(**options: Any) -> PineconeSink:
+        given: dict[str, Any] = {
+            "url": service.url,
+            "api_key": service.api_key,
+            "dimension": 2,
+            "freshness_seconds": 2.0,
+        }
+        sinks.append(PineconeSink(PineconeOptions(**given | options)))
+        sinks[-1].open()
+        return sinks[-1]
+
+    yield open_one
+    for sink in sinks:
+        sink.close()

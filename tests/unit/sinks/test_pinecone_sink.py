@@ -1,99 +1,15 @@
 """Vectors in the stand-in for Pinecone, while it fails in every way it knows."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-from pinecone import Pinecone
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.pinecone import PineconeOptions, PineconeSink
 from deploy.local.pinecone import Fault, PineconeStandIn
-from schemas.writes import VectorWrite
-
-SOURCE = "events"
-BEYOND_THE_SDK = 4  # the SDK tries a request four times
-NAMESPACES = ("conversations", "preferences", "places", "trips", "photos")
-
-Opened = Callable[..., PineconeSink]
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the pauses between the SDK's own tries; it names this place for tests."""
-
-    def no_pause(_: float) -> None:
-        return None
-
-    monkeypatch.setattr("pinecone._internal.http_client._retry_sleep", no_pause)
-
-
-@pytest.fixture
-def service() -> Iterator[PineconeStandIn]:
-    service = PineconeStandIn()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def opened(service: PineconeStandIn) -> Iterator[Opened]:
-    sinks: list[PineconeSink] = []
-
-    def open_one(**options: Any) -> PineconeSink:
-        given: dict[str, Any] = {
-            "url": service.url,
-            "api_key": service.api_key,
-            "dimension": 2,
-            "freshness_seconds": 2.0,
-        }
-        sinks.append(PineconeSink(PineconeOptions(**given | options)))
-        sinks[-1].open()
-        return sinks[-1]
-
-    yield open_one
-    for sink in sinks:
-        sink.close()
-
-
-def write(entity: str, version: int, text: str = "", **changes: Any) -> VectorWrite:
-    given: dict[str, Any] = {
-        "entity": entity,
-        "version": version,
-        "source": SOURCE,
-        "event_id": f"e{version}",
-        "occurred_at": datetime(2026, 5, 1, tzinfo=UTC),
-        "namespace": "places",
-        "values": vector(1.0, 0.0),
-        "model": "test",
-        "text": text or f"text {version}",
-    }
-    return VectorWrite(**given | changes)
-
-
-def vector(*values: float) -> bytes:
-    return np.asarray(values, "<f4").tobytes()
-
-
-def stored(service: PineconeStandIn, index: str = "travelos") -> dict[str, dict[str, Any]]:
-    """Return all that lies in an index, by namespace and id."""
-    service.settle()
-    with Pinecone(api_key=service.api_key, host=service.url) as project, project.index(index) as opened:
-        found: dict[str, dict[str, Any]] = {}
-        for namespace in (*NAMESPACES, "entities"):
-            ids = [one.id or "" for page in opened.list(namespace=namespace) for one in page.vectors]
-            if ids:
-                records = opened.fetch(ids=ids, namespace=namespace).vectors
-                found[namespace] = {name: (one.values, one.metadata) for name, one in records.items()}
-    return found
-
-
-def texts(service: PineconeStandIn, namespace: str = "places") -> dict[str, str]:
-    return {name: metadata["text"] for name, (_, metadata) in stored(service).get(namespace, {}).items()}
+from tests.unit.sinks.pinecone_writes import BEYOND_THE_SDK, SOURCE, Opened, stored, texts, vector, write
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What a writer of Pinecone leaves behind when it is killed between a vector and the ledger's entry for it."""
+
+import msgspec
+import pytest
+
+from connectors.sinks.contract import APPLIED
+from connectors.sinks.errors import Unavailable
+from deploy.local.pinecone import Fault, PineconeStandIn
+from schemas.writes import VectorWrite
+from tests.unit.sinks.pinecone_writes import BEYOND_THE_SDK, Opened, stored, texts, vector, write
+
+AWAY = Fault(path="travelos-versions/vectors/upsert", status=503, times=BEYOND_THE_SDK)
+
+
+def killed_before_the_entry(service: PineconeStandIn, opened: Opened, *batch: VectorWrite) -> None:
+    """Have a batch's vectors be there without its entries. A ledger that refuses them stands for the kill."""
+    sink = opened()
+    sink.before(batch)  # has the ledger say its number, so that the entries are what is refused
+    service.fail(AWAY)
+    with pytest.raises(Unavailable):
+        sink.write(batch)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        write("a", 2, values=vector(0.0, 1.0)),
+        write("a", 2, namespace="trips"),
+        write("a", 2, op="delete"),
+    ],
+    ids=["another vector", "another namespace", "delete"],
+)
+def test_a_write_that_was_killed_before_its_entry_is_taken_when_it_comes_again(
+    service: PineconeStandIn, opened: Opened, again: VectorWrite
+) -> None:
+    """What it replaced is gone. That was told before it was written the first time, so nothing is told now."""
+    opened().write([write("a", 1)])
+    again = msgspec.structs.replace(again, undo=True)
+    killed_before_the_entry(service, opened, again)
+    sink = opened(freshness_seconds=0.5)
+    assert sink.before([again]) == [None]
+    assert sink.write([again]) == [APPLIED]
+    assert texts(service, again.namespace) == ({} if again.op == "delete" else {"a": "text 2"})
+    assert len(stored(service)) == (again.op != "delete")
+
+
+def test_a_record_that_is_ahead_of_its_entry_is_not_waited_for(service: PineconeStandIn, opened: Opened) -> None:
+    opened().write([write("a", 1)])
+    killed_before_the_entry(service, opened, write("a", 2, values=vector(0.0, 1.0)))
+    sink = opened(freshness_seconds=1_000.0)  # a wait would not end before the test's time is over
+    assert sink.before([write("a", 2, values=vector(0.0, 1.0), undo=True)]) == [None]
