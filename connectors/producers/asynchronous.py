@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from connectors.large_values import LargeValues
 from connectors.producers.errors import DeliveryFailed, FlushTimedOut, QueueFull, RawRecord
 from connectors.producers.large import claimed
 from connectors.producers.record_queue import SLICE_SECONDS, Counts, Delivered, DeliveryHook, QueueLimits, RecordQueue
-from connectors.producers.records import EventRecords
+from connectors.producers.records import EventRecords, Record
 from schemas.clock import HybridClock
 from schemas.events import Event
 from schemas.headers import Headers
@@ -25,8 +26,8 @@ YIELD_EVERY = 100  # publishes between two turns of the loop, so that a tight lo
 class AsyncEventProducer:
     """`EventProducer` for one event loop: the same guarantees, and it waits without blocking the loop.
 
-    Events are accepted in the order of the calls, also of those that wait for room. `on_delivery` is called in the
-    loop. A cancelled `publish` that was waiting for room has not accepted its event.
+    Events are accepted in the order of the calls, also of those that wait for room or for an upload; uploads run side
+    by side. `on_delivery` is called in the loop. A cancelled `publish` that was waiting has not accepted its event.
 
     Args: as `EventProducer`.
     """
@@ -49,7 +50,7 @@ class AsyncEventProducer:
         self._room_seconds = room_seconds
         self._large_values = large_values
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = asyncio.Lock()  # held by the one who waits for room
+        self._turn = asyncio.Lock()  # held by the one who waits for room or for an upload
         self._waiting = 0  # those who hold it or wait for it: while there are any, nobody may overtake them
         self._calls = 0
 
@@ -69,10 +70,9 @@ class AsyncEventProducer:
         record = self._records.record(event, priority, traceparent)
         values = self._large_values
         if values is not None and len(record[2] or b"") > values.over_bytes:
-            carrying, data = await asyncio.to_thread(claimed, record, values)
-            await self._accept(partial(self._queue.offer_for, carrying, data))
-            return
-        await self._accept(partial(self._queue.offer, record))
+            await self._upload_and_accept(record, values)
+        else:
+            await self._accept(partial(self._queue.offer, record))
 
     async def publish_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Accept a record as it is, unchecked; otherwise as `publish`."""
@@ -101,11 +101,24 @@ class AsyncEventProducer:
         self._calls += 1
         if self._waiting == 0 and self._calls % YIELD_EVERY and offer():
             return
+        async with self._in_turn():
+            await asyncio.sleep(0)
+            await self._offer_until_accepted(offer)
+
+    async def _upload_and_accept(self, record: Record, values: LargeValues) -> None:
+        uploading = asyncio.create_task(asyncio.to_thread(claimed, record, values))
+        try:
+            async with self._in_turn():
+                await self._offer_until_accepted(partial(self._queue.offer_for, *await uploading))
+        finally:
+            uploading.cancel()  # when this was cancelled; else it is done
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncGenerator[None]:
         self._waiting += 1
         try:
             async with self._turn:
-                await asyncio.sleep(0)
-                await self._offer_until_accepted(offer)
+                yield
         finally:
             self._waiting -= 1
 

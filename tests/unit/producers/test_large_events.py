@@ -1,5 +1,7 @@
 """Events whose values go to the object store, on librdkafka's in-memory cluster."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +70,45 @@ async def test_the_same_holds_for_coroutines(kafka: Connection, consume: Consume
         await producer.publish(message(1, "x" * 2_000))
         await producer.publish(message(2, "small"))
     check(values, *consume("user-events", 2))
+
+
+async def test_what_is_published_later_waits_for_the_upload_of_a_large_event(
+    kafka: Connection, consume: Consume, tmp_path: Path
+) -> None:
+    class Slow(FolderStorage):
+        both = threading.Barrier(2, timeout=30)  # so uploads run side by side
+
+        def put(self, path: str, data: bytes, content_type: str, over: str | None = None) -> str:
+            self.both.wait()
+            return super().put(path, data, content_type, over)
+
+    values = LargeValues(Slow(tmp_path), over_bytes=1_000)
+    sizes = [1, 2_000, 1, 1, 3_000, 1]
+    async with AsyncEventProducer(kafka, Catalogue(), source="/test", large_values=values) as producer:
+        await asyncio.gather(*(producer.publish(message(number, "x" * size)) for number, size in enumerate(sizes)))
+    sent = [dict(one.headers() or [])["ce_id"] for one in consume("user-events", len(sizes))]
+    assert sent == [b"e%d" % number for number in range(len(sizes))]
+
+
+async def test_a_large_event_whose_publishing_is_cancelled_holds_up_nobody(
+    kafka: Connection, consume: Consume, tmp_path: Path
+) -> None:
+    class Hanging(FolderStorage):
+        goes_on = threading.Event()
+
+        def put(self, path: str, data: bytes, content_type: str, over: str | None = None) -> str:
+            assert self.goes_on.wait(30)
+            return super().put(path, data, content_type, over)
+
+    values = LargeValues(Hanging(tmp_path), over_bytes=1_000)
+    async with AsyncEventProducer(kafka, Catalogue(), source="/test", large_values=values) as producer:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(producer.publish(message(1, "x" * 2_000)), 0.1)
+        await producer.publish(message(2, "small"))
+        Hanging.goes_on.set()
+    (only,) = consume("user-events", 1)
+    assert dict(only.headers() or [])["ce_id"] == b"e2"
+    assert producer.counts().published == 1
 
 
 def test_a_large_event_that_no_broker_acknowledged_is_told_as_it_was(values: LargeValues) -> None:
