@@ -72,4 +72,4 @@ def large_values_of(options: Options) -> LargeValues:
     """
     chosen = options.large_values
     storage, bucket = place_of(options, bucket=chosen.bucket, prefix=chosen.prefix)
-    return LargeValues(storage, bucket=bucket, over_bytes=chosen.over_bytes, most_bytes=options.intake.max_value_bytes)
+    return LargeValues(storage, bucket=bucket, over_bytes=chosen.over_bytes, most_bytes=chosen.max_bytes)

@@ -1,5 +1,5 @@
 """Large values in an object store under their hash; records carry claims to them (`schemas.claims`)."""
 
-from connectors.large_values.store import OVER_BYTES, LargeValues
+from connectors.large_values.store import MOST_BYTES, OVER_BYTES, LargeValues, ValueTooLarge
 
-__all__ = ["OVER_BYTES", "LargeValues"]
+__all__ = ["MOST_BYTES", "OVER_BYTES", "LargeValues", "ValueTooLarge"]

@@ -10,7 +10,12 @@ from schemas.headers import Headers
 from schemas.wire import Unframe
 
 OVER_BYTES = 900_000  # Kafka's own limit is 1,048,588 of a whole batch
+MOST_BYTES = 8 * 1024 * 1024  # of what follows from an event, Kafka's topics take 10 MiB
 LOCAL = "local"  # instead of a bucket's name, where a folder takes its place
+
+
+class ValueTooLarge(ValueError):  # noqa: N818 - says what the value is
+    """A value is larger than anybody would fetch. Nothing was put."""
 
 
 class LargeValues:
@@ -20,7 +25,7 @@ class LargeValues:
         storage: where they lie; opened at the first use, which may then raise what `Storage.open` does.
         bucket: its name, which claims carry. A claim to another one is not redeemed, whoever wrote it.
         over_bytes: values that are larger go there.
-        most_bytes: larger ones are not fetched.
+        most_bytes: even larger ones are neither put nor fetched.
     """
 
     def __init__(
@@ -29,7 +34,7 @@ class LargeValues:
         *,
         bucket: str = LOCAL,
         over_bytes: int = OVER_BYTES,
-        most_bytes: int = 64 * 1024 * 1024,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._storage = storage
         self._bucket = bucket
@@ -44,9 +49,12 @@ class LargeValues:
         When this returns the object survives a power failure.
 
         Raises:
+            ValueTooLarge: it has more than `most_bytes`.
             Unavailable: the store does not answer.
             Fatal: it never will like this; names the option.
         """
+        if len(data) > self._most_bytes:
+            raise ValueTooLarge(f"the value has {len(data):,} bytes, more than {self._at_most()}")
         digest = hashlib.sha256(data).hexdigest()
         claim = Claim(bucket=self._bucket, key=_key(digest), size=len(data), sha256=digest, content_type=content_type)
         with suppress(LostRace):  # somebody published the same bytes
@@ -69,7 +77,7 @@ class LargeValues:
         if claim.key != _key(claim.sha256):  # a claim is no way to read other objects of the bucket
             raise InvalidClaim("the claim's `key` does not follow from its `sha256`")
         if claim.size > self._most_bytes:
-            raise InvalidClaim(f"the claim is to {claim.size:,} bytes, more than {self._most_bytes:,}")
+            raise InvalidClaim(f"the claim is to {claim.size:,} bytes, more than {self._at_most()}")
         found = self._opened().get(claim.key)
         if found is None:
             raise InvalidClaim(f"the object {claim.key} is missing: it was removed before its record was read")
@@ -94,6 +102,9 @@ class LargeValues:
         with self._lock:
             self._storage.close()
             self._is_open = False
+
+    def _at_most(self) -> str:
+        return f"the {self._most_bytes:,} of large_values.max_bytes"
 
     def _opened(self) -> Storage:
         with self._lock:

@@ -83,7 +83,7 @@ class EventProducer:
         Raises:
             InvalidEvent: the event breaks its schema; names the field. Nothing was sent.
             QueueFull: there was no room within `room_seconds`.
-            Refused: Kafka's client will never take it.
+            Refused: Kafka's client will never take it, or it is larger than the `most_bytes` of `large_values`.
             LargeValueNotStored: its value belongs into the object store, which does not take it now.
             DeliveryFailed: more than `limits.failures` earlier events have failed, which are in the exception.
             NotOpen: the producer is not open.

@@ -26,6 +26,9 @@ class LargeValueOptions(Section):
 
     enabled: bool = Field(default=False, description="`travelos produce` puts them there")
     over_bytes: int = Field(default=900_000, ge=1_024, description="larger values go there")
+    max_bytes: int = Field(
+        default=8 * MIB, ge=1_024, description="even larger ones are not published, and refused by intake"
+    )
     bucket: str = Field(default="", description="where they lie; empty: that of `stores.objects`")
     prefix: str = Field(
         default="large-values/", pattern=r"^([^/]+/)*$", description="before their names, after that of the store"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.large_values import LargeValues
+from connectors.large_values import LargeValues, ValueTooLarge
 from connectors.sinks.errors import Unavailable
 from connectors.storage import FolderStorage
 from connectors.storage.contract import Found
@@ -92,6 +92,18 @@ def test_a_header_that_names_another_object_than_the_value_is_refused(values: La
     value, _ = encode_claim(values.put(DATA, "x/y"))
     with pytest.raises(InvalidClaim, match="another object"):
         read_claim(value, [(CLAIM, b"0" * 64)])
+
+
+def test_how_large_a_value_may_be_is_not_what_intake_takes_from_kafka(tmp_path: Path) -> None:
+    environ = {
+        "TRAVELOS_DATA_DIR": str(tmp_path),
+        "TRAVELOS_INTAKE_MAX_VALUE_BYTES": "2000",
+        "TRAVELOS_LARGE_VALUES_MAX_BYTES": "7000",
+    }
+    values = large_values_of(load(environ=environ).options)
+    assert values.get(values.put(DATA, "x/y")) == DATA
+    with pytest.raises(ValueTooLarge, match=r"7,001 bytes, more than the 7,000 of large_values\.max_bytes"):
+        values.put(DATA + b"x", "x/y")
 
 
 def test_without_a_bucket_they_lie_beside_the_stores(tmp_path: Path) -> None:

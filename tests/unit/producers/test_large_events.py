@@ -19,6 +19,7 @@ from connectors.producers import (
     LargeValueNotStored,
     QueueFull,
     QueueLimits,
+    Refused,
 )
 from connectors.sinks.errors import Unavailable
 from connectors.storage import FolderStorage
@@ -156,6 +157,15 @@ def test_a_large_event_makes_room_when_it_is_acknowledged(
         producer.flush()
         assert producer.counts().acknowledged == 5
     assert len(delivered) == (5 if watched else 0)
+
+
+def test_a_value_that_nobody_would_fetch_is_not_uploaded(kafka: Connection, tmp_path: Path) -> None:
+    values = LargeValues(FolderStorage(tmp_path), over_bytes=1_000, most_bytes=2_000)
+    with EventProducer(kafka, Catalogue(), source="/test", large_values=values) as producer:
+        with pytest.raises(Refused, match=r"more than the 2,000 of large_values\.max_bytes"):
+            producer.publish(message(1, "x" * 2_000))
+        assert producer.counts().published == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_while_the_object_store_is_away_a_large_event_is_not_accepted(kafka: Connection, tmp_path: Path) -> None:
