@@ -24,7 +24,8 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
 
     `entity` is "<type>:<id>", unique within its store. `source` names the version line: versions of different sources
     do not compare. `event_id` is the fact that caused the write. An op of "delete" carries no content. With `undo` the
-    receipt says what the store held before.
+    receipt says what the store held before. With `repair` the write also takes the place of its own version, of which
+    the store has lost or changed something; never of a newer one.
     """
 
     entity: Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -34,6 +35,12 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     occurred_at: Timestamp
     op: Literal["upsert", "delete"] = "upsert"
     undo: bool = False
+    repair: bool = False
+
+    @property
+    def replaces(self) -> int:
+        """The newest version that a store may hold for this write to take effect; -1: none."""
+        return self.version if self.repair else self.version - 1
 
 
 class NodeRef(Struct, frozen=True):

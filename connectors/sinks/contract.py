@@ -104,7 +104,8 @@ class Sink(Protocol, Generic[W_contra]):
         """Apply a batch and return one outcome for each write, in order.
 
         Each write is compared and applied in one atomic step: it takes effect only when its version is newer than what
-        the store holds for (entity, source), deletes included. Two writes of one entity in a batch apply in order.
+        the store holds for (entity, source), deletes included; one with `repair` also when it is the same
+        (`BaseWrite.replaces` says both). Two writes of one entity in a batch apply in order.
 
         Raises:
             Unavailable: nothing is known of any write of the batch; all will be sent again.

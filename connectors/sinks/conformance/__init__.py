@@ -24,10 +24,13 @@ from typing import Generic, TypeVar
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("batches", "faults", "undo", "versions")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("batches", "faults", "repair", "undo", "versions"))
+)
 
 from connectors.sinks.conformance.batches import BatchBehaviours  # noqa: E402 - after the line that rewrites it
 from connectors.sinks.conformance.faults import FaultBehaviours  # noqa: E402
+from connectors.sinks.conformance.repair import RepairBehaviours  # noqa: E402
 from connectors.sinks.conformance.undo import UndoBehaviours  # noqa: E402
 from connectors.sinks.conformance.versions import VersionBehaviours  # noqa: E402
 from schemas.writes import BaseWrite  # noqa: E402
@@ -37,5 +40,12 @@ W = TypeVar("W", bound=BaseWrite)
 __all__ = ["SinkConformance"]
 
 
-class SinkConformance(VersionBehaviours[W], BatchBehaviours[W], FaultBehaviours[W], UndoBehaviours[W], Generic[W]):
+class SinkConformance(
+    VersionBehaviours[W],
+    BatchBehaviours[W],
+    FaultBehaviours[W],
+    RepairBehaviours[W],
+    UndoBehaviours[W],
+    Generic[W],
+):
     """All behaviours."""

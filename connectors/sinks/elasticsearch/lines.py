@@ -56,7 +56,7 @@ class _Line(Struct, gc=False):
     known: Known
     body: bytes = b""
     indices: list[int] = []
-    moved: bool = False  # has another version than the store
+    moved: bool = False  # has certainly another version than the store
 
 
 def settle(batch: Iterable[Ready], held: Mapping[Key, Known]) -> Settled:
@@ -69,7 +69,7 @@ def settle(batch: Iterable[Ready], held: Mapping[Key, Known]) -> Settled:
     for index, write, body in batch:
         of_entity = lines.setdefault(write.entity, {})
         line = of_entity.get(write.source)
-        if line is not None and line.known.version >= write.version:
+        if line is not None and line.known.version > write.replaces:
             outcomes[index] = SUPERSEDED
             continue
         for source, other in of_entity.items():
@@ -78,7 +78,7 @@ def settle(batch: Iterable[Ready], held: Mapping[Key, Known]) -> Settled:
                 changed[write.entity, source] = other
         indices = [*line.indices, index] if line is not None else [index]
         known = Known(write.version, DELETED if write.op == "delete" else None)
-        of_entity[write.source] = changed[write.entity, write.source] = _Line(known, body, indices, moved=True)
+        of_entity[write.source] = changed[write.entity, write.source] = _Line(known, body, indices, not write.repair)
     operations = [(line.known.state == REPLACED, _operation(key, line)) for key, line in changed.items()]
     return Settled(
         [operation for hide, operation in operations if hide],

@@ -99,7 +99,7 @@ class ElasticsearchSink:
             self._client = None
 
     def _write_alone(self, ready: Sequence[tuple[str, Ready]]) -> dict[int, Outcome]:
-        lines = chain.from_iterable((action(name, one.write.version), one.body) for name, one in ready)
+        lines = chain.from_iterable(_line(name, one) for name, one in ready)
         found = self._bulk(list(lines))
         return {one.position: outcome for (_, one), outcome in zip(ready, found, strict=True)}
 
@@ -156,6 +156,10 @@ class ElasticsearchSink:
         if self._client is None:
             raise RuntimeError("the sink is not open")
         return self._client
+
+
+def _line(name: str, one: Ready) -> tuple[bytes, bytes]:
+    return action(name, one.write.version, "external_gte" if one.write.repair else "external"), one.body
 
 
 def _undo(write: SearchWrite, line: Known | None, document: Mapping[str, Any] | None) -> SearchWrite | None:

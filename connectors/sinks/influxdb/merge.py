@@ -79,7 +79,7 @@ def changed(state: State, writes: Sequence[TimeSeriesWrite]) -> Change:
         known = latest.get(write.source)
         if entity is not None and write.entity != entity:
             outcomes.append(Rejected(f"`entity`: the point with these tags and this time is {entity!r} already"))
-        elif known is not None and known.version >= write.version:
+        elif known is not None and known.version > write.replaces:
             outcomes.append(SUPERSEDED)
         else:
             entity = write.entity
@@ -99,6 +99,7 @@ def changed(state: State, writes: Sequence[TimeSeriesWrite]) -> Change:
         return Change(outcomes, entity or "", content, versions)
     # Of what the content brings itself the tombstone knows only what came before: else it would bury that too.
     bury = before | {source: one for source, one in latest.items() if source not in versions}
+    bury = _below(bury, versions)
     return Change(outcomes, entity or "", content, versions, bury=bury, remove=remove)
 
 
@@ -112,7 +113,12 @@ def without_stale_fields(change: Change, state: State, present: Collection[str])
     """
     if change.remove or change.content is None or set(present) <= change.content.fields.keys():
         return change
-    return structs.replace(change, bury=state.latest(), remove=True)
+    return structs.replace(change, bury=_below(state.latest(), change.versions), remove=True)
+
+
+def _below(bury: Mapping[str, Latest], versions: Mapping[str, int]) -> dict[str, Latest]:
+    """Leave out of a tombstone what the new content brings again: a repair has the version of what it replaces."""
+    return {source: one for source, one in bury.items() if source not in versions or one.version < versions[source]}
 
 
 def undo_of(write: TimeSeriesWrite, state: State, fields: Mapping[str, Field]) -> TimeSeriesWrite | None:

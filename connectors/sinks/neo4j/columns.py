@@ -35,5 +35,12 @@ class Columns:
                 names += tuple(sorted(fresh))
                 known |= fresh
         self._names[label, relation] = names
-        quick = [(change, [values.get(name) for name in names]) for change, values in found if values.keys() <= known]
-        return quick, [change for change, values in found if not values.keys() <= known]
+        quick: list[tuple[Change, list[Any]]] = []
+        others: list[Change] = []
+        for change, values in found:
+            # The large statements compare for newer only.
+            if values.keys() <= known and not change.write.repair:
+                quick.append((change, [values.get(name) for name in names]))
+            else:
+                others.append(change)
+        return quick, others

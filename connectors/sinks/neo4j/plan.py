@@ -13,6 +13,8 @@ from msgspec import Struct, field
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
 from schemas.writes import GraphWrite, NodeRef
 
+NOTHING = -1  # older than every version
+
 
 class Phase(IntEnum):
     """What happens in a stage, in this order."""
@@ -34,6 +36,8 @@ class Change(Struct, gc=False):
     def outcomes(self, before: int) -> Iterable[tuple[int, Outcome]]:
         """Yield the outcome of each write, when the store held version `before` of its source."""
         newest = before
+        if self.write.repair:  # stands for itself alone
+            newest = NOTHING if before <= self.write.replaces else before
         for index, version in zip(self.indices, self.versions, strict=True):
             yield index, APPLIED if version > newest else SUPERSEDED
             newest = max(newest, version)
@@ -124,6 +128,7 @@ class _Planner:
 def _continues(earlier: GraphWrite, later: GraphWrite) -> bool:
     return (
         later.op == "upsert"
+        and not (earlier.repair or later.repair)
         and earlier.source == later.source
         and earlier.node == later.node
         and (earlier.relation, earlier.start, earlier.end) == (later.relation, later.start, later.end)

@@ -18,12 +18,11 @@ from connectors.sinks.contract import SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import statements
 from connectors.sinks.neo4j.columns import Columns
 from connectors.sinks.neo4j.lines import Line, Lines, account, carried, read, written
-from connectors.sinks.neo4j.plan import Change, Phase, Stage
+from connectors.sinks.neo4j.plan import NOTHING, Change, Phase, Stage
 from connectors.sinks.neo4j.values import properties
 from schemas.writes import GraphWrite, NodeRef
 
 G = TypeVar("G", bound=Any)
-NOTHING = -1  # older than every version
 
 
 class RelationGroup(NamedTuple):
@@ -308,10 +307,10 @@ class Work:
         return [(changes[one["position"]], one) for one in sorted(found, key=lambda one: one["position"])]
 
     def _decide(self, change: Change, lines: Lines) -> bool:
-        """Note the outcomes of a change; return whether it is newer than its line."""
+        """Note the outcomes of a change; return whether it takes the place of its line."""
         before = lines[change.write.source].version if change.write.source in lines else NOTHING
         self.outcomes.update(change.outcomes(before))
-        return change.write.version > before
+        return before <= change.write.replaces
 
     def _settle(self, change: Change, outcome: Outcome) -> None:
         self.outcomes.update((index, outcome) for index in change.indices)

@@ -57,7 +57,7 @@ def changed(entry: Entry | None, writes: Sequence[VectorWrite]) -> Change:
     applied: list[VectorWrite] = []
     for write in writes:
         known = latest.get(write.source)
-        if known is not None and known.version >= write.version:
+        if known is not None and known.version > write.replaces:
             outcomes.append(SUPERSEDED)
         else:
             latest[write.source] = Latest(write.version, deleted=write.op == "delete")
@@ -72,7 +72,8 @@ def changed(entry: Entry | None, writes: Sequence[VectorWrite]) -> Change:
         return Change(outcomes, Entry(latest, last.namespace), remove=before or last.namespace)
     fields = sorted(name for name, value in last.metadata.items() if value is not None)
     after = Entry(latest, last.namespace, mark_of(last), fingerprint(last), [*fields, *(["text"] if last.text else [])])
-    same = entry is not None and before == last.namespace and entry.vector == after.vector
+    repair = any(write.repair for write in applied)  # what lies there need not be what the entry says
+    same = entry is not None and before == last.namespace and entry.vector == after.vector and not repair
     return Change(
         outcomes,
         after,

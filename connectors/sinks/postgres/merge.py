@@ -52,7 +52,7 @@ def _upsert(write: RelationalWrite, line: Line, change: RowChange) -> Outcome:
         return SUPERSEDED
     taken = write.columns
     if line.columns:
-        taken = {name: value for name, value in taken.items() if line.columns.get(name, NEVER) < write.version}
+        taken = {name: value for name, value in taken.items() if line.columns.get(name, NEVER) <= write.replaces}
     if not newest and not taken:
         return SUPERSEDED
     if newest:
@@ -63,7 +63,7 @@ def _upsert(write: RelationalWrite, line: Line, change: RowChange) -> Outcome:
 
 
 def _delete(write: RelationalWrite, line: Line, change: RowChange) -> Outcome:
-    if write.version > line.version:
+    if line.version <= write.replaces:
         line.version, line.deleted, line.removed, line.columns = write.version, True, write.version, {}
         change.remove, change.columns = True, None
         return APPLIED

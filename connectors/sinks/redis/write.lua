@@ -1,8 +1,9 @@
--- Applies writes to values under keys, each only when its version is newer than what is held of (entity, source).
+-- Applies writes to values under keys, each only when nothing newer than what it replaces is held of (entity, source).
 --
 -- KEYS: for each write its entity's versions (a hash) and its value (a string).
 -- ARGV: prefix of channels ('' for none), milliseconds that versions outlive a write (0: for ever), and as one JSON
---   list for each write: the key as watchers know it, source, version as 19 digits, 'u' or 'd', milliseconds to live
+--   list for each write: the key as watchers know it, source, version as 19 digits, the newest version that it replaces
+--   in the same form (one that begins with '-' sorts before all others), 'u' or 'd', milliseconds to live
 --   (0: for ever), the value as JSON, and where the entity's value lies by itself ('': where it is written to). One
 --   list and not arguments, which took the client a third of all its time.
 -- A version is kept as its 19 digits and one of '+' (held), '-' (deleted), or the time in ms when what it wrote expires.
@@ -16,9 +17,10 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local marks = {}
 for n = 1, #KEYS / 2 do
   local versions, value = KEYS[2 * n - 1], KEYS[2 * n]
-  local first = 1 + (n - 1) * 7
-  local name, source, version, operation = told[first], told[first + 1], told[first + 2], told[first + 3]
-  local ttl, content, home = told[first + 4], told[first + 5], told[first + 6]
+  local first = 1 + (n - 1) * 8
+  local name, source, version = told[first], told[first + 1], told[first + 2]
+  local replaces, operation = told[first + 3], told[first + 4]
+  local ttl, content, home = told[first + 5], told[first + 6], told[first + 7]
   if home == '' then
     home = value
   end
@@ -26,7 +28,7 @@ for n = 1, #KEYS / 2 do
   if held.err then
     outcomes[n] = 'e'
     answer[#answer + 1] = held.err
-  elseif held[1] and string.sub(held[1], 1, 19) >= version then
+  elseif held[1] and string.sub(held[1], 1, 19) > replaces then
     outcomes[n] = 's'
   else
     -- The field without a name says where the value lies when that is not at home.

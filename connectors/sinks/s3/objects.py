@@ -104,7 +104,7 @@ def is_newer(write: ObjectWrite, state: State) -> bool:
     if state.etag is not None and state.owner != owner_of(write.entity):
         raise Unfit("`key`: another entity, or another program, has an object there already")
     known = state.versions.get(write.source)
-    return known is None or known.version < write.version
+    return known is None or known.version <= write.replaces
 
 
 def after(write: ObjectWrite, state: State, etag: str) -> State:

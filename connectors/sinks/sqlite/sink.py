@@ -19,11 +19,11 @@ from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
 
-# Compares and sets in one statement; it changes nothing when the store holds this version or a newer one.
+# Compares and sets in one statement; it changes nothing when the store holds a newer version than the write replaces.
 _GUARD = """
 INSERT INTO versions (entity, source, version, deleted) VALUES (?, ?, ?, ?)
 ON CONFLICT (entity, source) DO UPDATE SET version = excluded.version, deleted = excluded.deleted
-WHERE excluded.version > versions.version
+WHERE versions.version <= ?
 """
 
 
@@ -171,7 +171,7 @@ class SQLiteSink(ABC, Generic[W]):
 
     def _apply(self, connection: apsw.Connection, write: W) -> Outcome:
         deleted = write.op == "delete"
-        connection.execute(_GUARD, (write.entity, write.source, write.version, deleted))
+        connection.execute(_GUARD, (write.entity, write.source, write.version, deleted, write.replaces))
         if connection.changes() == 0:
             return SUPERSEDED
         if deleted:

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.batches import BatchBehaviours
+from connectors.sinks.conformance.repair import RepairBehaviours
 from connectors.sinks.conformance.subject import Subject
 from connectors.sinks.conformance.versions import VersionBehaviours
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
@@ -45,7 +46,7 @@ class MemorySink:
         return APPLIED
 
     def is_new(self, write: CacheWrite) -> bool:
-        return write.version > self.versions.get((write.entity, write.source), (-1, False))[0]
+        return write.replaces >= self.versions.get((write.entity, write.source), (-1, False))[0]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         return {
@@ -63,6 +64,11 @@ class AppliesEverything(MemorySink):
 class AppliesTheSameVersionAgain(MemorySink):
     def is_new(self, write: CacheWrite) -> bool:
         return write.version >= self.versions.get((write.entity, write.source), (-1, False))[0]
+
+
+class KnowsNoRepair(MemorySink):
+    def is_new(self, write: CacheWrite) -> bool:
+        return write.version > self.versions.get((write.entity, write.source), (-1, False))[0]
 
 
 class ForgetsTombstones(MemorySink):
@@ -121,7 +127,7 @@ class Memory(Subject[CacheWrite]):
         return MemorySink.stores[place][1].get(entity)
 
 
-class TestMemory(Memory, VersionBehaviours[CacheWrite], BatchBehaviours[CacheWrite]):
+class TestMemory(Memory, VersionBehaviours[CacheWrite], BatchBehaviours[CacheWrite], RepairBehaviours[CacheWrite]):
     pass
 
 
@@ -131,6 +137,8 @@ class TestMemory(Memory, VersionBehaviours[CacheWrite], BatchBehaviours[CacheWri
         (AppliesEverything, "test_an_older_version_is_superseded_whenever_it_comes"),
         (AppliesTheSameVersionAgain, "test_a_repeated_batch_changes_nothing"),
         (AppliesTheSameVersionAgain, "test_the_same_version_with_another_content_is_superseded"),
+        (KnowsNoRepair, "test_a_repair_takes_the_place_of_its_own_version"),
+        (AppliesEverything, "test_a_repair_does_not_touch_what_is_newer"),
         (ForgetsTombstones, "test_a_late_upsert_does_not_bring_a_deleted_entity_back"),
         (ForgetsTombstones, "test_a_delete_of_what_never_existed_keeps_a_late_upsert_out"),
         (ComparesSources, "test_versions_of_two_sources_do_not_compare"),
