@@ -2,7 +2,7 @@
 
 The ledger, an index of its own, has an entry for each entity, also of those that were deleted: the newest version of
 each source, and which vector lies where. The vector is written first and the entry after it. So whatever is killed in
-between is done again when the batch is, with the same result.
+between is done again when its writes come again, with the same result, whichever batches they come in then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +73,8 @@ def changed(entry: Entry | None, writes: Sequence[VectorWrite]) -> Change:
     fields = sorted(name for name, value in last.metadata.items() if value is not None)
     after = Entry(latest, last.namespace, mark_of(last), fingerprint(last), [*fields, *(["text"] if last.text else [])])
     repair = any(write.repair for write in applied)  # what lies there need not be what the entry says
-    same = entry is not None and before == last.namespace and entry.vector == after.vector and not repair
+    alone = len(applied) == 1  # else one of them may have been killed before its entry, and lie there instead
+    same = alone and entry is not None and before == last.namespace and entry.vector == after.vector and not repair
     return Change(
         outcomes,
         after,

@@ -93,7 +93,8 @@ class PineconeStandIn:
     def start(self) -> None:
         """Answer requests, from threads of this process."""
         self._server = _Server(("127.0.0.1", 0), _Handler, self)
-        threading.Thread(target=self._server.serve_forever, name="pinecone-stand-in", daemon=True).start()
+        serve, pauses = self._server.serve_forever, {"poll_interval": 0.01}  # so long does `stop` take
+        threading.Thread(target=serve, kwargs=pauses, name="pinecone-stand-in", daemon=True).start()
 
     def stop(self) -> None:
         """Answer no more."""

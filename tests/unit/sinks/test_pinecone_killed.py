@@ -1,5 +1,8 @@
 """What a writer of Pinecone leaves behind when it is killed between a vector and the ledger's entry for it."""
 
+from itertools import islice
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -49,3 +52,25 @@ def test_a_record_that_is_ahead_of_its_entry_is_not_waited_for(service: Pinecone
     killed_before_the_entry(service, opened, write("a", 2, values=vector(0.0, 1.0)))
     sink = opened(freshness_seconds=1_000.0)  # a wait would not end before the test's time is over
     assert sink.before([write("a", 2, values=vector(0.0, 1.0), undo=True)]) == [None]
+
+
+@pytest.mark.parametrize("killed", [1, 2], ids=["smaller", "larger"])
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (1, 1, 1), (3,)], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"values": vector(0.0, 1.0)}, {"metadata": {"stars": 4}}, {"op": "delete"}],
+    ids=["vector", "field", "delete"],
+)
+def test_a_batch_that_is_cut_differently_after_a_kill_ends_as_if_there_had_been_none(
+    service: PineconeStandIn, opened: Opened, killed: int, sizes: tuple[int, ...], changes: dict[str, Any]
+) -> None:
+    """The entry says what came before the kill, so it must not be taken for what the record is like."""
+    opened().write([write("a", 1)])
+    history = [write("a", 2, **changes), write("a", 3), write("a", 4, metadata={"rating": 1})]
+    killed_before_the_entry(service, opened, *history[:killed])
+    sink, rest = opened(), iter(history)
+    for size in sizes:
+        assert sink.write(list(islice(rest, size))) == [APPLIED] * size
+    (found,) = stored(service)["places"].values()
+    opened(index="straight", version_index="straight-versions").write(history)
+    assert found == stored(service, "straight")["places"]["a"]
