@@ -21,6 +21,7 @@ from schemas.writes import (
 
 USER_ID = "user_id"  # the field, tag, column or property that names a traveller
 USER_LABEL = "User"  # of a traveller's node
+OWN_LABELS = frozenset({"Photo"})  # of nodes that are a traveller's own, and go with them
 TRAVELLER_TABLES = frozenset({"public.users"})  # captured tables whose rows are travellers
 
 
@@ -43,6 +44,11 @@ def _from_its_name(write: BaseWrite) -> frozenset[str]:
     if isinstance(write, WarehouseWrite):
         return _row_of_history(write)
     return live_person(write.entity) if isinstance(write, CacheWrite) else frozenset()
+
+
+def own_node(node: NodeRef, user: str) -> bool:
+    """Whether a node at one of a traveller's relations is theirs alone: their own, or that of a thing of theirs."""
+    return node.label in OWN_LABELS or (node.label == USER_LABEL and node.id == user)
 
 
 def live_person(entity: str) -> frozenset[str]:

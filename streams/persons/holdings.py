@@ -12,13 +12,12 @@ from typing import TypeVar
 from msgspec import Struct, structs
 
 from connectors.sinks.undo import emptied
-from schemas.persons import USER_LABEL, persons_of
+from schemas.persons import own_node, persons_of
 from schemas.writes import BaseWrite, GraphWrite, NodeRef, StoreName, Write, store_of
 from streams.routing.entities import EVENTS, entity
 
 W = TypeVar("W", bound=BaseWrite)
 
-PHOTO_LABEL = "Photo"  # of nodes that are a traveller's own, and go with them
 _PLACES: dict[StoreName, tuple[str, ...]] = {"graph": ("node", "relation", "start", "end")}
 
 Line = tuple[StoreName, str, str]  # store, entity, source
@@ -72,6 +71,13 @@ class Holdings:
         if isinstance(write, GraphWrite):
             self._take_nodes(write)
 
+    def add(self, found: Write) -> None:
+        """Take what a store says that it holds of the person; see `connectors.sinks.persons`."""
+        write = structs.replace(found, source=found.source or EVENTS)
+        line = (store_of(write), write.entity, write.source)
+        self._versions[line] = max(write.version, self._versions.get(line, 0))
+        self._found.setdefault(line, write)
+
     def take_all(self, writes: Iterable[Write]) -> None:
         """Take several."""
         for write in writes:
@@ -91,9 +97,7 @@ class Holdings:
     def _take_nodes(self, write: GraphWrite) -> None:
         """Remember the person's own node and those of their photos, which relations have made."""
         for node in (write.start, write.end):
-            if node is None:
-                continue
-            if (node.label == USER_LABEL and node.id == self.user) or node.label == PHOTO_LABEL:
+            if node is not None and own_node(node, self.user):
                 self._take_node(write, node)
 
     def _take_node(self, write: GraphWrite, node: NodeRef) -> None:

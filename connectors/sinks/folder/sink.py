@@ -12,7 +12,7 @@ same result. Between the two renames the sidecar's hash does not match the bytes
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -24,11 +24,13 @@ from msgspec import Struct
 from connectors.sinks.contract import APPLIED, Held, Limits, Outcome
 from connectors.sinks.errors import Fatal
 from connectors.sinks.folder.keys import SIDECAR, InvalidKey, path_of, sidecar_of
+from connectors.sinks.persons import delete_of
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused, interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_text
 from schemas.fields import Timestamp
+from schemas.persons import USER_ID
 from schemas.writes import ObjectWrite
 
 INDEX = ".index.db"
@@ -175,6 +177,22 @@ class FolderSink(SQLiteSink[ObjectWrite]):
             "reference": sidecar.reference,
             "metadata": sidecar.metadata,
         }
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[ObjectWrite]:
+        """Yield the objects whose sidecars name a person; each of the folder is read."""
+        rows: list[Any] = connection.execute(
+            """
+            SELECT p.entity, p.path, p.key, v.source, v.version FROM paths AS p JOIN versions AS v USING (entity)
+            WHERE p.live
+            """
+        ).fetchall()
+        for entity, path, key, source, version in rows:
+            try:
+                description = (self.folder / sidecar_of(PurePosixPath(path))).read_bytes()
+            except FileNotFoundError:  # deleted meanwhile, or by hand: nothing says any more whose it was
+                continue
+            if msgspec.json.decode(description, type=Sidecar).metadata.get(USER_ID) == user:
+                yield delete_of(ObjectWrite, entity, source, version, key=key)
 
     def delete(self, connection: apsw.Connection, write: ObjectWrite) -> None:
         """Prepare the removal of an object, and the sidecar that says so."""

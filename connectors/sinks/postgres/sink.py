@@ -8,6 +8,7 @@ import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError, Unavailable
+from connectors.sinks.persons import delete_of
 from connectors.sinks.postgres import statements
 from connectors.sinks.postgres.batch import Batch, Place, read_lines, try_statements
 from connectors.sinks.postgres.connection import REQUEST_SECONDS, Connection, connect
@@ -17,7 +18,7 @@ from connectors.sinks.postgres.schema import prepare
 from connectors.sinks.postgres.tables import TABLES
 from connectors.sinks.postgres.values import Unfit, checked
 from connectors.sinks.undo import emptied
-from schemas.writes import RelationalWrite
+from schemas.writes import RelationalTable, RelationalWrite
 
 
 class RelationalSink:
@@ -92,6 +93,30 @@ class RelationalSink:
             _undoing(write, lines.get((write.entity, write.source)), rows.get((write.table, write.key)))
             for write in writes
         ]
+
+    def of_user(self, user: str) -> list[RelationalWrite]:
+        """Return the rows of a person; see `connectors.sinks.persons.Attributing`."""
+        with self._transaction() as connection:
+            rows = msgspec.convert(
+                connection.execute(statements.OF_USER, {"user": user}).fetchall(),
+                list[tuple[RelationalTable, str, str, str, int]],
+            )
+        return [
+            delete_of(RelationalWrite, entity, source, version, table=table, key=key)
+            for table, key, entity, source, version in rows
+        ]
+
+    def purge(self) -> None:
+        """Rewrite the tables without what was deleted; see `connectors.sinks.persons.Purging`. Locks each meanwhile."""
+        connection = connect(self._dsn, self._request_seconds)
+        try:
+            connection.autocommit = True
+            connection.request_seconds = None  # a large table takes its time
+            with interpreted():
+                for statement in statements.VACUUM:
+                    connection.execute(statement)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the connection; may be called twice."""

@@ -7,6 +7,7 @@ from psycopg import sql
 from psycopg.sql import Composed
 
 from connectors.sinks.postgres.tables import SCHEMA, TABLES
+from schemas.persons import USER_ID
 
 _VERSIONS = sql.Identifier(SCHEMA, "versions")
 
@@ -53,6 +54,20 @@ FROM unnest(%s::text[], %s::text[]) AS wanted (entity, source) JOIN {} AS v USIN
     ),
     _VERSIONS,
 )
+
+
+# Parameter: user. Each row with the lines that have written it.
+OF_USER = sql.SQL(" UNION ALL ").join(
+    sql.SQL("""
+    SELECT {0}, t.key, v.entity, v.source, v.version FROM {1} AS t JOIN {2} AS v ON v.table_name = {0} AND v.key = t.key
+    WHERE t.user_id = %(user)s
+    """).format(sql.Literal(table), sql.Identifier(SCHEMA, table), _VERSIONS)
+    for table, columns in TABLES.items()
+    if USER_ID in columns
+)
+
+# A plain VACUUM leaves the bytes of deleted rows in their pages.
+VACUUM = tuple(sql.SQL("VACUUM (FULL) {}").format(sql.Identifier(SCHEMA, table)) for table in TABLES)
 
 
 @cache

@@ -3,7 +3,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from connectors.sinks.contract import APPLIED, Limits, Outcome
+from connectors.sinks.persons import delete_of
 from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_text
+from schemas.persons import live_person
 from schemas.writes import CacheWrite
 
 SWEPT_AT_ONCE = 1_000
@@ -112,6 +114,15 @@ class CacheSink(SQLiteSink[CacheWrite]):
         key, value, expires_at = found
         left = None if expires_at is None else math.ceil(expires_at - self._now())
         return {"key": key, "value": msgspec.json.decode(value), "ttl_seconds": left}
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[CacheWrite]:
+        """Yield the keys whose names end with the person's id, those that have expired and lie there still, too."""
+        rows = connection.execute(
+            "SELECT e.entity, e.key, v.source, v.version FROM entries AS e JOIN versions AS v ON v.entity = e.entity"
+        )
+        for entity, key, source, version in rows:
+            if user in live_person(entity):
+                yield delete_of(CacheWrite, entity, source, version, key=key)
 
     def delete(self, connection: apsw.Connection, write: CacheWrite) -> None:
         """Remove a value."""

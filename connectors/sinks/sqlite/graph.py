@@ -1,6 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The graph in SQLite: nodes, relations between them, and which nodes were deleted."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import apsw
@@ -8,12 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
+from connectors.sinks.persons import NO_LINE, delete_of
 from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_object
+from schemas.persons import USER_ID, USER_LABEL, own_node
 from schemas.writes import GraphWrite, NodeRef
 
 SCHEMA = Schema(
@@ -114,6 +117,37 @@ class GraphSink(SQLiteSink[GraphWrite]):
             "end": NodeRef(end_label, end_id),
             "properties": msgspec.json.decode(properties),
         }
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[GraphWrite]:
+        """Yield relations at a person's node, those that name them, that node, and the nodes of their own things."""
+        at_them: list[Any] = connection.execute(
+            f"""
+            SELECT r.entity, v.source, v.version, r.type, r.start_label, r.start_id, r.end_label, r.end_id
+            FROM relations AS r JOIN versions AS v USING (entity)
+            WHERE {_ENDS} OR r.properties ->> ?3 = ?2
+            """,  # noqa: S608
+            (USER_LABEL, user, USER_ID),
+        ).fetchall()
+        nodes = [NodeRef(USER_LABEL, user)]
+        for entity, source, version, relation, start_label, start_id, end_label, end_id in at_them:
+            start, end = NodeRef(start_label, start_id), NodeRef(end_label, end_id)
+            yield delete_of(GraphWrite, entity, source, version, relation=relation, start=start, end=end)
+            nodes += [node for node in (start, end) if own_node(node, user) and node not in nodes]
+        for node in nodes:
+            yield from self._lines_of(connection, node)
+
+    @staticmethod
+    def _lines_of(connection: apsw.Connection, node: NodeRef) -> Iterator[GraphWrite]:
+        rows: list[Any] = connection.execute(
+            """
+            SELECT n.entity, v.source, v.version FROM nodes AS n LEFT JOIN versions AS v ON v.entity = n.entity
+            WHERE n.label = ? AND n.id = ?
+            """,
+            (node.label, node.id),
+        ).fetchall()
+        for entity, source, version in rows:
+            name = f"{node.label.lower()}:{node.id}" if entity is None else entity
+            yield delete_of(GraphWrite, name, source or NO_LINE, version or 0, node=node)
 
     @staticmethod
     def _node(connection: apsw.Connection, write: GraphWrite, node: NodeRef) -> Outcome:

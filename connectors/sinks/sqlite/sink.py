@@ -2,7 +2,7 @@
 """What the embedded sinks share: the version guard, the transaction around a batch, the account of what is held."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -11,6 +11,7 @@ import apsw
 import msgspec
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
+from connectors.sinks.errors import Unavailable
 from connectors.sinks.sqlite.database import Schema, connect_writer
 from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
 from connectors.sinks.sqlite.values import json_text
@@ -83,6 +84,27 @@ class SQLiteSink(ABC, Generic[W]):
         with interpreted(self.path), self.snapshot() as connection:
             return [self._before(connection, write) for write in writes]
 
+    def of_user(self, user: str) -> list[W]:
+        """Return what the file holds of a person; see `connectors.sinks.persons.Attributing`."""
+        with interpreted(self.path), self.snapshot() as connection:
+            return list(self.belonging(connection, user))
+
+    def purge(self) -> None:
+        """Rewrite the file without what was deleted; see `connectors.sinks.persons.Purging`.
+
+        SQLite leaves deleted rows in free pages until others take their place, and in the WAL.
+
+        Raises:
+            Unavailable: somebody is writing or reading an older state all the time.
+        """
+        with interpreted(self.path):
+            with self.transaction() as connection:
+                self.tidy(connection)
+            self.connection.execute("VACUUM")
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
+        if busy:
+            raise Unavailable(f"{self.path} is being read as it was before: its WAL cannot be emptied")
+
     def close(self) -> None:
         """Close the file; the last one to close it folds the WAL into it."""
         if self._connection is not None:
@@ -108,6 +130,13 @@ class SQLiteSink(ABC, Generic[W]):
     @abstractmethod
     def content(self, connection: apsw.Connection, write: W) -> dict[str, Any] | None:
         """Return the fields of a write that would store what the file holds of this entity now; None: nothing."""
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterable[W]:  # noqa: ARG002
+        """Yield a delete of each entity of a person; a store of things that are nobody's has none."""
+        return ()
+
+    def tidy(self, connection: apsw.Connection) -> None:
+        """Remove what deletes have left behind and nothing needs any more; inside a transaction."""
 
     def begin(self, connection: apsw.Connection) -> None:
         """Do what a batch needs before its first write; inside the transaction."""

@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Time series in SQLite: points of a measurement, by series and time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
@@ -9,12 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from connectors.sinks.contract import APPLIED, Outcome
+from connectors.sinks.persons import delete_of
 from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import canonical_tags, json_object, json_text
+from schemas.persons import USER_ID
 from schemas.writes import TimeSeriesWrite
 
 SCHEMA = Schema(
@@ -101,6 +103,33 @@ class TimeSeriesSink(SQLiteSink[TimeSeriesWrite]):
             "time_ns": time_ns,
             "fields": msgspec.json.decode(fields),
         }
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[TimeSeriesWrite]:
+        """Yield the points of the series that are tagged with a person."""
+        rows = connection.execute(
+            """
+            SELECT p.entity, v.source, v.version, s.measurement, s.tags, p.time_ns
+            FROM series_tags AS t JOIN series AS s ON s.id = t.series JOIN points AS p ON p.series = s.id
+            JOIN versions AS v USING (entity)
+            WHERE t.name = ? AND t.value = ?
+            """,
+            (USER_ID, user),
+        )
+        for entity, source, version, measurement, tags, time_ns in rows:
+            yield delete_of(
+                TimeSeriesWrite,
+                entity,
+                source,
+                version,
+                measurement=measurement,
+                tags=msgspec.json.decode(tags),
+                time_ns=time_ns,
+            )
+
+    def tidy(self, connection: apsw.Connection) -> None:
+        """Remove series without points: their tags may name somebody."""
+        connection.execute("DELETE FROM series_tags WHERE series NOT IN (SELECT series FROM points)").fetchall()
+        connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM points)").fetchall()
 
     def delete(self, connection: apsw.Connection, write: TimeSeriesWrite) -> None:
         """Remove a point."""

@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Vectors in SQLite: one sqlite-vec table a namespace, compared by cosine distance."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -11,11 +11,13 @@ import numpy as np
 from msgspec import Struct
 
 from connectors.sinks.contract import APPLIED, Outcome
+from connectors.sinks.persons import delete_of
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_object, json_text
+from schemas.persons import USER_ID
 from schemas.writes import Scalar, VectorWrite
 
 NAMESPACES: tuple[str, ...] = get_args(get_type_hints(VectorWrite)["namespace"])
@@ -123,6 +125,18 @@ class VectorSink(SQLiteSink[VectorWrite]):
             "text": text,
             "metadata": msgspec.json.decode(metadata),
         }
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[VectorWrite]:
+        """Yield the documents whose metadata name a person."""
+        rows = connection.execute(
+            """
+            SELECT d.entity, v.source, v.version, d.namespace FROM documents AS d JOIN versions AS v USING (entity)
+            WHERE d.metadata ->> ? = ?
+            """,
+            (USER_ID, user),
+        )
+        for entity, source, version, namespace in rows:
+            yield delete_of(VectorWrite, entity, source, version, namespace=namespace)
 
     def delete(self, connection: apsw.Connection, write: VectorWrite) -> None:
         """Remove a document and its vector, in whichever namespace they are."""

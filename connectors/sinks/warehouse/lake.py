@@ -153,6 +153,16 @@ class LakeSink(ManifestSink):
 
         return _again(look)
 
+    def of_user(self, user: str) -> list[WarehouseWrite]:
+        """Return what the warehouse holds of a person."""
+
+        def look() -> list[WarehouseWrite]:
+            with self.transaction() as connection:
+                self._catch_up(connection)
+            return super(LakeSink, self).of_user(user)
+
+        return _again(look)
+
     def begin(self, connection: apsw.Connection) -> None:
         """Catch up with other writers."""
         self._lake_files.entry = self._catch_up(connection)

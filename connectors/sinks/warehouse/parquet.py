@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.values import json_text
+from schemas.persons import TRAVELLER_TABLES
 from schemas.writes import WarehouseWrite
 
 # `day` is the folder's name and not a column: BigQuery refuses a column that the path says already.
@@ -106,6 +107,19 @@ def content_of(source: Source, identity: Identity) -> dict[str, Any] | None:
         return None
     found = {name: rows[0][name] for name in ("event_id", "type", "user_id", "occurred_at")}
     return {**found, "body": msgspec.json.decode(rows[0]["body"])}
+
+
+def rows_of_person(source: Source, user: str) -> list[tuple[str, str, int]]:
+    """Return entity, source and version of the rows of a file that are about a person."""
+    table = _read(source, ["entity", "source", "version", "user_id", "type", "body"])
+    theirs = pc.field("user_id") == user
+    tables = [f"{name}.{op}" for name in TRAVELLER_TABLES for op in "cudr"]
+    found = table.filter(theirs | pc.field("type").isin(tables))
+    return [
+        (row["entity"], row["source"], row["version"])
+        for row in found.to_pylist()
+        if row["user_id"] == user or str(msgspec.json.decode(row["body"]).get("id")) == user
+    ]
 
 
 def versions_in(source: Source) -> list[tuple[str, str, int]]:

@@ -10,7 +10,7 @@ replaced are removed after the commit, or by the next `open`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -20,6 +20,7 @@ import msgspec
 
 from connectors.sinks.contract import APPLIED, Held, Limits, Outcome
 from connectors.sinks.errors import Fatal
+from connectors.sinks.persons import delete_of
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused, interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
@@ -33,6 +34,7 @@ from connectors.sinks.warehouse.parquet import (
     identities_of,
     read_tables,
     row,
+    rows_of_person,
     table_of,
     without,
 )
@@ -165,6 +167,13 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         path, dataset, day = found
         content = content_of(self.files.source(path), identity)
         return None if content is None else {**content, "dataset": dataset, "day": date.fromisoformat(day)}
+
+    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[WarehouseWrite]:
+        """Yield the rows that name a person, and those of a traveller's own row; every file is read."""
+        files: list[Any] = connection.execute("SELECT path, dataset, day FROM files WHERE live").fetchall()
+        for path, dataset, day in files:
+            for entity, source, version in rows_of_person(self.files.source(path), user):
+                yield delete_of(WarehouseWrite, entity, source, version, dataset=dataset, day=date.fromisoformat(day))
 
     def finish(self, connection: apsw.Connection) -> None:
         """Write the batch's files."""
