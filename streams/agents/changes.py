@@ -10,6 +10,7 @@ from schemas.changes import InvalidChange, Row, decode_change
 from schemas.reference import PlaceVector
 from schemas.wire import InvalidFrame, Unframe
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
+from streams.agents.large_values import Part
 from streams.deadletters import dead_letter
 from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
 from streams.routing.meaning import Vector
@@ -57,8 +58,11 @@ class ChangePass:
 
     async def process(self, records: Sequence[Record]) -> None:
         """See a batch through: when this returns, its outputs are in Kafka."""
+        await self._ingest.in_parts(records, self._process)
+
+    async def _process(self, part: Part) -> None:
         ingest = self._ingest
-        decoded = await ingest.unframing(records, lambda unframe: decode(records, unframe))
+        decoded = await ingest.unframing(part, lambda unframe: decode(part.records, unframe))
         outputs = [
             dead_letter(
                 ingest.catalogue,

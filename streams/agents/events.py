@@ -11,6 +11,7 @@ from schemas.writes import Priority
 from streams.agents.embed import embed
 from streams.agents.ingest import COMPONENT, Ingest
 from streams.agents.intake import Admitted, Intake, intake
+from streams.agents.large_values import Part
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, Joined, enrich
@@ -30,12 +31,15 @@ class EventPass:
 
     async def process(self, records: Sequence[Record]) -> None:
         """See a batch through: when this returns, its outputs are in Kafka and its state in the changelog."""
-        ingest = self._ingest
+        await self._ingest.in_parts(records, self._process)
+
+    async def _process(self, part: Part) -> None:
+        ingest, records = self._ingest, part.records
         partition = records[0].partition
         async with ingest.transactions.turn(partition) as transaction:
             seen = transaction.view(ingest.tables.seen)
             checked = await ingest.unframing(
-                records, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
+                part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             accepted = [

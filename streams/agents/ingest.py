@@ -1,12 +1,13 @@
 """What all agents of the ingest role work with, and how their outputs leave."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connectors.registry import RegistryError
 from connectors.sinks.errors import SinkError
@@ -19,6 +20,7 @@ from schemas.wire import Unframe
 from schemas.writes import Priority, Write, encode_write, key_of, store_of
 from streams.agents.embed import Embedders
 from streams.agents.intake import IntakeRules, any_framed
+from streams.agents.large_values import PART_BYTES, PARTS_AT_ONCE, Part, fetched_ahead, parts_of
 from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
@@ -89,18 +91,33 @@ class Ingest(Struct, frozen=True):
     intake: IntakeRules
     gps: GpsRules
     place_wait_ms: int
+    large_parts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_AT_ONCE))
     kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
 
-    async def unframing(self, records: Sequence[Record], stage: Callable[[Unframe], T]) -> T:
-        """Return what a stage returns that is given what takes the records' values out of their frames.
+    async def in_parts(self, records: Sequence[Record], process: Callable[[Part], Awaitable[None]]) -> None:
+        """Process a batch as one part, or as several when its claims are to more than should be in memory at a time."""
+        if not any_framed(records):
+            await process(Part(records, framed=False, claims=False))
+            return
+        for part in parts_of(records, PART_BYTES):
+            async with self.large_parts if part.claims else nullcontext():
+                await process(part)
+
+    async def unframing(self, part: Part, stage: Callable[[Unframe], T]) -> T:
+        """Return what a stage returns that is given what takes a part's values out of their frames.
 
         Raises:
             TryAgain: a Schema Registry is asked and does not say, or the object store that large values lie in; the
                 batch has to be tried again.
         """
+
+        def staged() -> T:
+            with fetched_ahead(part, self.unframe) as unframe:
+                return stage(unframe)
+
         try:
             # Asking the registry blocks; a batch without frames need not go to another thread for that.
-            return await asyncio.to_thread(stage, self.unframe) if any_framed(records) else stage(_as_it_is)
+            return await asyncio.to_thread(staged) if part.framed else stage(_as_it_is)
         except (RegistryError, SinkError) as error:
             raise TryAgain(str(error)) from error
 
