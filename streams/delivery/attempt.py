@@ -1,7 +1,7 @@
 """One attempt to write a batch: what the store does not take as a whole is bisected down to the write at fault."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import structlog
 
@@ -11,6 +11,8 @@ from schemas.writes import BaseWrite, StoreName
 from streams.delivery.errors import Refused, SinkRaised, WriteTooLarge
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Attempts:
@@ -36,13 +38,13 @@ class Attempts:
         try:
             if not self._open:
                 self._reopen()
-            return self._bisect(writes)
+            return self._bisect(self._sink.write, writes, lambda refused: refused)
         except (Unavailable, Fatal):
             self._open = False
             raise
 
     def undoing(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | None]:
-        """Return what would undo each write if it was applied now; None where the sink cannot tell.
+        """Return what would undo each write if it was applied now; None where the sink cannot tell, or raises.
 
         Raises:
             Unavailable: as `write`.
@@ -53,7 +55,8 @@ class Attempts:
         try:
             if not self._open:
                 self._reopen()
-            return cast("Undoing[BaseWrite]", self._sink).before(writes)
+            sink = cast("Undoing[BaseWrite]", self._sink)
+            return self._bisect(sink.before, writes, lambda _: None)
         except (Unavailable, Fatal):
             self._open = False
             raise
@@ -74,9 +77,15 @@ class Attempts:
             raise Fatal(f"opening the sink raised {type(error).__name__}: {error}") from error
         self._open = True
 
-    def _bisect(self, writes: Sequence[BaseWrite]) -> list[Outcome]:
+    def _bisect(
+        self,
+        ask: Callable[[Sequence[BaseWrite]], list[T]],
+        writes: Sequence[BaseWrite],
+        instead: Callable[[Refused], T],
+    ) -> list[T]:
+        """Return what the sink answers for each write, and something else for the writes at fault."""
         try:
-            outcomes = self._sink.write(writes)
+            answers = ask(writes)
         except (Unavailable, Fatal):
             raise
         except BatchTooLarge as error:
@@ -87,10 +96,10 @@ class Attempts:
             log.exception("sink_raised", store=self._store, writes=len(writes))
             refused = Refused(f"{type(error).__name__}: {error}", SinkRaised)
         else:
-            if len(outcomes) == len(writes):
-                return outcomes
-            refused = Refused(f"the sink returned {len(outcomes)} outcomes for {len(writes)} writes", SinkRaised)
+            if len(answers) == len(writes):
+                return answers
+            refused = Refused(f"the sink returned {len(answers)} answers for {len(writes)} writes", SinkRaised)
         if len(writes) == 1:
-            return [refused]
+            return [instead(refused)]
         middle = len(writes) // 2
-        return [*self._bisect(writes[:middle]), *self._bisect(writes[middle:])]
+        return [*self._bisect(ask, writes[:middle], instead), *self._bisect(ask, writes[middle:], instead)]

@@ -94,3 +94,32 @@ async def test_a_store_that_cannot_tell_what_it_held_gives_receipts_without_undo
         accept(delivery, run)
         await finished(run)
     assert [one.result for one in publisher.receipts()] == ["applied"]
+
+
+async def test_a_write_that_the_sink_raises_on_when_it_is_asked_for_the_undo_has_none_and_holds_up_no_other() -> None:
+    class Raises(Remembers):
+        def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+            if any(write.entity == "bad" for write in writes):
+                raise ValueError("what lies there is no JSON")
+            return super().before(writes)
+
+    sink, publisher = Raises(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a", "b", "bad", "c", "d"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(1, 0), (2, 0), (4, 0), (5, 0)]
+    assert [one.result for one in publisher.receipts()] == [*["captured"] * 4, *["applied"] * 5]
+
+
+async def test_a_sink_that_does_not_answer_for_every_write_is_asked_for_fewer_at_once() -> None:
+    class Short(Remembers):
+        def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+            return super().before(writes)[:2]
+
+    sink, publisher = Short(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a", "b", "c", "d"], first=1, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == [(1, 0), (2, 0), (3, 0), (4, 0)]
