@@ -30,6 +30,7 @@ class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
     at: Timestamp
     reason: str | None = None
     undo: Write | None = None
+    undo_unknown: bool = False
 
 
 _encoder = msgspec.json.Encoder()

@@ -6,7 +6,7 @@ once more that has no end yet.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -29,13 +29,16 @@ log = structlog.get_logger(__name__)
 
 FIRED_AT_ONCE = 500  # of a partition; receipts get their turn in between
 ROUNDS = 100  # of that, before the other partitions get theirs
+TOO_LARGE_MS = 60_000  # after which a subject of which something is too large for Kafka is looked at again
 
 
 class Tables(Struct, frozen=True):
     """The state of the sagas role, partitioned by subject."""
 
     lines: StateTable[Line]  # subject -> its sagas that are not over
-    ended: StateTable[SagaEntry]  # id of a saga -> how it ended; expires
+    # Id of a saga -> how it ended; expires. Durable before the line that has forgotten the saga: else a worker that is
+    # killed in between leaves one of which nobody is ever told how it ended.
+    ended: StateTable[SagaEntry]
 
 
 class Coordinator:
@@ -82,14 +85,14 @@ class Coordinator:
                 self._catalogue,
                 self._kinds,
                 transaction.view(self._tables.lines),
-                transaction.view(self._tables.ended),
+                transaction.view(self._tables.ended, first=True),
                 self._now_ms(),
             )
             batch.prefetch(records)
             for record in records:
                 batch.take(record)
             batch.keep()
-            transaction.commit_after(partial(self._publish, batch.alerts()))
+            transaction.commit_after(partial(self._publish, batch.before_commit()))
         await self._carry_out(partition, batch)
 
     async def fire(self, partitions: Iterable[int]) -> None:
@@ -100,7 +103,7 @@ class Coordinator:
                     await self._fire(partition, self._timers[partition])
                 else:
                     await self._take_over(partition)
-            except (TryAgain, Unpublishable) as error:
+            except TryAgain as error:
                 self._failed(partition, error)
 
     async def tell_again(self, partitions: Iterable[int]) -> None:
@@ -109,8 +112,8 @@ class Coordinator:
             timers = self._timers.get(partition)
             try:
                 if timers is not None:
-                    await self._look_at(partition, timers.open_subjects(), Turn.tell)
-            except (TryAgain, Unpublishable) as error:
+                    await self._look_at(partition, list(timers.open_subjects()), Turn.tell)
+            except TryAgain as error:
                 self._failed(partition, error)
 
     def forget(self) -> None:
@@ -141,14 +144,28 @@ class Coordinator:
             self._timers.pop(partition, None)
             raise
 
-    async def _look_at(self, partition: int, subjects: Iterable[str], look: Callable[[Turn], None]) -> None:
+    async def _look_at(self, partition: int, subjects: Collection[str], look: Callable[[Turn], None]) -> None:
+        """Look at subjects. One that is too large for Kafka must not keep the others from being seen to."""
+        try:
+            await self._look_at_all(partition, subjects, look)
+        except Unpublishable as error:
+            if len(subjects) > 1:
+                for subject in subjects:
+                    await self._look_at(partition, [subject], look)
+                return
+            [subject] = subjects
+            log.error("saga_too_large", partition=partition, subject=subject, error=str(error))
+            if timers := self._timers.get(partition):
+                timers.put_off(subject, self._now_ms() + TOO_LARGE_MS)
+
+    async def _look_at_all(self, partition: int, subjects: Collection[str], look: Callable[[Turn], None]) -> None:
         async with self._transactions.turn(partition) as transaction:
-            lines, ended = transaction.view(self._tables.lines), transaction.view(self._tables.ended)
+            lines, ended = transaction.view(self._tables.lines), transaction.view(self._tables.ended, first=True)
             batch = Batch(self._catalogue, self._kinds, lines, ended, self._now_ms())
             for subject in subjects:
                 look(batch.turn(subject))
             batch.keep()
-            transaction.commit_after(partial(self._publish, batch.alerts()))
+            transaction.commit_after(partial(self._publish, batch.before_commit()))
         await self._carry_out(partition, batch)
 
     async def _publish(self, records: Sequence[Outgoing]) -> None:
@@ -163,9 +180,9 @@ class Coordinator:
         self._metrics.inputs(batch.inputs)
         self._metrics.begun(Counter(start.definition for turn in batch.turns.values() for start in turn.begun))
         self._metrics.ended([entry for turn in batch.turns.values() for entry in turn.ended])
-        for running, alert in batch.stuck():
-            log.warning("saga_stuck", saga=running.saga.id, why=alert.reason)
-            self._metrics.alerted(running.saga.definition)
+        for _, told in batch.alerts():
+            log.warning("saga_stuck", saga=told.id, why=told.reason)
+            self._metrics.alerted(told.definition)
 
     def _look(self) -> tuple[Counter[str], int]:
         counts = Counter[str]()

@@ -87,6 +87,7 @@ class Accounts:
             at=datetime.now(UTC),
             reason=reason,
             undo=cast(Write, item.undo) if result == "captured" else None,
+            undo_unknown=item.undo_unknown,
         )
         return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))
 

@@ -43,6 +43,11 @@ class Attempts:
             self._open = False
             raise
 
+    @property
+    def tells_undo(self) -> bool:
+        """Whether the sink can tell what would undo a write."""
+        return isinstance(self._sink, Undoing)
+
     def undoing(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | None]:
         """Return what would undo each write if it was applied now; None where the sink cannot tell, or raises.
 

@@ -157,6 +157,10 @@ class Channel:
         asking = [item for item in batch if item.write.undo and item.undo is None]
         if not asking:
             return
+        if not self._attempts.tells_undo:
+            for item in asking:
+                item.undo_unknown = True
+            return
         undos = await self._in_thread(self._attempts.undoing, [item.write for item in asking])
         for item, undo in zip(asking, undos, strict=True):
             item.undo = undo

@@ -29,7 +29,7 @@ class Parcel:
 class Item:
     """One write with the record it came in and its failures so far."""
 
-    __slots__ = ("attempts", "first_failed_at", "parcel", "record", "size", "undo", "write")
+    __slots__ = ("attempts", "first_failed_at", "parcel", "record", "size", "undo", "undo_unknown", "write")
 
     def __init__(self, write: BaseWrite, record: Record, parcel: Parcel) -> None:
         self.write = write
@@ -38,6 +38,7 @@ class Item:
         self.attempts = 0
         self.first_failed_at: datetime | None = None
         self.undo: BaseWrite | None = None  # what the store held before the first attempt
+        self.undo_unknown = False  # it was asked for, and the sink cannot tell
         self.size = len(record.value or b"")  # bytes of the encoded write
 
     def failed(self) -> None:

@@ -10,6 +10,7 @@ VARIABLE = "TRAVELOS_FAULT_POINT"
 Point = Literal[
     "before-flush",  # a batch is processed, and what follows from it queued; nothing waits for the brokers yet
     "before-changelog",  # its outputs are acknowledged, its state changes not yet sent
+    "between-changelogs",  # the tables that have to be durable first are, in their changelogs; the others are not
     "before-store",  # the changelog has them, the local store not
     "before-commit",  # all of that is durable; the offsets are not committed
     "restoring",  # a part of a changelog was read and not applied

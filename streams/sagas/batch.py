@@ -25,9 +25,9 @@ from streams.deadletters import dead_letter
 from streams.runtime.publisher import Outgoing
 from streams.runtime.records import Record
 from streams.runtime.tables import TableView
-from streams.sagas.effects import Alert, Compensate, Send
+from streams.sagas.effects import Compensate, Sending
 from streams.sagas.kinds import Kinds
-from streams.sagas.line import Line, Running, Turn, UnknownDefinition
+from streams.sagas.line import Line, Running, Told, Turn, UnknownDefinition
 
 COMPONENT = "sagas"
 
@@ -73,24 +73,27 @@ class Batch:
         """Have the lines as they are now kept, and what has ended remembered."""
         for subject, turn in self.turns.items():
             if turn.changed:
-                self._lines.put(subject, turn.line if turn.line.running is not None else None)
+                self._lines.put(subject, None if turn.line.empty else turn.line)
             for entry in turn.ended:
                 self._ended.put(entry.id, entry)
 
-    def alerts(self) -> list[Outgoing]:
-        """Return who is to be told of what, before it is durable: an alert may come twice, and must come once."""
-        return [self._alert(running, alert) for running, alert in self.stuck()]
+    def before_commit(self) -> list[Outgoing]:
+        """Return what is to be sent before anything is durable: alerts, and dead letters. They may come twice.
 
-    def stuck(self) -> list[tuple[Running, Alert]]:
-        """Return the sagas that somebody is to be told of, and why."""
-        effects = (one for turn in self.turns.values() for one in turn.effects)
-        return [(running, effect) for running, effect in effects if isinstance(effect, Alert)]
+        A record that is refused leaves nothing in the state of its subject, but those after it do: by their positions
+        it would be taken for one whose effects are there, and nobody would hear of it.
+        """
+        return [*self._letters, *(self._alert(subject, told) for subject, told in self.alerts())]
+
+    def alerts(self) -> list[tuple[str, Told]]:
+        """Return the sagas that somebody is to be told of, each with its subject."""
+        return [(subject, told) for subject, turn in self.turns.items() for told in turn.alerts]
 
     def outputs(self) -> list[Outgoing]:
         """Return what is to be sent, once all is durable."""
-        found = list(self._letters)
+        found: list[Outgoing] = []
         for turn in self.turns.values():
-            found += [self._sent(running, effect) for running, effect in turn.effects if not isinstance(effect, Alert)]
+            found += [self._sent(running, effect) for running, effect in turn.effects]
             found += [self._entry(entry) for entry in turn.entries()]
         found += [self._entry(entry) for entry in self._told_again.values()]
         return found
@@ -150,7 +153,7 @@ class Batch:
         if subject not in self.turns:
             self.turn(subject).again()
         entry = self._ended.get(saga_id)
-        if entry is not None:
+        if entry is not None and not self.turns[subject].knows(saga_id):  # else its line has not heard of that yet
             self._told_again[saga_id] = entry
         return True
 
@@ -162,23 +165,18 @@ class Batch:
             turn = self.turns[subject] = Turn(self._kinds.definition, line, self._now_ms)
         return turn
 
-    def _alert(self, running: Running, alert: Alert) -> Outgoing:
-        saga = running.saga
-        told = SagaAlert(
-            id=saga.id,
-            definition=saga.definition,
-            subject=running.subject,
-            reason=alert.reason,
-            at=datetime.fromtimestamp(self._now_ms / 1_000, UTC),
-        )
-        return Outgoing(self._catalogue.saga_alerts.name, saga.id.encode(), encode_saga_record(told))
+    def _alert(self, subject: str, told: Told) -> Outgoing:
+        at = datetime.fromtimestamp(self._now_ms / 1_000, UTC)
+        alert = SagaAlert(id=told.id, definition=told.definition, subject=subject, reason=told.reason, at=at)
+        return Outgoing(self._catalogue.saga_alerts.name, told.id.encode(), encode_saga_record(alert))
 
-    def _sent(self, running: Running, effect: Send | Compensate) -> Outgoing:
+    def _sent(self, running: Running, effect: Sending) -> Outgoing:
         saga, write = running.saga, effect.write
         headers = saga_headers(saga.id, running.subject)
         if isinstance(write, Request):
             definition = self._kinds.definition(saga.definition)
-            assert definition is not None
+            if definition is None:  # a turn asks for nothing of a saga whose definition it does not find
+                raise UnknownDefinition(saga.definition)
             topic = definition.step(effect.step).request_topic
             return Outgoing(topic, running.subject.encode(), encode_write(write), headers)
         store = store_of(write)

@@ -96,6 +96,10 @@ class Definition(Struct, frozen=True, kw_only=True, dict=True):
         """
         return self._by_name[name]
 
+    def covers(self, names: Iterable[str]) -> bool:
+        """Whether all these steps are still declared; a saga may have begun under an earlier form of its definition."""
+        return self._by_name.keys() >= set(names)
+
     def waits_for(self, step: Step) -> frozenset[str]:
         """Return the names of the steps that have to be done before one: those it names, and what its kind asks for."""
         return self._before[step.name]

@@ -25,4 +25,5 @@ class Alert(Struct, frozen=True):
     reason: str
 
 
-Effect = Send | Compensate | Alert
+Sending = Send | Compensate
+Effect = Sending | Alert

@@ -6,23 +6,28 @@ The first one runs, the others wait until it is over. Pure: whoever keeps a line
 from bisect import insort
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.receipts import Receipt
-from schemas.sagas import Moment, SagaCommand, SagaEntry, SagaStart, StepEntry, participant_of
+from schemas.sagas import Moment, SagaCommand, SagaEntry, SagaStart, participant_of
 from streams.sagas.commands import CommandRefused, abort, resume, retry
 from streams.sagas.definition import Definition
-from streams.sagas.effects import Alert, Compensate, Effect, Send
+from streams.sagas.effects import Alert, Compensate, Send, Sending
 from streams.sagas.machine import Decision, begin, hear, outstanding, wake
 from streams.sagas.state import Saga
+from streams.sagas.telling import Running, entry_of, waiting_entry
 
 HISTORY = 200  # moments of one saga that are kept; of a longer one the first tenth and the last
 _FIRST = HISTORY // 10
 # That all goes well is told with what it leads to: the next step, the end, or another attempt of what is missing.
 _TOLD_LATER = frozenset({"captured", "applied", "superseded"})
 UNDEFINED_MS = 60_000  # after which a saga whose definition is missing is looked at again
+# A line is one record of a changelog, which takes 1 MB, and what runs needs room for its history and its undo values.
+WAITING_BYTES = 400_000
 
 _COMMANDS: dict[str, Callable[[Definition, Saga, int], Decision]] = {"retry": retry, "abort": abort, "resume": resume}
 
@@ -31,30 +36,49 @@ class UnknownDefinition(LookupError):  # noqa: N818 - says what is wrong
     """No saga of this name is defined here; the message names it and the fix."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no saga {name!r} is defined here: add its module to sagas.modules, or bring it back")
+        super().__init__(
+            f"no saga {name!r} is defined here, or not with all of its steps: bring it back, see sagas.declared"
+        )
 
 
-class Running(Struct, kw_only=True, omit_defaults=True):
-    """A saga that has begun, and what it has been through."""
+class LineFull(ValueError):  # noqa: N818 - says what is wrong
+    """Too much waits for one subject; the message says how much, and for which saga."""
 
-    saga: Saga
-    subject: str
-    version: int
-    began_ms: int
-    urgent: bool = False
-    history: list[Moment] = []
+    def __init__(self, subject: str, waiting: int, runs: str) -> None:
+        super().__init__(
+            f"{waiting} sagas wait for {subject} already, in {WAITING_BYTES:,} bytes; the one that runs is {runs}: "
+            "see `travelos sagas show`, and replay this start once it is over"
+        )
+
+
+class Told(NamedTuple):
+    """A saga that somebody is to be told of, and why."""
+
+    id: str
+    definition: str
+    reason: str
 
 
 class Line(Struct, kw_only=True, omit_defaults=True):
-    """The sagas of one subject that are not over: the one that runs, and those that wait, by version."""
+    """The sagas of one subject that are not over: the one that runs, and those that wait, by version.
+
+    Attributes:
+        held_ms: when the first of those that wait is tried again, as its definition is missing or has changed.
+    """
 
     running: Running | None = None
     waiting: list[SagaStart] = []
+    held_ms: int | None = None
 
     @property
     def due_ms(self) -> int | None:
         """When `Turn.wake` is to be called next, in milliseconds since 1970; None: never."""
-        return None if self.running is None else self.running.saga.due_ms
+        return self.held_ms if self.running is None else self.running.saga.due_ms
+
+    @property
+    def empty(self) -> bool:
+        """Whether all its sagas are over."""
+        return self.running is None and not self.waiting
 
 
 class Turn:
@@ -72,9 +96,11 @@ class Turn:
         self.line = line
         self.changed = False
         self.tells = False  # whether the log is to be told of its sagas
-        self.effects: list[tuple[Running, Effect]] = []
+        self.effects: list[tuple[Running, Sending]] = []
         self.ended: list[SagaEntry] = []
         self.begun: list[SagaStart] = []
+        self.alerts: list[Told] = []
+        self.answers: list[SagaEntry] = []  # to commands to sagas that wait
         self._all = False
         self._queued: set[str] = set()
 
@@ -90,15 +116,20 @@ class Turn:
 
         Raises:
             UnknownDefinition: there is none of this name.
+            LineFull: too much waits already.
             ValueError: its writes do not fit the definition.
         """
-        if self.line.running is None:
+        line = self.line
+        if line.empty:
             self._begin(start)
             return
         if self._find(start.definition) is None:
             raise UnknownDefinition(start.definition)
+        if len(msgspec.json.encode((*line.waiting, start))) > WAITING_BYTES:
+            runs = line.waiting[0].id if line.running is None else line.running.saga.id
+            raise LineFull(start.subject, len(line.waiting), runs)
         self.changed = self.tells = True
-        insort(self.line.waiting, start, key=attrgetter("version"))
+        insort(line.waiting, start, key=attrgetter("version"))
         self._queued.add(start.id)
 
     def hear(self, receipt: Receipt) -> bool:
@@ -134,10 +165,13 @@ class Turn:
 
     def wake(self) -> None:
         """Do what is due."""
-        running = self.line.running
-        if running is None or (due := running.saga.due_ms) is None or due > self._now_ms:
+        if (due := self.line.due_ms) is None or due > self._now_ms:
             return
-        definition = self._find(running.saga.definition)
+        running = self.line.running
+        if running is None:
+            self._begin_next()
+            return
+        definition = self._found(running.saga)
         if definition is None:
             self._take(running, _undefined(running.saga, self._now_ms))
         else:
@@ -151,14 +185,18 @@ class Turn:
         """Ask once more for all that was asked for and has no end yet; state stays as it is."""
         running = self.line.running
         self.tell()
-        if running is not None:
+        # Without its definition nobody knows where an outside participant is asked.
+        if running is not None and self._found(running.saga) is not None:
             self.effects += [(running, effect) for effect in outstanding(running.saga)]
 
     def entries(self) -> Iterator[SagaEntry]:
         """Yield what is to be told of the sagas of the line as they are now, those that ended first."""
         yield from self.ended
-        if not self.tells:
-            return
+        if self.tells:
+            yield from self._open_entries()
+        yield from self.answers
+
+    def _open_entries(self) -> Iterator[SagaEntry]:
         if self.line.running is not None:
             yield entry_of(self.line.running, self._now_ms)
         for start in self.line.waiting:
@@ -183,12 +221,20 @@ class Turn:
         self._take(running, decision)
 
     def _begin_next(self) -> None:
-        while self.line.running is None and self.line.waiting:
-            start = self.line.waiting.pop(0)
+        """Begin the first of those that wait. One whose definition has changed waits on, and so do those behind it."""
+        line, held = self.line, self.line.held_ms is not None
+        line.held_ms = None
+        while line.running is None and line.waiting:
+            start = line.waiting.pop(0)
             try:
                 self._begin(start)
-            except (UnknownDefinition, ValueError) as error:  # it was there, and has changed since
-                self._end_unbegun(start, Moment(self._now_ms, "refused", "", str(error)))
+            except (UnknownDefinition, ValueError) as error:
+                line.waiting.insert(0, start)
+                line.held_ms = self._now_ms + UNDEFINED_MS
+                self.changed = True
+                if not held:
+                    self.alerts.append(Told(start.id, start.definition, str(error)))
+                return
 
     def _end_unbegun(self, start: SagaStart, moment: Moment) -> None:
         """End a saga of which nothing was written."""
@@ -197,29 +243,44 @@ class Turn:
         self.ended.append(replace(entry, status="compensated", history=[*entry.history, moment]))
 
     def _take(self, running: Running, decision: Decision) -> None:
-        running.saga = decision.saga
+        before, saga = running.saga, decision.saga
+        self.changed = self.changed or saga is not before
+        running.saga = saga
+        if saga.backward and not before.backward:
+            # Also where nothing is to be sent yet: what is under way comes to its end first.
+            self._note(running, "turned back")
         for effect in decision.effects:
-            self.effects.append((running, effect))
             match effect:
                 case Send(step=step):
-                    self._note(running, "sent", step, _attempt(decision.saga, step))
+                    self.effects.append((running, effect))
+                    self._note(running, "sent", step, _attempt(saga, step))
                 case Compensate(step=step):
-                    self._note(running, "compensation sent", step, _attempt(decision.saga, step))
+                    self.effects.append((running, effect))
+                    self._note(running, "compensation sent", step, _attempt(saga, step))
                 case Alert(reason=reason):
+                    self.alerts.append(Told(saga.id, saga.definition, reason))
                     self._note(running, "alert", "", reason)
-        if decision.saga.ended:
-            self._note(running, decision.saga.status)
+        if saga.ended:
+            self._note(running, saga.status)
             self.ended.append(entry_of(running, self._now_ms))
             self.line.running = None
             self._begin_next()
 
     def _command_waiting(self, command: SagaCommand, by: str) -> None:
-        """Abort a saga that waits for its turn: nothing of it was written."""
-        for index, start in enumerate(self.line.waiting):
-            if start.id == command.id and command.action == "abort":
-                del self.line.waiting[index]
-                self._end_unbegun(start, Moment(self._now_ms, "abort", "", by))
-                return
+        """Abort a saga that waits for its turn: nothing of it was written. Nothing else can be done about it."""
+        start = next((one for one in self.line.waiting if one.id == command.id), None)
+        if start is None:
+            return
+        if command.action != "abort":
+            why = f"{by}: it waits for its turn; look at those before it"
+            moment = Moment(self._now_ms, f"{command.action} refused", "", why)
+            entry = waiting_entry(start, self._now_ms)
+            self.answers.append(replace(entry, history=[*entry.history, moment]))
+            return
+        self.line.waiting.remove(start)
+        self._end_unbegun(start, Moment(self._now_ms, "abort", "", by))
+        if self.line.running is None:
+            self._begin_next()
 
     def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:
         self.changed = True
@@ -233,58 +294,15 @@ class Turn:
         return self.line.running
 
     def _definition(self, running: Running) -> Definition:
-        definition = self._find(running.saga.definition)
+        definition = self._found(running.saga)
         if definition is None:
             raise UnknownDefinition(running.saga.definition)
         return definition
 
-
-def entry_of(running: Running, now_ms: int) -> SagaEntry:
-    """Return what is told of a saga that has begun."""
-    saga = running.saga
-    return SagaEntry(
-        id=saga.id,
-        definition=saga.definition,
-        subject=running.subject,
-        version=running.version,
-        event_id=saga.event_id,
-        status=saga.status,
-        began_ms=running.began_ms,
-        at_ms=now_ms,
-        steps=[
-            StepEntry(
-                name=step.name,
-                store=participant_of(step.write),
-                entity=step.write.entity,
-                version=step.write.version,
-                op=step.write.op,
-                status=step.status,
-                attempts=step.attempts,
-                due_ms=step.due_ms,
-                undo=None if step.undo is None else step.undo.op,
-                reason=step.reason,
-            )
-            for step in saga.steps
-        ],
-        history=list(running.history),
-        stuck=saga.stuck,
-        due_ms=saga.due_ms,
-    )
-
-
-def waiting_entry(start: SagaStart, now_ms: int) -> SagaEntry:
-    """Return what is told of a saga that waits for those before it."""
-    return SagaEntry(
-        id=start.id,
-        definition=start.definition,
-        subject=start.subject,
-        version=start.version,
-        event_id=start.event_id,
-        status="waiting",
-        began_ms=now_ms,
-        at_ms=now_ms,
-        history=[Moment(now_ms, "queued")],
-    )
+    def _found(self, saga: Saga) -> Definition | None:
+        """Return how a saga goes on; None when its definition is gone, or has lost a step that it has begun with."""
+        definition = self._find(saga.definition)
+        return definition if definition is not None and definition.covers(step.name for step in saga.steps) else None
 
 
 def _undefined(saga: Saga, now_ms: int) -> Decision:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from schemas.receipts import Receipt
 from schemas.sagas import Request, SagaWrite, participant_of
 from streams.sagas.definition import Definition, Patience
-from streams.sagas.effects import Alert, Compensate, Effect, Send
+from streams.sagas.effects import Alert, Compensate, Effect, Send, Sending
 from streams.sagas.state import Saga, StepState
 
 
@@ -120,7 +120,7 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     return Decision(saga, effects)
 
 
-def outstanding(saga: Saga) -> tuple[Effect, ...]:
+def outstanding(saga: Saga) -> tuple[Sending, ...]:
     """Return what was sent and has no end yet, as it was sent last."""
     return tuple(_sending(step) for step in saga.steps if step.status in ("sent", "undoing"))
 
@@ -152,7 +152,9 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
     if receipt.result == "captured":
         return Decision(_with(saga, step))
     if receipt.result != "rejected":
-        step = replace(step, status="done", applied=receipt.result == "applied", due_ms=None, reason=None)
+        # A write that comes again after a crash is superseded by itself, and only an undo tells that from a newer one.
+        applied = receipt.result == "applied" or receipt.undo_unknown
+        step = replace(step, status="done", applied=applied, due_ms=None, reason=None)
         return advance(definition, _with(saga, step, stuck=None), now_ms)
     step = replace(step, reason=receipt.reason)
     if definition.step(step.name).kind == "retriable":
@@ -206,7 +208,7 @@ def _sent(saga: Saga, step: StepState, patience: Patience, now_ms: int) -> tuple
     return _with(saga, step), _sending(step)
 
 
-def _sending(step: StepState) -> Effect:
+def _sending(step: StepState) -> Sending:
     if step.status == "sent":
         return Send(step.name, step.write)
     assert step.undo is not None

@@ -20,7 +20,7 @@ class StepState(Struct, frozen=True, kw_only=True):
         name: as in the definition.
         write: what it sends; its version is what receipts are told apart by.
         status: see `StepStatus`.
-        applied: whether the store has said that it took the write itself.
+        applied: whether the store may hold the write itself: it said so, or cannot tell it from a newer one.
         undo: the write that makes the entity what it was before, as far as the store has told.
         attempts: of what was sent last, the write or its compensation.
         due_ms: when that is sent again, in milliseconds since 1970; None: nothing is awaited.

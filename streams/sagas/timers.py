@@ -65,6 +65,11 @@ class Timers:
             heapq.heappush(self._heap, (self._due[subject], subject))
         return found
 
+    def put_off(self, subject: str, due_ms: int) -> None:
+        """Have a subject that is due looked at later."""
+        if subject in self._due:
+            self._due[subject] = due_ms
+
     def counts(self) -> Counter[str]:
         """Return how many sagas there are by status; "waiting" are those behind another one."""
         counts = Counter(self._status.values())
@@ -74,3 +79,4 @@ class Timers:
     def open_subjects(self) -> Iterator[str]:
         """Yield the subjects that have a saga."""
         yield from self._status
+        yield from self._waiting.keys() - self._status.keys()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +13,7 @@ from bench.sagas.stand import Stand, kill
 from deploy.local.kafka import KafkaServer
 from schemas.sagas import ENDED
 from streams.cli import sagas
-from streams.runtime.faults import VARIABLE
+from streams.runtime.faults import VARIABLE, Point
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -98,7 +98,7 @@ def test_sagas_go_on_in_another_worker_when_one_joins_and_the_first_is_killed(ma
 @pytest.mark.parametrize(
     ("role", "point"),
     [
-        *(("sagas", point) for point in ("before-flush", "before-changelog", "before-store", "before-commit")),
+        *(("sagas", point) for point in get_args(Point) if point.startswith(("before", "between"))),
         *(("deliver", point) for point in ("before-flush", "before-commit")),  # it keeps no state
     ],
 )

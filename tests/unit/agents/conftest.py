@@ -21,12 +21,14 @@ from schemas.clock import milliseconds
 from schemas.events import Event, GpsUpdate, encode_event
 from schemas.headers import Headers
 from schemas.reference import Place, WaitingEvent
+from schemas.sagas import SagaEntry
 from schemas.topics import Catalogue
 from schemas.wire import unframe_without_registry
 from schemas.writes import StoreName, Write, decode_write
 from streams.agents.embed import Embedders
 from streams.agents.ingest import Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
+from streams.agents.sagas import Tables as SagaTables
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
@@ -35,6 +37,8 @@ from streams.runtime.publisher import Outgoing, Publisher
 from streams.runtime.state_folder import StateFolder
 from streams.runtime.tables import StateTable
 from streams.runtime.transactions import Transactions
+from streams.sagas.line import Line
+from tests.unit.agents.saga_world import World
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -93,6 +97,7 @@ class Stage:
     """What a worker of the ingest role has, and what came out of it."""
 
     def __init__(self, app: StreamApp) -> None:
+        self.app = app
         self.catalogue = Catalogue()
         self.kafka = Kafka()
         self.texts = Texts()
@@ -172,3 +177,14 @@ async def stage() -> AsyncGenerator[Stage]:
         for table in cast(Any, app.tables).values():
             await table.data.stop()  # RocksDB writes to its folder as it closes
         state_folder.close()
+
+
+@pytest.fixture
+def world(stage: Any) -> World:
+    """Return a coordinator of sagas with tables of its own."""
+    app_state = stage.tables.seen._table.app
+    tables = SagaTables(
+        lines=cast("StateTable[Line]", app_state.state("lines", Line, changelog="lines-log")),
+        ended=cast("StateTable[SagaEntry]", app_state.state("ended", SagaEntry, changelog="ended-log")),
+    )
+    return World(stage, tables)
