@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TypedDict
 
 EVENTS = "events"  # the version line of all that travellers say and do
+AGREED = "agreed"  # the version line of what several sources have agreed on
 
 
 class Cause(TypedDict):
