@@ -4,7 +4,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from connectors.sinks.conformance.subject import Subject, deliver, held
+from connectors.sinks.conformance.subject import ONE, Subject, deliver, held
 from connectors.sinks.contract import APPLIED, Held, Sink, Undoing
 from schemas.writes import BaseWrite
 
@@ -71,6 +71,19 @@ class UndoBehaviours(Subject[W]):
             deliver(sink, [self.write("entity", 5, 50)])
             assert undoing.before([self.write("entity", 5, 50), self.write("entity", 4, 40)]) == [None, None]
             assert undoing.before([]) == []
+
+    def test_a_write_that_will_be_rejected_keeps_no_other_from_being_undone(self, place: str) -> None:
+        """Whether for its content or for a name that the store cannot hold."""
+        with self.opened(place) as sink:
+            undoing = _undoing(sink)
+            if undoing is None:
+                return
+            unfit = [self.bad("bad", 1, ONE), self.write("with\0NUL", 1, 10)]
+            one, *_, two = undoing.before([self.write("one", 1, 10), *unfit, self.write("two", 1, 20)])
+            assert [None if undo is None else (undo.entity, undo.op) for undo in (one, two)] == [
+                ("one", "delete"),
+                ("two", "delete"),
+            ]
 
 
 def _undoing(sink: Sink[W]) -> Undoing[W] | None:

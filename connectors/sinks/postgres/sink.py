@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -15,7 +15,6 @@ from connectors.sinks.postgres.connection import REQUEST_SECONDS, Connection, co
 from connectors.sinks.postgres.errors import interpreted
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.schema import prepare
-from connectors.sinks.postgres.tables import TABLES
 from connectors.sinks.postgres.values import Unfit, checked
 from connectors.sinks.undo import emptied
 from schemas.writes import RelationalTable, RelationalWrite
@@ -86,12 +85,18 @@ class RelationalSink:
 
     def before(self, writes: Sequence[RelationalWrite]) -> list[RelationalWrite | None]:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`. Columns not named are left out."""
+        fitting: dict[int, RelationalWrite] = {}
+        for index, write in enumerate(writes):
+            with suppress(Unfit):
+                fitting[index] = checked(write)
         with self._transaction() as connection:
-            lines = read_lines(connection, {(write.entity, write.source) for write in writes})
-            rows = _read_rows(connection, {(write.table, write.key) for write in writes if write.table in TABLES})
+            lines = read_lines(connection, {(write.entity, write.source) for write in fitting.values()})
+            rows = _read_rows(connection, {(write.table, write.key) for write in fitting.values()})
         return [
             _undoing(write, lines.get((write.entity, write.source)), rows.get((write.table, write.key)))
-            for write in writes
+            if index in fitting
+            else None
+            for index, write in enumerate(writes)
         ]
 
     def of_user(self, user: str) -> list[RelationalWrite]:
