@@ -18,7 +18,7 @@ from connectors.sinks.sqlite.errors import interpreted
 
 _APPLICATION_ID = int.from_bytes(b"Tkey", "big")
 _TABLE = """
-CREATE TABLE IF NOT EXISTS user_keys (
+CREATE TABLE user_keys (
     user_id TEXT NOT NULL PRIMARY KEY,
     key_id TEXT NOT NULL,
     master TEXT NOT NULL,
@@ -131,15 +131,21 @@ class SQLiteKeyStore:
         return self._opened
 
     def _prepare(self, connection: apsw.Connection) -> None:
-        made_by = connection.pragma("application_id")
-        is_new = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-        if made_by != _APPLICATION_ID and not (is_new and made_by == 0):
-            raise Fatal(f"{self.path} is no store of users' keys; move it away or change `data_dir`")
         connection.pragma("secure_delete", 1)
         connection.pragma("synchronous", "FULL")
-        with connection:
-            connection.execute(_TABLE)
-            connection.pragma("application_id", _APPLICATION_ID)
+        # Several workers may open a new file at once: who gets the lock second finds the table there.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.pragma("application_id") != _APPLICATION_ID:
+                if connection.execute("SELECT count(*) FROM sqlite_schema").get != 0:
+                    raise Fatal(f"{self.path} is no store of users' keys; move it away or change `data_dir`")
+                connection.execute(_TABLE)
+                connection.pragma("application_id", _APPLICATION_ID)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _interpreted(self) -> Generator[None]:

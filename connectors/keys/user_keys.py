@@ -4,7 +4,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from connectors.keys.contract import KeyStore, StoredKey
@@ -22,14 +23,17 @@ class _Remembered(NamedTuple):
 
 
 class UserKeys:
-    """The keys of users, for those who seal and who read. May be called from several threads after `open`.
+    """The keys of users, for those who seal and who read. May be called from several threads.
+
+    The first call that needs the store opens it; `open` does so before, to find out what is wrong.
 
     A key that was destroyed, here or by another process, is used nowhere any more after `cache_seconds`: so long may
     be remembered what was read from the store. Each method may raise `connectors.sinks.errors.Unavailable` and `Fatal`.
 
     Args:
         store: where the wrapped keys lie.
-        masters: returns the master keys; called at `open`, and again when a key was wrapped by one that is not known.
+        masters: returns the master keys; called when the store is opened, and again when a key was wrapped by one that
+            is not known.
         cache_entries: so many users are remembered at most.
         cache_seconds: for so long.
         now: a clock in seconds that is never set back.
@@ -54,15 +58,14 @@ class UserKeys:
 
     @property
     def masters(self) -> MasterKeys:
-        """The master keys."""
-        assert self._masters is not None, "open() comes first"
+        """The master keys, which were read with the first key."""
+        assert self._masters is not None, "a key comes first"
         return self._masters
 
     def open(self) -> None:
         """Open the store and read the master keys. May be called again."""
-        with self._store_lock:
-            self._store.open()
-            self._masters = self._read_masters(self._store)
+        with self._opened():
+            return
 
     def remembered(self, user_ids: Iterable[str]) -> dict[str, DataKey | None] | None:
         """Return the keys without asking the store; None when some of them are not remembered."""
@@ -87,24 +90,24 @@ class UserKeys:
 
     def destroy(self, user_ids: Sequence[str]) -> None:
         """Destroy the keys of users for good, and have none made for them again. May be repeated."""
-        with self._store_lock:
-            self._store.destroy(user_ids)
+        with self._opened() as store:
+            store.destroy(user_ids)
         self._forget(user_ids)
 
     def start_afresh(self, user_ids: Sequence[str]) -> None:
         """Let users whose key was destroyed have a new one; what the old one sealed stays unreadable."""
-        with self._store_lock:
-            self._store.start_afresh(user_ids)
+        with self._opened() as store:
+            store.start_afresh(user_ids)
         self._forget(user_ids)
 
     def rewrap(self) -> int:
         """Have all keys wrapped by the newest master key; return how many were not. May be repeated and interrupted."""
         done, last = 0, ""
         while True:
-            with self._store_lock:
-                page = self._store.page(last, REWRAPPED_AT_ONCE)
+            with self._opened() as store:
+                page = store.page(last, REWRAPPED_AT_ONCE)
                 old = [one for one in page if one.master != self.masters.newest]
-                done += self._store.rewrap([self._wrapped(one.user_id, one.key_id, self._open(one)) for one in old])
+                done += store.rewrap([self._wrapped(one.user_id, one.key_id, self._open(one)) for one in old])
             if not page:
                 return done
             last = page[-1].user_id
@@ -113,6 +116,7 @@ class UserKeys:
         """Let go of everything; may be called twice."""
         with self._store_lock:
             self._store.close()
+            self._masters = None
         with self._cache_lock:
             self._cache.clear()
 
@@ -127,15 +131,23 @@ class UserKeys:
                 found |= known
         if missing:
             until = self._now() + self._seconds  # from before the look: what is destroyed after it counts from then
-            with self._store_lock:
-                stored = self._store.get(missing)
+            with self._opened() as store:
+                stored = store.get(missing)
                 new = [user_id for user_id in missing if user_id not in stored] if create else []
                 if new:
-                    stored |= self._store.add([self._new(user_id) for user_id in new])
+                    stored |= store.add([self._new(user_id) for user_id in new])
                 read = {user_id: self._read(one) for user_id, one in stored.items()}
             self._remember(read, until)
             found |= read
         return found
+
+    @contextmanager
+    def _opened(self) -> Generator[KeyStore]:
+        with self._store_lock:
+            if self._masters is None:
+                self._store.open()
+                self._masters = self._read_masters(self._store)
+            yield self._store
 
     def _new(self, user_id: str) -> StoredKey:
         return self._wrapped(user_id, secrets.token_hex(4), secrets.token_bytes(KEY_BYTES))

@@ -1,0 +1,124 @@
+"""Where the key ring comes from: a variable, or a file that may be made once. What is in it, KMS may have encrypted."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from connectors.keys.contract import KeyStore
+from connectors.keys.master import MasterKeys, new_entry, read_ring, ring_line
+from connectors.sinks.errors import Fatal
+
+log = structlog.get_logger(__name__)
+
+TEXT_OPTION, FILE_OPTION = "keys.master_keys", "keys.master_file"
+MAKE = "`travelos keys new-master`"
+
+
+class KeyRing:
+    """Reads the master keys, each time anew: a rotation adds to the file under running workers.
+
+    Args:
+        text: the ring itself, from a variable; empty: it is in the file.
+        path: of the file.
+        may_make: whether a file that is missing is made, as long as no user has a key; else it is an error, because a
+            mistyped path must not bring new keys.
+        decrypt: what makes a master key of what is in the ring; KMS, where it encrypted them.
+    """
+
+    def __init__(
+        self,
+        *,
+        text: str = "",
+        path: Path,
+        may_make: bool = False,
+        decrypt: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self._text, self._path, self._may_make, self._decrypt = text, path, may_make, decrypt
+        self._opened: dict[bytes, bytes] = {}  # KMS is asked once for each
+
+    def read(self, store: KeyStore) -> MasterKeys:
+        """Return the master keys.
+
+        Raises:
+            Fatal: the file is missing or cannot be read, or it lacks a master key that users' keys are wrapped by.
+            Unavailable: KMS does not answer.
+        """
+        option = TEXT_OPTION if self._text else f"{FILE_OPTION} ({self._path})"
+        entries = read_ring(self._text or self._file(store), option)
+        for entry in entries:
+            if entry.material not in self._opened:
+                self._opened[entry.material] = self._decrypt(entry.material)
+        keys = MasterKeys({one.id: self._opened[one.material] for one in entries}, option)
+        missing = sorted(name for name in store.masters() if name not in keys)
+        if missing:
+            raise Fatal(
+                f"keys of users are wrapped by the master keys {', '.join(missing)}, which `{option}` does not have: "
+                "put them back, or name the ring that has them"
+            )
+        return keys
+
+    def _file(self, store: KeyStore) -> str:
+        try:
+            return self._path.read_text("ascii")
+        except FileNotFoundError:
+            if not self._may_make:
+                raise Fatal(
+                    f"`{FILE_OPTION}` {self._path} is not there; put it back, or make the first with {MAKE}"
+                ) from None
+            if not store.empty():
+                raise Fatal(
+                    f"the master key {self._path} is gone and users' keys are there: put it back, or let "
+                    f"`{FILE_OPTION}` say where it is; without it all that was sealed stays unreadable"
+                ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Fatal(f"`{FILE_OPTION}` {self._path} cannot be read: {error}") from error
+        line = ring_line(new_entry())
+        if add_line(self._path, line, new=True):
+            log.warning("master_key_made", path=str(self._path), fix="keep a copy of it apart from the data")
+        return self._path.read_text("ascii")
+
+
+def add_line(path: Path, line: str, *, new: bool = False) -> bool:
+    """Add a line to a ring, whole or not at all, in a file of the owner alone (mode 0600).
+
+    Args:
+        path: of the file.
+        line: with its end.
+        new: the file must not be there; whoever makes it first wins, and others leave it as it is (False).
+
+    Raises:
+        Fatal: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        before = "" if new or not path.exists() else path.read_text("ascii")
+        apart = "" if not before or before.endswith("\n") else "\n"
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(before + apart + line)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            if new:
+                os.link(draft, path)
+            else:
+                draft.replace(path)
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise Fatal(f"{path} cannot be written: {error.strerror}") from error
+    return True
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
