@@ -6,6 +6,7 @@ whose object is missing makes exactly that object (see docs/decisions/0015-bound
 """
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -44,6 +45,10 @@ class Progress(NamedTuple):
     pending: Name | None = None
 
 
+def _nothing() -> int:
+    return 0
+
+
 class PartitionArchive:
     """The objects of one partition, of which several processes may believe that they are its owner."""
 
@@ -55,8 +60,11 @@ class PartitionArchive:
         self._token: str | None = None
         self._decided: Name | None = None
 
-    def progress(self) -> Progress:
+    def progress(self, committed: Callable[[], int] = _nothing) -> Progress:
         """Look how far the partition is.
+
+        Args:
+            committed: asks for an offset before which everything has been written, whatever is there now.
 
         Raises:
             Unavailable: the store does not answer.
@@ -70,7 +78,8 @@ class PartitionArchive:
             there = named(self._storage.names(partition_prefix(self.topic, self.partition)))
             return Progress(max((name.last + 1 for name in there), default=None))
         decided = self._name(found.data)
-        if self._storage.exists(decided.path):
+        # Asked for last: what was written since the look at the objects is seen, too.
+        if self._storage.exists(decided.path) or committed() > decided.last:
             return Progress(decided.last + 1)
         self._decided = decided
         return Progress(decided.first, decided)

@@ -125,7 +125,7 @@ class Archiver:
     def _on_assign(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
         for home in homes:
             lane = Lane(self._storage, home.topic, home.partition, self._plan.form)
-            home.offset = lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS))
+            home.offset = _start(consumer, lane)
             self._lanes[home.topic, home.partition] = lane
         consumer.incremental_assign(list(homes))
 
@@ -155,7 +155,7 @@ class Archiver:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET and lane is not None:
             home = TopicPartition(lane.topic, lane.partition)
             self._close(consumer, [lane], "stop")
-            home.offset = lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS))
+            home.offset = _start(consumer, lane)
             consumer.seek(home)
         elif error.fatal() or not error.retriable():
             raise KafkaException(error)
@@ -197,3 +197,13 @@ class Archiver:
         except KafkaException as error:
             # Others see how far the archive is by them; where it goes on, it knows by itself.
             log.warning("archive_commit_failed", reason=error_of(error).str())
+
+
+def _start(consumer: Consumer, lane: Lane) -> int:
+    home = TopicPartition(lane.topic, lane.partition)
+
+    def committed() -> int:
+        (found,) = consumer.committed([home], timeout=KAFKA_SECONDS)
+        return found.offset
+
+    return lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS), committed)

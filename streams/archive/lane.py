@@ -31,18 +31,19 @@ class Lane:
         """About how much memory this takes."""
         return 0 if self._collecting is None else self._collecting.size
 
-    def start(self, edges: Callable[[], tuple[int, int]]) -> int:
+    def start(self, edges: Callable[[], tuple[int, int]], committed: Callable[[], int]) -> int:
         """Return the offset to read from.
 
         Args:
             edges: asks for the partition's first offset and the one after its last.
+            committed: asks for the consumer group's offset, which follows an object once it is there; below 0: none.
 
         Raises:
             Unavailable: the store does not answer.
             ArchiveError: the archive is ahead of the topic, which was made anew.
         """
         where = f"{self.topic}, partition {self.partition}"
-        progress = self._archive.progress()
+        progress = self._archive.progress(committed)
         low, high = edges()  # later than the archive: asked before, others could have archived beyond its end since
         self._collecting, self._pending = None, progress.pending
         self._next = low if progress.next is None else progress.next

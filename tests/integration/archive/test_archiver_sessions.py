@@ -52,13 +52,15 @@ def produce(kafka: Connection, topic: str, count: int, size: int = 0) -> None:
 
 
 @contextmanager
-def running(kafka: Connection, storage: FolderStorage, plan: Plan = PLAN) -> Generator[list[BaseException]]:
+def running(
+    kafka: Connection, storage: FolderStorage, plan: Plan = PLAN, group: str = "group"
+) -> Generator[list[BaseException]]:
     """Run an archiver; what it raised is in the list."""
     stop, raised = threading.Event(), list[BaseException]()
 
     def run() -> None:
         try:
-            Archiver(kafka, "group", storage, plan).run(stop)
+            Archiver(kafka, group, storage, plan).run(stop)
         except ArchiveError as error:
             raised.append(error)
 
@@ -95,6 +97,18 @@ def test_what_a_run_has_not_come_to_the_next_one_archives(kafka: Connection, tmp
     with running(kafka, storage):
         wait_for(lambda: values(storage, "t1") == numbers(1_000))
     assert all(found.whole for found in check(storage, "t1", content=True))
+
+
+def test_what_a_lifecycle_rule_removed_is_not_archived_again(kafka: Connection, tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    produce(kafka, "t1", 50)
+    with running(kafka, storage):
+        wait_for(lambda: values(storage, "t1") == numbers(50))
+    storage.remove(list(storage.names("topics/")))
+    with running(kafka, storage):
+        produce(kafka, "t1", 10)
+        wait_for(lambda: len(values(storage, "t1")) >= 10)
+    assert values(storage, "t1") == numbers(10)
 
 
 def test_a_topic_that_appears_later_is_archived_too(
@@ -178,7 +192,7 @@ def test_an_object_with_other_records_under_the_name_stops_the_archive(kafka: Co
                 super().put(path, object_there, "x")
             return found
 
-    with running(kafka, Late(tmp_path)) as raised:
+    with running(kafka, Late(tmp_path), group="other") as raised:  # which has committed nothing, as after a crash
         wait_for(lambda: bool(raised))
     assert "other records" in str(raised[0])
     assert (storage.folder / name.path).read_bytes() == object_there

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.archive.errors import ArchiveError
 from connectors.archive.names import head_path
@@ -35,12 +36,16 @@ def lane(storage: FolderStorage) -> Lane:
     return Lane(storage, "t", 0, "jsonl")
 
 
+def start(lane: Lane, edges: tuple[int, int], committed: int = -1) -> int:
+    return lane.start(lambda: edges, lambda: committed)
+
+
 def offsets(storage: FolderStorage) -> list[int]:
     return [one.offset for one in read(storage, "t", Wanted())]
 
 
 def test_an_object_is_complete_by_records_and_by_time_also_when_nothing_comes(lane: Lane) -> None:
-    lane.start(lambda: (0, 100))
+    start(lane, (0, 100))
     assert lane.complete(BOUNDS, 1_000) is None  # nothing to write
     lane.add(record(0), now=50)
     assert lane.complete(BOUNDS, 59.9) is None
@@ -52,14 +57,14 @@ def test_an_object_is_complete_by_records_and_by_time_also_when_nothing_comes(la
 
 
 def test_a_later_day_begins_another_object_and_a_late_record_does_not(lane: Lane) -> None:
-    lane.start(lambda: (0, 100))
+    start(lane, (0, 100))
     lane.add(record(0), 0)
     assert lane.complete_before(record(1, JAN_5_MS - DAY_MS)) is None
     assert lane.complete_before(record(1, JAN_5_MS + DAY_MS)) == "day"
 
 
 def test_objects_follow_each_other_without_a_gap_where_the_topic_has_one(lane: Lane, storage: FolderStorage) -> None:
-    assert lane.start(lambda: (2, 100)) == 2
+    assert start(lane, (2, 100)) == 2
     for offset in (4, 6, 20):
         lane.add(record(offset), 0)
         written = lane.close("records", 0)
@@ -67,13 +72,13 @@ def test_objects_follow_each_other_without_a_gap_where_the_topic_has_one(lane: L
     (checked,) = check(storage, "t")
     assert checked.whole
     assert checked.coverage.span == (2, 20)
-    assert lane.start(lambda: (0, 100)) == 21
+    assert start(lane, (0, 100)) == 21
 
 
 def test_an_object_that_was_decided_on_keeps_its_boundaries(lane: Lane, storage: FolderStorage) -> None:
     head = b'{"first":0,"last":4,"day":"2026-01-04","format":"parquet"}'
     storage.put(head_path("t", 0), head, "x")
-    assert lane.start(lambda: (0, 100)) == 0
+    assert start(lane, (0, 100)) == 0
     for offset in (0, 1, 2, 3):
         assert lane.complete_before(record(offset, JAN_5_MS + DAY_MS)) is None
         lane.add(record(offset), 0)
@@ -92,7 +97,7 @@ def test_an_object_that_was_decided_on_keeps_its_boundaries(lane: Lane, storage:
 
 def test_an_object_whose_records_are_all_gone_is_made_empty(lane: Lane, storage: FolderStorage) -> None:
     storage.put(head_path("t", 0), b'{"first":0,"last":4,"day":"2026-01-04","format":"jsonl"}', "x")
-    lane.start(lambda: (0, 100))
+    start(lane, (0, 100))
     assert lane.complete_before(record(9)) == "pending"
     assert lane.close("pending", 0) is not None
     lane.add(record(9), 0)
@@ -102,22 +107,54 @@ def test_an_object_whose_records_are_all_gone_is_made_empty(lane: Lane, storage:
 
 
 def test_records_that_the_topic_lost_first_are_a_gap_in_the_archive(lane: Lane, storage: FolderStorage) -> None:
-    lane.start(lambda: (0, 100))
+    start(lane, (0, 100))
     lane.add(record(0), 0)
     lane.close("stop", 0)
-    assert lane.start(lambda: (50, 100)) == 50
+    assert start(lane, (50, 100)) == 50
     lane.add(record(50), 0)
     lane.close("stop", 0)
     (checked,) = check(storage, "t")
     assert checked.coverage.gaps == ((1, 49),)
 
 
+def test_an_object_that_was_removed_later_is_not_made_again(lane: Lane, storage: FolderStorage) -> None:
+    start(lane, (0, 100))
+    lane.add(record(4), 0)
+    written = lane.close("time", 0)
+    assert written is not None
+    storage.remove([written.name.path])
+    assert start(lane, (0, 100), committed=5) == 5
+    lane.add(record(5), 0)
+    lane.close("time", 0)
+    assert offsets(storage) == [5]
+    assert check(storage, "t")[0].coverage.span == (5, 5)
+
+
+def test_records_that_kafka_forgot_after_they_were_archived_are_not_lost(lane: Lane, storage: FolderStorage) -> None:
+    start(lane, (0, 100))
+    lane.add(record(4), 0)
+    written = lane.close("time", 0)
+    assert written is not None
+    storage.remove([written.name.path])
+    with capture_logs() as logs:
+        assert start(lane, (5, 5), committed=5) == 5
+    assert logs == []
+
+
+def test_an_object_that_was_never_written_is_made_whatever_was_committed_before_it(
+    lane: Lane, storage: FolderStorage
+) -> None:
+    storage.put(head_path("t", 0), b'{"first":5,"last":9,"day":"2026-01-04","format":"jsonl"}', "x")
+    assert start(lane, (0, 100), committed=5) == 5
+    assert lane.complete_at(10)
+
+
 def test_a_topic_that_was_made_anew_is_refused(lane: Lane) -> None:
-    lane.start(lambda: (0, 100))
+    start(lane, (0, 100))
     lane.add(record(40), 0)
     lane.close("stop", 0)
     with pytest.raises(ArchiveError, match=r"archive\.prefix"):
-        lane.start(lambda: (0, 10))
+        start(lane, (0, 10))
 
 
 def test_by_default_events_and_changes_are_archived() -> None:
