@@ -48,10 +48,12 @@ class Holdings:
 
     Args:
         user: the person's id.
+        own: event id of deletes that do not count: those of the erasure that asks.
     """
 
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, own: str = "") -> None:
         self.user = user
+        self._own = own
         self._found: dict[Line, Write] = {}
         self._versions: dict[Line, int] = {}
         self._deleted: dict[Line, int] = {}  # versions of deletes, which may be read before what they delete
@@ -63,6 +65,8 @@ class Holdings:
         """
         line = (store_of(write), write.entity, write.source)
         if write.op == "delete":
+            if write.event_id == self._own:
+                return
             self._deleted[line] = max(write.version, self._deleted.get(line, 0))
         if self.user not in persons_of(write):
             return

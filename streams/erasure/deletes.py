@@ -1,0 +1,27 @@
+"""The deletes of an erasure. Pure."""
+
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from schemas.erasures import Erasure
+from schemas.writes import Write
+from streams.persons.holdings import Holding
+
+LARGEST = 2**63 - 1  # of versions
+
+
+def deletes_of(erasure: Erasure, holdings: Iterable[Holding]) -> list[Write]:
+    """Return a delete of each holding, newer than all that was seen of it and than the request.
+
+    So whatever was written before, and comes late, is superseded; and so is what a saga takes back.
+    """
+    return [
+        structs.replace(
+            one.write,
+            version=min(LARGEST, max(erasure.version, one.write.version + 1)),
+            event_id=erasure.id,
+            occurred_at=erasure.requested_at,
+        )
+        for one in holdings
+    ]
