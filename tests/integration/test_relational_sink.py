@@ -13,7 +13,7 @@ from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.postgres import RelationalReader, RelationalSink
-from connectors.sinks.postgres.schema import MIGRATIONS
+from connectors.sinks.postgres.schema import LOCK, MIGRATIONS
 from connectors.sinks.reader import QueryRefused
 from deploy.local.postgres import PostgresServer
 from schemas.writes import RelationalWrite
@@ -319,3 +319,13 @@ def test_a_reader_cannot_write(sink: RelationalSink, dsn: str) -> None:
         with pytest.raises(QueryRefused, match="nonsense"):
             reader.query("SELECT nonsense FROM trips")
         assert reader.counts()["trips"] == 0
+
+
+def test_a_schema_that_is_there_is_opened_while_another_process_is_stuck_migrating(
+    sink: RelationalSink, dsn: str
+) -> None:
+    sink.close()
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(dsn) as stuck:
+        stuck.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        pool.submit(sink.open).result(timeout=20)
+    assert sink.write([write("trips", "t1", 1)]) == [APPLIED]

@@ -26,7 +26,7 @@ _DEFAULTS: dict[str, str | int] = {
 
 
 class Connection(psycopg.Connection[tuple[object, ...]]):
-    """A connection whose statements end, with an error at the latest after `request_seconds`.
+    """A connection whose statements end, with an error when nothing comes or goes for `request_seconds`.
 
     What TCP notices by itself (`keepalives`, `tcp_user_timeout`) is a host that is gone. A proxy or a server that takes
     what is sent and answers nothing is noticed here.
@@ -37,7 +37,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Wait for a step of a statement to end; every statement goes through here."""
         return super().wait(
-            gen if self.request_seconds is None else _limited(gen, self.request_seconds), *args, **kwargs
+            gen if self.request_seconds is None else limited(gen, self.request_seconds), *args, **kwargs
         )
 
 
@@ -63,14 +63,16 @@ def connect(dsn: str, request_seconds: float = REQUEST_SECONDS) -> Connection:
     return connection
 
 
-def _limited(gen: PQGen[T], seconds: float) -> PQGen[T]:
+def limited(gen: PQGen[T], seconds: float) -> PQGen[T]:
     """Do what another generator does, as long as the server has something to say at least this often."""
     deadline = time.monotonic() + seconds
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
-            if not ready and time.monotonic() >= deadline:
+            if ready:
+                deadline = time.monotonic() + seconds
+            elif time.monotonic() >= deadline:
                 raise psycopg.OperationalError(f"no answer within {seconds:g} s")
             wanted = gen.send(ready)
     except StopIteration as end:

@@ -10,7 +10,7 @@ from connectors.sinks.postgres.connection import Connection
 from connectors.sinks.postgres.errors import OPTION
 from connectors.sinks.postgres.tables import INDEXES, SCHEMA, TABLES, ColumnType
 
-_LOCK = 0x74726176656C6F73  # "travelos": one process at a time creates or changes tables
+LOCK = 0x74726176656C6F73  # "travelos": one process at a time creates or changes tables
 _SCHEMA = sql.Identifier(SCHEMA)
 
 
@@ -53,15 +53,19 @@ MIGRATIONS = (
 def prepare(connection: Connection) -> None:
     """Apply the migrations that are missing and create what is, in one transaction, one process at a time.
 
-    Where all is there nothing is changed, which needs no right to create. A killed process leaves nothing half done.
+    Where all is there nothing is changed and nobody waited for, and no right to create is needed. A killed process
+    leaves nothing half done.
 
     Raises:
         Fatal: the database is of a newer release, or a column has another type than ours; names the option.
     """
+    with connection.transaction():
+        if _is_prepared(connection):
+            return
     limit, connection.request_seconds = connection.request_seconds, None  # a large table may take its time
     try:
         with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             if connection.execute("SELECT to_regnamespace(%s)", (SCHEMA,)).fetchone() == (None,):
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(_SCHEMA))
             _migrate(connection)
@@ -70,14 +74,15 @@ def prepare(connection: Connection) -> None:
         connection.request_seconds = limit
 
 
-def _migrate(connection: Connection) -> None:
+def _is_prepared(connection: Connection) -> bool:
+    applied = _applied(connection)
+    return applied is not None and len(applied) == len(MIGRATIONS) and not _missing(_columns(connection))
+
+
+def _applied(connection: Connection) -> set[int] | None:
+    """Return the numbers of the migrations that were applied; None: there is no table of them yet."""
     if connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.migrations",)).fetchone() == (None,):
-        connection.execute(
-            sql.SQL(
-                "CREATE TABLE {}.migrations (number integer PRIMARY KEY, name text NOT NULL, "
-                "applied_at timestamptz NOT NULL DEFAULT now())"
-            ).format(_SCHEMA)
-        )
+        return None
     rows = connection.execute(sql.SQL("SELECT number FROM {}.migrations").format(_SCHEMA))
     applied = {int(str(number)) for (number,) in rows}
     if applied and max(applied) > len(MIGRATIONS):
@@ -85,8 +90,20 @@ def _migrate(connection: Connection) -> None:
             f"the schema {SCHEMA} has migration {max(applied)} of a newer release, and this one knows "
             f"{len(MIGRATIONS)}; run that release, or let `{OPTION}` name another database"
         )
+    return applied
+
+
+def _migrate(connection: Connection) -> None:
+    applied = _applied(connection)
+    if applied is None:
+        connection.execute(
+            sql.SQL(
+                "CREATE TABLE {}.migrations (number integer PRIMARY KEY, name text NOT NULL, "
+                "applied_at timestamptz NOT NULL DEFAULT now())"
+            ).format(_SCHEMA)
+        )
     for number, migration in enumerate(MIGRATIONS, start=1):
-        if number not in applied:
+        if number not in (applied or ()):
             connection.execute(sql.SQL(migration.statement).format(schema=_SCHEMA))
             connection.execute(
                 sql.SQL("INSERT INTO {}.migrations (number, name) VALUES (%s, %s)").format(_SCHEMA),
@@ -96,19 +113,28 @@ def _migrate(connection: Connection) -> None:
 
 def _declare(connection: Connection) -> None:
     there = _columns(connection)
-    for table, columns in TABLES.items():
+    for table, missing in _missing(there).items():
         if table not in there:
-            _create(connection, table, columns)
+            _create(connection, table, missing)
             continue
+        for name, kind in missing.items():
+            _add(connection, table, name, kind)
+
+
+def _missing(there: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, ColumnType]]:
+    """Return the columns that tables lack; all of them where there is no table."""
+    missing: dict[str, dict[str, ColumnType]] = {}
+    for table, columns in TABLES.items():
         for name, kind in columns.items():
-            found = there[table].get(name)
+            found = there.get(table, {}).get(name)
             if found is None:
-                _add(connection, table, name, kind)
+                missing.setdefault(table, {})[name] = kind
             elif found != kind:
                 raise Fatal(
                     f"column {SCHEMA}.{table}.{name} is {found} and must be {kind}; let `{OPTION}` name another "
                     "database, or drop the table and replay the store's topic"
                 )
+    return missing
 
 
 def _columns(connection: Connection) -> dict[str, dict[str, str]]:
