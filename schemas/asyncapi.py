@@ -18,7 +18,7 @@ Document = dict[str, Any]
 BINDING_VERSION = "0.5.0"
 TITLE = "Travel OS streams"
 # Raised by hand: the major number when a channel goes away or changes its meaning, else the minor one.
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 DESCRIPTION = """The data plane of Travel OS. Operations are what it does towards others: it receives events and row
 changes, and sends everything else. Topics that one of its roles writes and another one reads appear once, as sent."""
 # Others may write these as well: producers the events, a real Debezium the changes.

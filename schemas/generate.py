@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.asyncapi import asyncapi_document
 from schemas.changes import Change
+from schemas.conflicts import ConflictCommand, ConflictEntry, EntityClaim
 from schemas.events import Event
 from schemas.receipts import Receipt
 from schemas.reference import Place, PlaceVector, Profile, ResumedEvent, WaitingEvent
@@ -32,6 +33,9 @@ VALUE_TYPES: Mapping[str, Any] = {
     "SagaCommand": SagaCommand,
     "SagaEntry": SagaEntry,
     "SagaAlert": SagaAlert,
+    "EntityClaim": EntityClaim,
+    "ConflictEntry": ConflictEntry,
+    "ConflictCommand": ConflictCommand,
     "Place": Place,
     "PlaceVector": PlaceVector,
     "Profile": Profile,

@@ -5,54 +5,12 @@ Topics are created and checked from it, the AsyncAPI document is generated from 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
-from msgspec import Struct, structs
-
+from schemas.topic import DAY_MS, MIB, Topic
 from schemas.writes import STORES, WRITE_TYPES, Priority, StoreName
 
-CleanupPolicy = Literal["delete", "compact", "compact,delete"]
-
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-MIB = 1024 * 1024
 # What comes to a coordinator fits into a topic of writes when it goes out again, with the headers of its saga.
 SAGA_BYTES = 2 * MIB - 64 * 1024
-
-
-class Topic(Struct, frozen=True, kw_only=True):
-    """One topic: what it carries, how it is kept, and who may write to it.
-
-    `key` and `value` say what the bytes are; `value` is the name of a type in `schemas` or a word for raw bytes.
-    A topic that `may_lack_keys` carries the changes of a table, and whether that has a key only its database knows:
-    both this topic and `without_keys` are right.
-    """
-
-    name: str
-    key: str
-    value: str
-    owner: str
-    purpose: str
-    partitions: int
-    cleanup: CleanupPolicy = "delete"
-    retention_ms: int | None = 7 * DAY_MS
-    max_message_bytes: int = MIB
-    may_lack_keys: bool = False
-
-    def without_keys(self) -> "Topic":
-        """Return the topic for records without a key: it is kept whole, because a compacted one refuses them."""
-        return structs.replace(self, cleanup="delete", retention_ms=-1)
-
-    @property
-    def config(self) -> dict[str, str]:
-        """The topic's settings as the broker names them."""
-        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_message_bytes)}
-        if self.retention_ms is not None:
-            config["retention.ms"] = str(self.retention_ms)
-        if "compact" in self.cleanup:
-            # Tombstones of deletes have to outlive the slowest reader of a compacted topic.
-            config["delete.retention.ms"] = str(7 * DAY_MS)
-        return config
 
 
 class Catalogue:
@@ -64,6 +22,7 @@ class Catalogue:
         cdc_prefix: Debezium's `topic.prefix`, by default `cdc.<database>`.
         tables: the captured tables as "<schema>.<table>".
         keyless_changes: some changes have no key, so their topics are kept whole instead of compacted.
+        other_sources: prefixes of the topics in which other databases tell the changes of the same tables.
     """
 
     def __init__(
@@ -74,6 +33,7 @@ class Catalogue:
         cdc_prefix: str = "cdc.travel",
         tables: Sequence[str] = ("public.restaurants", "public.places", "public.users"),
         keyless_changes: bool = False,
+        other_sources: Sequence[str] = (),
     ) -> None:
         self.prefix = prefix
         self.partitions = partitions
@@ -135,6 +95,7 @@ class Catalogue:
             purpose="what enrichment knows of each traveller",
         )
         self.changes = {table: self.changes_of(table) for table in self.tables}
+        self.other_changes = [self.changes_of(table, source) for source in other_sources for table in self.tables]
         self.cdc_offsets = topic(
             "cdc.offsets",
             key="slot",
@@ -232,6 +193,65 @@ class Catalogue:
             retention_ms=90 * DAY_MS,
             purpose="sagas that do not get on by themselves",
         )
+        self.claims = topic(
+            "claims",
+            key="entity",
+            value="EntityClaim",
+            owner="ingest, producers",
+            purpose="what sources say of entities of types that are settled",
+            max_message_bytes=2 * MIB,
+        )
+        self.conflicts = topic(
+            "conflicts",
+            key="entity",
+            value="ConflictEntry",
+            owner="ingest",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="the last conflict of each entity: what contradicted each other, and what came of it",
+            max_message_bytes=10 * MIB,
+        )
+        self.conflict_commands = topic(
+            "conflicts.commands",
+            key="entity",
+            value="ConflictCommand",
+            owner="operators",
+            retention_ms=365 * DAY_MS,
+            purpose="who decided which conflict, when and why",
+            max_message_bytes=2 * MIB,
+        )
+        self.erasure_starts = topic(
+            "erasures.starts",
+            key="user_id",
+            value="ErasureStart",
+            owner="ingest",
+            purpose="persons of whom nothing new goes through any more, and who are to be erased",
+        )
+        self.erasure_ends = topic(
+            "erasures.ends",
+            key="user_id",
+            value="ErasureEnd",
+            owner="erasure",
+            purpose="persons who are erased, for whoever holds their events back",
+        )
+        self.erasure_log = topic(
+            "erasures.log",
+            key="user_id",
+            value="Erasure",
+            owner="erasure",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="how far each erasure is",
+        )
+        self.erasures = topic(
+            "erasures",
+            key="id of the erasure",
+            value="Certificate",
+            owner="erasure",
+            cleanup="compact",
+            retention_ms=None,
+            purpose="certificates: what was deleted where and when, and what each store answered",
+        )
         self.store_controls = topic(
             "deliver.controls",
             key="store",
@@ -262,11 +282,21 @@ class Catalogue:
             purpose="records that could not be processed, with their reason in the headers",
         )
 
-    def changes_of(self, table: str) -> Topic:
-        """Return the topic of the changes of a table, also of one that is captured by a pattern."""
+    @property
+    def all_changes(self) -> list[Topic]:
+        """The topics of the changes of tables, those of other sources too."""
+        return [*self.changes.values(), *self.other_changes]
+
+    def changes_of(self, table: str, source: str | None = None) -> Topic:
+        """Return the topic of the changes of a table, also of one that is captured by a pattern.
+
+        Args:
+            table: as "<schema>.<table>".
+            source: prefix of the topics of another database; None: the one that is captured here.
+        """
         topic = Topic(
             # Debezium too replaces what a topic's name may not hold.
-            name=f"{self.prefix}{self.cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
+            name=f"{self.prefix}{source or self.cdc_prefix}.{re.sub('[^A-Za-z0-9._-]', '_', table)}",
             key="primary key",
             value="Change",
             owner="cdc",
@@ -347,15 +377,18 @@ class Catalogue:
     def __iter__(self) -> Iterator[Topic]:
         yield from (self.user_events, self.gps_events, self.urgent_events, self.waiting_events, self.resumed_events)
         yield from (self.reference_places, self.reference_vectors, self.reference_users)
-        yield from self.changes.values()
+        yield from self.all_changes
         yield self.cdc_offsets
         yield self.cdc_signals
         yield from self._writes.values()
         yield from self._deferred.values()
         yield from self._compensations.values()
         yield from (self.saga_starts, self.saga_receipts, self.saga_commands, self.saga_log, self.saga_alerts)
+        yield from (self.claims, self.conflicts, self.conflict_commands)
+        yield from (self.erasure_starts, self.erasure_ends, self.erasure_log, self.erasures)
         yield from (self.receipts, self.dead_letters, self.letter_actions, self.store_controls)
-        yield from (self.changelog(table, retention_ms=retention) for table, retention in STATE_TABLES.items())
+        tables = STATE_TABLES | CONFLICT_TABLES
+        yield from (self.changelog(table, retention_ms=retention) for table, retention in tables.items())
         yield from (
             self.changelog(table, retention_ms=retention, role="sagas") for table, retention in SAGA_TABLES.items()
         )
@@ -363,5 +396,7 @@ class Catalogue:
 
 # The state tables of the ingest role, and for how long their changelog keeps an entry (None: for ever).
 STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}
+# Those that it has besides where types of entities are settled.
+CONFLICT_TABLES: dict[str, int | None] = {"entities": None, "tallies": None}
 # Those of the sagas role.
 SAGA_TABLES: dict[str, int | None] = {"lines": None, "ended": 7 * DAY_MS}

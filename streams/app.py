@@ -17,7 +17,7 @@ from connectors.registry import unframer
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
 from schemas.sagas import SagaEntry
-from schemas.topics import SAGA_TABLES, STATE_TABLES, Catalogue
+from schemas.topics import CONFLICT_TABLES, SAGA_TABLES, STATE_TABLES, Catalogue
 from schemas.wire import Unframe
 from schemas.writes import STORES
 from streams.agents.changes import ChangePass
@@ -25,10 +25,16 @@ from streams.agents.embed import Embedders
 from streams.agents.events import EventPass
 from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
+from streams.agents.reconcile import Reconciler
+from streams.agents.reconcile import Tables as ConflictTables
 from streams.agents.sagas import Coordinator
 from streams.agents.sagas import Tables as SagaTables
 from streams.agents.similar import SimilarityRoom
 from streams.agents.waiting import ResumedPass, WaitingRoom
+from streams.conflicts.known import Known, Tally
+from streams.conflicts.load import rules_of
+from streams.conflicts.metrics import ConflictMetrics
+from streams.conflicts.rules import Rules
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.controls import Controls
@@ -39,6 +45,7 @@ from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.object_storage import large_values_of
 from streams.reference.reader import ReferenceReader
+from streams.runtime.agents import SetAside
 from streams.runtime.app import StreamApp
 from streams.runtime.producer import partition_of
 from streams.runtime.records import Record
@@ -54,6 +61,7 @@ Role = Literal["ingest", "deliver", "sagas"]
 GIVE_UP_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 1.0
 SIMILAR_EVERY_SECONDS = 1.0
+ENTITIES_COUNTED_EVERY_SECONDS = 2.0
 SAGA_TIMER_SECONDS = 0.2  # what is due is done within a second
 SAGAS_TOLD_AGAIN_EVERY_SECONDS = 3_600.0
 
@@ -101,6 +109,7 @@ def _ingest_app(options: Options) -> StreamApp:
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
+        rules=rules_of(options.conflicts),
     )
 
     async def set_aside(record: Record, error: Exception) -> None:
@@ -112,7 +121,7 @@ def _ingest_app(options: Options) -> StreamApp:
     app.runs([catalogue.urgent_events.name], urgent.process, set_aside, name="urgent-events", urgent=True)
     app.runs([catalogue.user_events.name], events.process, set_aside, name="user-events")
     app.runs([catalogue.gps_events.name], events.process, set_aside, name="gps-events")
-    app.runs([one.name for one in catalogue.changes.values()], ChangePass(ingest).process, set_aside, name="changes")
+    app.runs([one.name for one in catalogue.all_changes], ChangePass(ingest).process, set_aside, name="changes")
     app.runs([catalogue.waiting_events.name], room.wait, set_aside, name="waiting-events")
     app.runs([catalogue.reference_places.name], room.arrive, set_aside, name="arriving-places")
     app.runs([catalogue.resumed_events.name], ResumedPass(ingest).process, set_aside, name="resumed-events")
@@ -128,6 +137,8 @@ def _ingest_app(options: Options) -> StreamApp:
         app.follow(ReferenceReader(options.kafka.connection(), topic, apply))
     if options.enrich.similar_places:
         _keep_similar(app, ingest, options)
+    if ingest.rules is not None:
+        _settle_conflicts(app, ingest, ingest.rules, set_aside)
     return app
 
 
@@ -143,6 +154,22 @@ def _keep_similar(app: StreamApp, ingest: Ingest, options: Options) -> None:
             await room.publish(app.owned(catalogue.reference_places.name))
 
     app.every(SIMILAR_EVERY_SECONDS, publish_similar)
+
+
+def _settle_conflicts(app: StreamApp, ingest: Ingest, rules: Rules, set_aside: SetAside) -> None:
+    catalogue = ingest.catalogue
+    changelogs = {
+        table: catalogue.changelog(table, retention_ms=retention).name for table, retention in CONFLICT_TABLES.items()
+    }
+    tables = ConflictTables(
+        entities=app.state("entities", Known, changelog=changelogs["entities"]),
+        tallies=app.state("tallies", Tally, changelog=changelogs["tallies"]),
+    )
+    metrics = ConflictMetrics(app.metrics.registry)
+    reconciler = Reconciler(ingest, rules, tables, metrics, lambda: time.time_ns() // 1_000_000)
+    app.runs([catalogue.claims.name], reconciler.process, set_aside, name="of-claims")
+    app.runs([catalogue.conflict_commands.name], reconciler.process, set_aside, name="of-decisions")
+    app.every(ENTITIES_COUNTED_EVERY_SECONDS, lambda: reconciler.count(app.owned(catalogue.claims.name)))
 
 
 def registry(options: Options) -> Unframe:

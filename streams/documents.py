@@ -11,6 +11,7 @@ from connectors.cdc.types_document import types_page
 from schemas.document import events_page
 from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
+from streams.conflicts.metrics import METRICS as CONFLICT_METRICS
 from streams.delivery.metrics import METRICS
 from streams.routing.document import routing_page
 from streams.runtime.metrics_document import metrics_page
@@ -23,7 +24,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,
-    "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS),
+    "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS, CONFLICT_METRICS),
     "routing.md": routing_page,
     "sagas-declared.md": sagas_page,
 }

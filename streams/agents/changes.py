@@ -7,12 +7,23 @@ import msgspec
 from msgspec import Struct
 
 from schemas.changes import InvalidChange, Row, decode_change
+from schemas.conflicts import encode_conflict_record
 from schemas.reference import PlaceVector
+from schemas.topics import Catalogue
 from schemas.wire import InvalidFrame, Unframe
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.agents.large_values import Part
+from streams.conflicts.rules import subject_of
 from streams.deadletters import dead_letter
-from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
+from streams.routing.changes import (
+    PLACES,
+    TRAVELLERS,
+    RowChange,
+    history,
+    read_change,
+    reference_of,
+    route_change,
+)
 from streams.routing.meaning import Vector
 from streams.runtime.publisher import Outgoing
 from streams.runtime.records import Record
@@ -51,7 +62,10 @@ def decode(records: Sequence[Record], unframe: Unframe) -> Decoded:
 
 
 class ChangePass:
-    """Processes the runs of the topics of changes. It keeps no state: changes are ordered by their LSN."""
+    """Processes the runs of the topics of changes. It keeps no state: changes are ordered by their LSN.
+
+    Those of types that have a strategy are only claims: what follows from them, `streams.agents.reconcile` decides.
+    """
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
@@ -74,32 +88,50 @@ class ChangePass:
             )
             for one in decoded.refused
         ]
-        vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in decoded.changes])
-        for change, vector in zip(decoded.changes, vectors, strict=True):
-            outputs.extend(ingest.of_change(change, route_change(change, vector)))
-            outputs.extend(self._reference(change))
-            outputs.extend(self._meaning(change, vector))
+        direct: list[RowChange] = []
+        for change in decoded.changes:
+            claim = None if ingest.rules is None else ingest.rules.claim_of(change)
+            if claim is None:
+                direct.append(change)
+            else:
+                name = subject_of(claim.table, claim.id).encode()
+                outputs.append(Outgoing(ingest.catalogue.claims.name, name, encode_conflict_record(claim)))
+                outputs.extend(ingest.outgoing([history(change)]))
+        outputs.extend(routed(ingest, direct))
         await ingest.publish(outputs)
 
-    def _reference(self, change: RowChange) -> list[Outgoing]:
-        if change.table in PLACES:
-            topic = self._ingest.catalogue.reference_places
-        elif change.table in TRAVELLERS:
-            topic = self._ingest.catalogue.reference_users
-        else:
-            return []
-        known = reference_of(change)
-        value = None if known is None else msgspec.json.encode(known)
-        return [Outgoing(topic.name, change.row_id.encode(), value)]
 
-    def _meaning(self, change: RowChange, vector: Vector | None) -> list[Outgoing]:
-        if change.table not in PLACES:
-            return []
-        value = None
-        if vector is not None:
-            known = PlaceVector(lsn=change.cause["version"], model=vector.model, values=vector.values)
-            value = msgspec.json.encode(known)
-        return [Outgoing(self._ingest.catalogue.reference_vectors.name, change.row_id.encode(), value)]
+def routed(ingest: Ingest, changes: Sequence[RowChange]) -> list[Outgoing]:
+    """Return what goes out for changes: writes, sagas, and what enrichment should know from now on."""
+    outputs: list[Outgoing] = []
+    vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in changes])
+    for change, vector in zip(changes, vectors, strict=True):
+        outputs.extend(ingest.of_change(change, route_change(change, vector)))
+        outputs.extend(_reference(ingest.catalogue, change))
+        outputs.extend(_meaning(ingest.catalogue, change, vector))
+    return outputs
+
+
+def _reference(catalogue: Catalogue, change: RowChange) -> list[Outgoing]:
+    if change.table in PLACES:
+        topic = catalogue.reference_places
+    elif change.table in TRAVELLERS:
+        topic = catalogue.reference_users
+    else:
+        return []
+    known = reference_of(change)
+    value = None if known is None else msgspec.json.encode(known)
+    return [Outgoing(topic.name, change.row_id.encode(), value)]
+
+
+def _meaning(catalogue: Catalogue, change: RowChange, vector: Vector | None) -> list[Outgoing]:
+    if change.table not in PLACES:
+        return []
+    value = None
+    if vector is not None:
+        known = PlaceVector(lsn=change.cause["version"], model=vector.model, values=vector.values)
+        value = msgspec.json.encode(known)
+    return [Outgoing(catalogue.reference_vectors.name, change.row_id.encode(), value)]
 
 
 def _read(record: Record, unframe: Unframe) -> RowChange | None:

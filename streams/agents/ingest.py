@@ -21,6 +21,7 @@ from schemas.writes import Priority, Write, encode_write, key_of, store_of
 from streams.agents.embed import Embedders
 from streams.agents.intake import IntakeRules, any_framed
 from streams.agents.large_values import PART_BYTES, PARTS_AT_ONCE, Part, fetched_ahead, parts_of
+from streams.conflicts.rules import Rules
 from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
@@ -93,6 +94,7 @@ class Ingest(Struct, frozen=True):
     place_wait_ms: int
     large_parts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_AT_ONCE))
     kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
+    rules: Rules | None = None  # of types that are settled; None: what sources say holds as it comes
 
     async def in_parts(self, records: Sequence[Record], process: Callable[[Part], Awaitable[None]]) -> None:
         """Process a batch as one part, or as several when its claims are to more than should be in memory at a time."""

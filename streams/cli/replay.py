@@ -66,7 +66,7 @@ def topics_of(role: Role, catalogue: Catalogue, stores: list[StoreName]) -> list
     """Return the topics that a role reads; of the deliver role those of some stores only, if any are named."""
     if role == "ingest":
         sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
-        return [one.name for one in (*sources, *catalogue.changes.values())]
+        return [one.name for one in (*sources, *catalogue.all_changes, catalogue.claims)]
     if role == "sagas":
         return [one.name for one in (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)]
     lanes = [topic.name for topic, store, _ in catalogue.all_writes() if not stores or store in stores]

@@ -106,6 +106,9 @@ def take(entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WIND
     entity, agreed = structs.replace(entity, lines=lines), entity.agreed
     if entity.undecided:
         waiting = _with(entity.undecided, claim)
+        if len({one.digest for one in waiting}) == 1:  # they have come to say the same
+            settled = structs.replace(_agreeing(entity, claim.content, waiting), undecided=())
+            return Decision(settled, "settled", waiting)
         return Decision(structs.replace(entity, undecided=waiting), "undecided", waiting)
     if agreed is None:
         return Decision(_agreeing(entity, claim.content, (claim,)), "applied")

@@ -65,10 +65,18 @@ A worker of the sagas role has these. Alert on `stream_saga_alerts_total`, and o
 above 0."""
 
 
-def metrics_page(deliveries: Sequence[Metric], sagas: Sequence[Metric]) -> str:
-    """Return the text of docs/metrics.md, with the metrics of the deliver and the sagas role."""
+CONFLICTS = """\
+A worker of the ingest role has these where types of entities are [settled](conflicts.md). Conflicts per 1,000 claims
+are 1,000 times the rate of those that were settled, taken back or undecided, by the rate of all
+`stream_conflict_claims_total`; the share of entities in agreement is that of `state="agreed"` among all
+`stream_conflict_entities`."""
+
+
+def metrics_page(deliveries: Sequence[Metric], sagas: Sequence[Metric], conflicts: Sequence[Metric]) -> str:
+    """Return the text of docs/metrics.md, with the metrics of deliveries, sagas and conflicts."""
     parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
     parts += ["", "## Sagas", SAGAS, "", *_table(sagas)]
+    parts += ["", "## Conflicts", CONFLICTS, "", *_table(conflicts)]
     return "\n".join(parts) + "\n"
 
 

@@ -24,6 +24,7 @@ from schemas.topics import Catalogue
 from schemas.writes import StoreName
 from streams.settings.archive import Archive
 from streams.settings.bigquery import BigQuery
+from streams.settings.conflicts import Conflicts
 from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.sagas import Sagas
 from streams.settings.section import Section
@@ -373,6 +374,7 @@ class Options(Section):
     bigquery: BigQuery = BigQuery()
     large_values: LargeValueOptions = LargeValueOptions()
     sagas: Sagas = Sagas()
+    conflicts: Conflicts = Conflicts()
     worker: Worker = Worker()
     log: Log = Log()
 
@@ -384,4 +386,5 @@ class Options(Section):
             cdc_prefix=self.source.topic_prefix,
             tables=self.source.named_tables,
             keyless_changes="t" not in self.source.skipped_operations,
+            other_sources=self.conflicts.sources,
         )

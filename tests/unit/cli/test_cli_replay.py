@@ -108,7 +108,8 @@ def test_a_store_is_named_by_sink_without_its_role(brokers: str) -> None:
 def test_the_ingest_role_reads_events_and_changes_and_has_offsets_of_its_own(brokers: str) -> None:
     assert moved("end", brokers) == (None, RECORDS)
     found = rows("ingest", "--from", "beginning", brokers=brokers)
-    sources = (CATALOGUE.user_events, CATALOGUE.gps_events, CATALOGUE.urgent_events, *CATALOGUE.changes.values())
+    events = (CATALOGUE.user_events, CATALOGUE.gps_events, CATALOGUE.urgent_events)
+    sources = (*events, *CATALOGUE.changes.values(), CATALOGUE.claims)
     assert {row["topic"] for row in found} == {one.name for one in sources}
     assert {row["from"] for row in found} == {None}
     assert len(found) == len(sources) * MemoryKafka.partitions

@@ -143,6 +143,11 @@ def test_while_somebody_has_to_decide_the_last_agreed_content_stands() -> None:
         decide(settled, {"x": 4})
 
 
+def test_sources_that_come_to_say_the_same_need_nobody_to_decide() -> None:
+    decision = heard(said("crm", 1, {"x": 1}), said("app", 1, {"x": 2}), said("crm", 2, {"x": 2}), strategy=manual)
+    assert (decision.outcome, content(decision), decision.entity.undecided) == ("settled", {"x": 2}, ())
+
+
 def test_a_rollback_says_the_last_agreed_content_again_so_that_both_sources_hear_it() -> None:
     first = heard(said("crm", 1, {"x": 1}), strategy=rollback)
     decision = take(first.entity, said("app", 1, {"x": 2}), rollback)
