@@ -220,38 +220,6 @@ class Catalogue:
             purpose="who decided which conflict, when and why",
             max_message_bytes=2 * MIB,
         )
-        self.erasure_starts = topic(
-            "erasures.starts",
-            key="user_id",
-            value="ErasureStart",
-            owner="ingest",
-            purpose="persons of whom nothing new goes through any more, and who are to be erased",
-        )
-        self.erasure_ends = topic(
-            "erasures.ends",
-            key="user_id",
-            value="ErasureEnd",
-            owner="erasure",
-            purpose="persons who are erased, for whoever holds their events back",
-        )
-        self.erasure_log = topic(
-            "erasures.log",
-            key="user_id",
-            value="Erasure",
-            owner="erasure",
-            cleanup="compact",
-            retention_ms=None,
-            purpose="how far each erasure is",
-        )
-        self.erasures = topic(
-            "erasures",
-            key="id of the erasure",
-            value="Certificate",
-            owner="erasure",
-            cleanup="compact",
-            retention_ms=None,
-            purpose="certificates: what was deleted where and when, and what each store answered",
-        )
         self.store_controls = topic(
             "deliver.controls",
             key="store",
@@ -385,7 +353,6 @@ class Catalogue:
         yield from self._compensations.values()
         yield from (self.saga_starts, self.saga_receipts, self.saga_commands, self.saga_log, self.saga_alerts)
         yield from (self.claims, self.conflicts, self.conflict_commands)
-        yield from (self.erasure_starts, self.erasure_ends, self.erasure_log, self.erasures)
         yield from (self.receipts, self.dead_letters, self.letter_actions, self.store_controls)
         tables = STATE_TABLES | CONFLICT_TABLES
         yield from (self.changelog(table, retention_ms=retention) for table, retention in tables.items())
