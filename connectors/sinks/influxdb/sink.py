@@ -137,7 +137,9 @@ class InfluxSink:
         points: dict[int, Point] = {}
         for place, write in enumerate(writes):
             with suppress(Unfit):
-                points[place] = point_of(write)
+                point = point_of(write)
+                series_key(point.measurement, point.tags)  # what it refuses could not be asked for
+                points[place] = point
         states = self._states(list(dict.fromkeys(points.values())))
         lying = [point for point, state in states.items() if state.visible]
         fields = queries.fields(self._client.ask_typed(queries.fields_of(lying)))

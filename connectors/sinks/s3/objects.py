@@ -73,6 +73,8 @@ def key_of(write: ObjectWrite, prefix: str) -> str:
         raise Unfit(f"`key` has {size} bytes with the prefix, not 1 to {MAX_KEY_BYTES:,}")
     if write.key.startswith(OURS):
         raise Unfit(f"`key` begins with {OURS}, which is reserved")
+    if "\0" in key:
+        raise Unfit("`key` has a NUL character, which servers of S3 answer as a failure of their own")
     if any(segment in (".", "..") for segment in key.split("/")):
         raise Unfit("`key` has a segment `.` or `..`, which clients resolve as a path")
     return key

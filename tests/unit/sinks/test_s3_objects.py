@@ -102,7 +102,7 @@ def test_what_s3_cannot_keep_is_refused_by_name(given: dict[str, Any], reason: s
         body_of(write(**given), NOTHING)
 
 
-@pytest.mark.parametrize("key", ["", "a/../b", "..", "./a", "k" * 1_020, ".travelos/index/x", "half \ud800"])
+@pytest.mark.parametrize("key", ["", "a/../b", "..", "./a", "k" * 1_020, ".travelos/index/x", "half \ud800", "a\0b"])
 def test_a_key_that_could_mean_something_else_is_refused(key: str) -> None:
     with pytest.raises(Unfit, match="`key`"):
         key_of(write(key=key), "media/")
