@@ -16,6 +16,11 @@ class Encoder(Protocol):
 
     @property
     def size(self) -> int:
+        """About how large the object is."""
+        ...
+
+    @property
+    def memory(self) -> int:
         """About how much memory this takes now."""
         ...
 

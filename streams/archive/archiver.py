@@ -17,7 +17,7 @@ from connectors.kafka.watermarks import watermarks
 from connectors.sinks.errors import Unavailable
 from connectors.storage.contract import Storage
 from streams.archive.collecting import Reason
-from streams.archive.lane import Lane
+from streams.archive.lane import Lane, largest_beyond
 from streams.archive.plan import Plan
 
 log = structlog.get_logger(__name__)
@@ -166,12 +166,7 @@ class Archiver:
         for lane in self._lanes.values():
             if (reason := lane.complete(self._plan.bounds, now)) is not None:
                 self._close(consumer, [lane], reason)
-        collected = sum(lane.size for lane in self._lanes.values())
-        for lane in sorted(self._lanes.values(), key=lambda one: one.size, reverse=True):
-            if collected <= self._plan.memory_bytes:
-                break
-            collected -= lane.size
-            self._close(consumer, [lane], "memory")
+        self._close(consumer, largest_beyond(self._plan.memory_bytes, self._lanes.values()), "memory")
 
     def _close(self, consumer: Consumer, lanes: Sequence[Lane], reason: Reason) -> None:
         done: list[TopicPartition] = []

@@ -58,9 +58,9 @@ class Collecting:
         self._encoder = encoder_of(form)
 
     @property
-    def size(self) -> int:
+    def memory(self) -> int:
         """About how much memory this takes."""
-        return self._encoder.size
+        return self._encoder.memory
 
     @property
     def last(self) -> int:
@@ -81,7 +81,7 @@ class Collecting:
         """Return why the object is complete, None when it is not."""
         if self.records >= bounds.records:
             return "records"
-        if self.size >= bounds.bytes:
+        if self._encoder.size >= bounds.bytes:
             return "bytes"
         return "time" if now - self._opened >= bounds.seconds else None
 

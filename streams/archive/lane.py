@@ -1,6 +1,6 @@
 """One partition on its way to the archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -27,9 +27,14 @@ class Lane:
         self._collecting: Collecting | None = None
 
     @property
-    def size(self) -> int:
+    def memory(self) -> int:
         """About how much memory this takes."""
-        return 0 if self._collecting is None else self._collecting.size
+        return 0 if self._collecting is None else self._collecting.memory
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the object can be complete as it is; one that was decided on earlier has its boundaries."""
+        return self._collecting is not None and self._pending is None
 
     def start(self, edges: Callable[[], tuple[int, int]], committed: Callable[[], int]) -> int:
         """Return the offset to read from.
@@ -117,3 +122,15 @@ class Lane:
             form=self._form if pending is None else pending.format,
             opened=now,
         )
+
+
+def largest_beyond(most_bytes: int, lanes: Iterable[Lane]) -> list[Lane]:
+    """Return the largest lanes whose objects may end, until the others take at most so much memory."""
+    found: list[Lane] = []
+    memory = {lane: lane.memory for lane in lanes}
+    left = sum(memory.values())
+    for lane in sorted(memory, key=memory.__getitem__, reverse=True):
+        if left > most_bytes and lane.may_end:
+            found.append(lane)
+            left -= memory[lane]
+    return found

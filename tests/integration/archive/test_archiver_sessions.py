@@ -162,7 +162,7 @@ def test_the_largest_object_is_complete_when_all_take_too_much_memory(kafka: Con
     produce(kafka, "t1", 2_000, size=1_000)
     form = "parquet"  # so that bytes count as they are
     plan = structs.replace(
-        PLAN, form=form, bounds=Bounds(records=10**6, bytes=10**9, seconds=3_600), memory_bytes=300_000
+        PLAN, form=form, bounds=Bounds(records=10**6, bytes=10**9, seconds=3_600), memory_bytes=2_000_000
     )
     with running(kafka, storage, plan):
         wait_for(lambda: len(list(storage.names("topics/"))) > 0)

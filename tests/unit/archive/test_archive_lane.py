@@ -11,7 +11,7 @@ from connectors.archive.reading import Wanted, check, read
 from connectors.kafka.reading import StoredRecord
 from connectors.storage.folder import FolderStorage
 from streams.archive.collecting import Bounds
-from streams.archive.lane import Lane
+from streams.archive.lane import Lane, largest_beyond
 from streams.archive.plan import plan_of
 from streams.settings import load
 
@@ -155,6 +155,23 @@ def test_a_topic_that_was_made_anew_is_refused(lane: Lane) -> None:
     lane.close("stop", 0)
     with pytest.raises(ArchiveError, match=r"archive\.prefix"):
         start(lane, (0, 10))
+
+
+def test_memory_is_made_by_the_largest_objects_that_may_end(storage: FolderStorage) -> None:
+    lanes = [Lane(storage, "t", partition, "parquet") for partition in range(4)]
+    storage.put(head_path("t", 3), b'{"first":0,"last":9,"day":"2026-01-04","format":"parquet"}', "x")
+    for lane, records in zip(lanes, (0, 1, 100, 200), strict=True):
+        start(lane, (0, 1_000))
+        for offset in range(records):
+            lane.add(record(offset), 0)
+    empty, small, large, decided = lanes
+    everything = sum(lane.memory for lane in lanes)
+    assert empty.memory == 0
+    assert decided.memory > large.memory > small.memory > 0
+    assert largest_beyond(everything, lanes) == []
+    assert largest_beyond(everything - 1, lanes) == [large]
+    assert largest_beyond(everything - large.memory - 1, lanes) == [large, small]
+    assert largest_beyond(0, lanes) == [large, small]
 
 
 def test_by_default_events_and_changes_are_archived() -> None:

@@ -1,5 +1,7 @@
 """Names, formats and coverage of the archive, and the writing of one partition by several owners."""
 
+import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,3 +252,19 @@ def test_lines_can_be_read_by_any_program(storage: FolderStorage) -> None:
         "value_base64": "/wA=",
         "headers": [{"name": "h", "value": "1"}, {"name": "n"}],
     }
+
+
+@pytest.mark.parametrize("form", EXTENSIONS)
+def test_what_an_open_object_takes_in_memory_is_told_with_its_headers_and_its_compressor(form: Format) -> None:
+    # zlib allocates outside of Python; that it is counted at all is what can be seen from here.
+    bare, full = encoder_of(form), encoder_of(form)
+    assert bare.memory > 250_000
+    tracemalloc.start()
+    try:
+        for offset in range(1_000):
+            headers = [(f"ce_{number}", os.urandom(60)) for number in range(8)]
+            full.add(msgspec.structs.replace(record(offset, None), headers=headers))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert full.memory - bare.memory > 0.8 * taken
