@@ -1,10 +1,11 @@
 """The sagas of the benchmark and of the chaos run: three steps, side by side or one after the other."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from schemas.sagas import SagaStart
-from schemas.writes import CacheWrite, GraphWrite, NodeRef, SearchWrite
+from schemas.writes import CacheWrite, GraphWrite, NodeRef, SearchWrite, StoreName
 from streams.sagas.definition import Definition, Patience, Step
 from streams.sagas.kinds import Kind, begins
 
@@ -27,7 +28,8 @@ ORDERED = Definition(
     ),
 )
 KINDS = [Kind(definition=PARALLEL, about="trial"), Kind(definition=ORDERED, about="trial")]
-STORES = ("cache", "graph", "search")
+STEPS: Mapping[str, StoreName] = {"live": "cache", "node": "graph", "found": "search"}
+STORES = tuple(STEPS.values())
 
 
 def saga(number: int, version: int, *, ordered: bool = False, subject: int | None = None) -> SagaStart:

@@ -1,4 +1,4 @@
-"""Embedded stores that refuse a share of what sagas write, always the same entities: failures that are injected.
+"""Embedded stores that refuse a share of what sagas write, always the same writes: failures that are injected.
 
 They are chosen by `stores.<store>.kind = "bench.sagas.refusing:RefusingGraph"`, for example.
 """
@@ -24,7 +24,7 @@ class RefusingOptions(Struct, frozen=True):
 
     Attributes:
         path: file of the embedded store.
-        share: of the entities whose writes it refuses, from 0 to 1.
+        share: of the writes that it refuses, from 0 to 1.
     """
 
     path: str
@@ -32,8 +32,9 @@ class RefusingOptions(Struct, frozen=True):
 
 
 def refuses(options: RefusingOptions, write: BaseWrite) -> bool:
-    """Whether a write is refused: by its entity, other ones in each store, and never what takes back another one."""
-    return write.undo and crc32(f"{store_of(write)} {write.entity}".encode()) % PARTS < options.share * PARTS
+    """Whether a write is refused: by its entity and version, other ones in each store, and never a compensation."""
+    name = f"{store_of(write)} {write.entity} {write.version}"
+    return write.undo and crc32(name.encode()) % PARTS < options.share * PARTS
 
 
 class RefusingGraph(GraphSink):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
+from msgspec import structs
 
-from bench.sagas.declared import SOURCE, STORES
+from bench.sagas.declared import SOURCE, STEPS, STORES
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.lag import LagMeter
 from connectors.kafka.reading import read_topics
@@ -27,6 +28,19 @@ REFUSING: Mapping[StoreName, str] = {
     "graph": "bench.sagas.refusing:RefusingGraph",
     "search": "bench.sagas.refusing:RefusingSearch",
 }
+
+
+NEWEST = 2**62
+CONTENT: Mapping[StoreName, Callable[[Any], Any]] = {
+    "cache": lambda write: write.value,
+    "graph": lambda write: write.properties,
+    "search": lambda write: write.name,
+}
+
+
+def content_of(write: Any) -> Any:
+    """Return what is told apart of a write; None of one that says that there is nothing."""
+    return None if write.op == "delete" else CONTENT[store_of(write)](write)
 
 
 class NotReached(AssertionError):  # noqa: N818 - says what is wrong
@@ -157,20 +171,37 @@ class Stand:
                 raise NotReached(f"not within {seconds:.0f} s: {what}; {dict(self.statuses())}\n{logs}")
             time.sleep(0.2)  # between two looks; the condition decides
 
-    def halves(self, subjects: Iterable[str]) -> list[str]:
-        """Return the subjects that some stores hold and others do not; the workers must have stopped."""
-        asked = [(subject, SOURCE) for subject in subjects]
-        holders: Counter[str] = Counter()
-        for store in STORES:
-            sink = sink_of(store, self.options)
+    def wrong(self, starts: Iterable[SagaStart]) -> list[str]:
+        """Return the subjects of which a store holds something else than what their sagas left.
+
+        That is the content that the newest saga wrote which was completed, in all stores; nothing where there is none.
+        The workers must have stopped.
+        """
+        entries = self.entries()
+        subjects: dict[str, SagaStart] = {}
+        left: dict[str, SagaStart] = {}
+        for start in sorted(starts, key=lambda one: one.version):
+            subjects[start.subject] = start
+            if entries[start.id].status == "completed":
+                left[start.subject] = start
+        found: dict[str, None] = {}
+        for step, store in STEPS.items():
+            sink: Any = sink_of(store, self.options)
             sink.open()
             try:
+                # What a delete of the highest version would be undone by is what the store holds.
+                asked = [
+                    structs.replace(start.writes[step], op="delete", version=NEWEST) for start in subjects.values()
+                ]
                 for first in range(0, len(asked), 1_000):
-                    held = sink.held(asked[first : first + 1_000])
-                    holders.update(entity for (entity, _), one in held.items() if not one.deleted and one.copies)
+                    part = asked[first : first + 1_000]
+                    for write, held in zip(part, sink.before(part), strict=True):
+                        start = left.get(write.entity)
+                        if content_of(held) != (None if start is None else content_of(start.writes[step])):
+                            found[write.entity] = None
             finally:
                 sink.close()
-        return [subject for subject, _ in asked if holders[subject] not in (0, len(STORES))]
+        return list(found)
 
     def held(self, subject: str) -> int:
         """Return how many stores hold a subject."""

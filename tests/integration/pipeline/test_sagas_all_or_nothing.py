@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner
 
+from bench.sagas.chaos import starts
 from bench.sagas.declared import saga
 from bench.sagas.stand import Stand, kill
 from deploy.local.kafka import KafkaServer
@@ -51,12 +52,13 @@ def test_what_one_store_refuses_is_in_none_of_them(make: Make) -> None:
     stand = make(refused=0.1)
     stand.start("deliver")
     stand.start("sagas")
-    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    begun = [saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT)]
+    stand.publish(begun)
     settle(stand, COUNT)
     stand.stop()
     statuses = stand.statuses()
     assert min(statuses["completed"], statuses["compensated"]) > 0, statuses
-    assert stand.halves(f"trial:{number}" for number in range(COUNT)) == []
+    assert stand.wrong(begun) == []
     entries = stand.entries().values()
     assert {stand.held(one.subject) for one in list(entries)[:20] if one.status == "completed"} <= {3}
     assert {stand.held(one.subject) for one in entries if one.status == "compensated"} == {0}
@@ -82,16 +84,17 @@ def test_sagas_go_on_in_another_worker_when_one_joins_and_the_first_is_killed(ma
     stand = make(refused=0.1)
     stand.start("deliver")
     first = stand.start("sagas")
-    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    begun = [saga(number, 1_000, ordered=number % 2 == 0) for number in range(2 * COUNT)]
+    stand.publish(begun[:COUNT])
     stand.wait_for(lambda: len(stand.entries()) > 0, "it has begun", 60)
     stand.start("sagas")
-    stand.publish(saga(COUNT + number, 1_000) for number in range(COUNT))
+    stand.publish(begun[COUNT:])
     kill(first)
     stand.wait_for(lambda: first.pid is None, "it is dead", 20)
     stand.leave(first)
     settle(stand, 2 * COUNT)
     stand.stop()
-    assert stand.halves(f"trial:{number}" for number in range(2 * COUNT)) == []
+    assert stand.wrong(begun) == []
 
 
 @pytest.mark.slow
@@ -106,12 +109,13 @@ def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, 
     stand = make(refused=0.1)
     stand.start("deliver" if role == "sagas" else "sagas")
     victim = stand.start(role, **{VARIABLE: f"{point}:3"})
-    stand.publish(saga(number, 1_000, ordered=number % 2 == 0) for number in range(COUNT))
+    begun = list(starts(COUNT))
+    stand.publish(begun)
     stand.wait_for(lambda: victim.pid is None, f"{role} kills itself at {point}", 60)
     stand.start(role)
     settle_without(stand, victim)
     stand.stop()
-    assert stand.halves(f"trial:{number}" for number in range(COUNT)) == []
+    assert stand.wrong(begun) == []
 
 
 def settle_without(stand: Stand, victim: Any) -> None:
