@@ -33,7 +33,8 @@ class SimilarityRoom:
         ingest: how the writes leave.
         count: how many neighbours a place has; 0: none are looked for.
         partition_of: the partition of a place's key.
-        clock: gives out the versions of the relations.
+        clock: gives out the versions of the relations. The clocks of workers have to agree: what a new owner says is
+            superseded for as long as its clock is behind that of the one before it.
     """
 
     def __init__(self, ingest: Ingest, count: int, partition_of: Callable[[bytes], int], clock: HybridClock) -> None:

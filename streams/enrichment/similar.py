@@ -121,8 +121,9 @@ class _Space:
             return live
         there = np.asarray([row for row in touched if self._ids[row] is not None], np.int64)
         may_gain = np.zeros(len(live), bool)
-        if len(there):
-            may_gain = (vectors @ self._matrix[there].T >= self._floor[live][:, None] - _ROUNDING).any(axis=1)
+        floor = self._floor[live][:, None] - _ROUNDING
+        for start in range(0, len(there), _BLOCK):
+            may_gain |= (vectors @ self._matrix[there[start : start + _BLOCK]].T >= floor).any(axis=1)
         loses = [row in touched or not touched.isdisjoint(self._near.get(row, ())) for row in live.tolist()]
         return live[may_gain | np.asarray(loses, bool)]
 
