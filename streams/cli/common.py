@@ -87,10 +87,18 @@ def have_topic(options: Options, topic: Topic) -> None:
         fail(str(error))
 
 
-def records_of(options: Options, topic: Topic) -> list[StoredRecord]:
-    """Return all records of a topic, those of a partition in order; leave with FAILED when Kafka is away."""
+def records_of(
+    options: Options, topic: Topic, *, since: Mapping[tuple[str, int], int] | None = None
+) -> list[StoredRecord]:
+    """Return the records of a topic, those of a partition in order; leave with FAILED when Kafka is away.
+
+    Args:
+        options: name the brokers.
+        topic: which one.
+        since: offsets to begin at, by (topic, partition); else the beginning.
+    """
     try:
-        records = read_topics(options.kafka.connection(), [topic.name])
+        records = read_topics(options.kafka.connection(), [topic.name], since=since)
     except KafkaException as error:
         fail(f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
     return sorted(records, key=lambda one: (one.partition, one.offset))

@@ -1,7 +1,7 @@
 """`travelos sagas`: what became of facts that go into several stores, and what to do about those that are stuck."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -64,7 +64,7 @@ def list_sagas(
     """
     found = [
         entry
-        for entry in entries_of(with_brokers(config)).values()
+        for entry in SagaLog(with_brokers(config)).look().values()
         if (ended or status in ENDED or entry.status not in ENDED)
         and status in (None, entry.status)
         and definition in ("", entry.definition)
@@ -82,7 +82,7 @@ def show(saga: SagaId, config: ConfigFile = None, as_json: AsJson = False) -> No
 
     Exit codes: 0 printed, 1 there is no such saga or Kafka does not answer, 2 wrong options.
     """
-    entry = _entry(with_brokers(config), saga)
+    entry = _entry(SagaLog(with_brokers(config)), saga)
     moments = [_moment(one, entry.began_ms) for one in entry.history]
     steps = [
         {
@@ -134,22 +134,31 @@ def resume(saga: SagaId, why: Why = "", config: ConfigFile = None) -> None:
     _ask(with_brokers(config), saga, "resume", why)
 
 
-def entries_of(options: Options) -> dict[str, SagaEntry]:
-    """Return what the log of sagas says last of each saga, by id; leave with FAILED when Kafka does not answer."""
-    found: dict[str, SagaEntry] = {}
-    for record in records_of(options, options.catalogue().saga_log):
-        try:
-            entry = decode_saga_record(record.value, SagaEntry)
-        except InvalidSagaRecord as error:
-            log.warning("saga_not_readable", partition=record.partition, offset=record.offset, error=str(error))
-            continue
-        found[entry.id] = entry
-    return found
+class SagaLog:
+    """What the log of sagas says last of each saga; each look reads what is new. Leaves with FAILED without Kafka."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._next: dict[tuple[str, int], int] = {}
+        self._entries: dict[str, SagaEntry] = {}
+
+    def look(self) -> Mapping[str, SagaEntry]:
+        """Return the newest entry of each saga, by id."""
+        for record in records_of(self._options, self._options.catalogue().saga_log, since=self._next):
+            self._next[record.topic, record.partition] = record.offset + 1
+            try:
+                entry = decode_saga_record(record.value, SagaEntry)
+            except InvalidSagaRecord as error:
+                log.warning("saga_not_readable", partition=record.partition, offset=record.offset, error=str(error))
+                continue
+            self._entries[entry.id] = entry
+        return self._entries
 
 
 def _ask(options: Options, saga: str, action: Action, why: str) -> None:
     """Give a command to whoever runs a saga, and tell what came of it."""
-    before = _entry(options, saga)
+    known = SagaLog(options)
+    before = _entry(known, saga)
     if before.status in ENDED:
         fail(f"saga {saga} is over: {before.status}")
     topic = options.catalogue().saga_commands
@@ -160,17 +169,17 @@ def _ask(options: Options, saga: str, action: Action, why: str) -> None:
             producer.publish_raw(topic.name, before.subject.encode(), encode_saga_record(command))
     except ProducerError as error:
         fail(str(error))
-    answer, entry = _answer(options, before, action)
+    answer, entry = _answer(known, before, action)
     if answer.what != action:
         fail(answer.detail)
     out.print(f"{saga}: {action}, now {entry.status}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _answer(options: Options, before: SagaEntry, action: Action) -> tuple[Moment, SagaEntry]:
+def _answer(known: SagaLog, before: SagaEntry, action: Action) -> tuple[Moment, SagaEntry]:
     """Return what the saga's history says of a command, once it does."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
-        entry = entries_of(options).get(before.id, before)
+        entry = known.look().get(before.id, before)
         answer = last_answer(entry, action)
         if answer is not None and answer != last_answer(before, action):
             return answer, entry
@@ -186,8 +195,8 @@ def last_answer(entry: SagaEntry, action: Action) -> Moment | None:
     return next((one for one in reversed(entry.history) if one.what.startswith(action)), None)
 
 
-def _entry(options: Options, saga: str) -> SagaEntry:
-    found = entries_of(options).get(saga)
+def _entry(known: SagaLog, saga: str) -> SagaEntry:
+    found = known.look().get(saga)
     if found is None:
         fail(f"there is no saga {saga!r}; `travelos sagas list --ended` prints them all")
     return found
