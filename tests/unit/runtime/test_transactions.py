@@ -40,6 +40,18 @@ async def test_the_tables_of_a_transaction_are_committed_together(
     assert [record.topic for record in changelog.sent] == ["one-log", "two-log"]
 
 
+async def test_a_table_that_comes_first_is_in_its_changelog_before_the_others_are_asked_for(
+    state_app: StreamApp, transactions: Transactions, changelog: Any, source: Any
+) -> None:
+    one = state_app.state("one", int, changelog="one-log")
+    two = state_app.state("two", str, changelog="two-log")
+    transaction = transactions.begin(0)
+    transaction.view(one).put("a", 1, source("in", 1))
+    transaction.view(two, first=True).put("a", "x", source("in", 1))
+    await transaction.commit()
+    assert [record.topic for record in changelog.sent] == ["two-log", "one-log"]
+
+
 async def test_a_transaction_without_changes_publishes_nothing(
     state_app: StreamApp, transactions: Transactions, changelog: Any
 ) -> None:
