@@ -14,6 +14,7 @@ import msgspec
 from schemas.asyncapi import asyncapi_document
 from schemas.changes import Change
 from schemas.conflicts import ConflictCommand, ConflictEntry, EntityClaim
+from schemas.erasures import Certificate, Erasure, ErasureEnd, ErasureStart
 from schemas.events import Event
 from schemas.receipts import Receipt
 from schemas.reference import Place, PlaceVector, Profile, ResumedEvent, WaitingEvent
@@ -29,6 +30,10 @@ VALUE_TYPES: Mapping[str, Any] = {
     "Change": Change,
     **{kind.__name__: kind for kind in WRITE_TYPES.values()},
     "Receipt": Receipt,
+    "ErasureStart": ErasureStart,
+    "ErasureEnd": ErasureEnd,
+    "Erasure": Erasure,
+    "Certificate": Certificate,
     "SagaStart": SagaStart,
     "SagaCommand": SagaCommand,
     "SagaEntry": SagaEntry,

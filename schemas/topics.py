@@ -220,6 +220,25 @@ class Catalogue:
             purpose="who decided which conflict, when and why",
             max_message_bytes=2 * MIB,
         )
+        def erasing(name: str, value: str, owner: str, purpose: str, **rest: object) -> Topic:
+            return topic(name, value=value, owner=owner, purpose=purpose, **{"key": "user_id", **rest})
+
+        kept: dict[str, object] = {"cleanup": "compact", "retention_ms": None}
+        self.erasure_starts = erasing(
+            "erasures.starts",
+            "ErasureStart",
+            "ingest",
+            "persons of whom nothing new goes through, who are to be erased",
+        )
+        self.erasure_ends = erasing("erasures.ends", "ErasureEnd", "erasure", "persons who are erased")
+        self.erasure_log = erasing("erasures.log", "Erasure", "erasure", "how far each erasure is", **kept)
+        self.erasures = erasing(
+            "erasures",
+            "Certificate",
+            "erasure",
+            "certificates: what was deleted where and when, and what each store answered",
+            **(kept | {"key": "id of the erasure"}),
+        )
         self.store_controls = topic(
             "deliver.controls",
             key="store",
@@ -353,8 +372,9 @@ class Catalogue:
         yield from self._compensations.values()
         yield from (self.saga_starts, self.saga_receipts, self.saga_commands, self.saga_log, self.saga_alerts)
         yield from (self.claims, self.conflicts, self.conflict_commands)
+        yield from (self.erasure_starts, self.erasure_ends, self.erasure_log, self.erasures)
         yield from (self.receipts, self.dead_letters, self.letter_actions, self.store_controls)
-        tables = STATE_TABLES | CONFLICT_TABLES
+        tables = STATE_TABLES | CONFLICT_TABLES | ERASURE_TABLES
         yield from (self.changelog(table, retention_ms=retention) for table, retention in tables.items())
         yield from (
             self.changelog(table, retention_ms=retention, role="sagas") for table, retention in SAGA_TABLES.items()
@@ -365,5 +385,7 @@ class Catalogue:
 STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}
 # Those that it has besides where types of entities are settled.
 CONFLICT_TABLES: dict[str, int | None] = {"entities": None, "tallies": None}
+# That of events which wait until an erasure is over.
+ERASURE_TABLES: dict[str, int | None] = {"held": None}
 # Those of the sagas role.
 SAGA_TABLES: dict[str, int | None] = {"lines": None, "ended": 7 * DAY_MS}

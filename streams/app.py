@@ -17,11 +17,12 @@ from connectors.registry import unframer
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
 from schemas.sagas import SagaEntry
-from schemas.topics import CONFLICT_TABLES, SAGA_TABLES, STATE_TABLES, Catalogue
+from schemas.topics import CONFLICT_TABLES, ERASURE_TABLES, SAGA_TABLES, STATE_TABLES, Catalogue
 from schemas.wire import Unframe
 from schemas.writes import STORES
 from streams.agents.changes import ChangePass
 from streams.agents.embed import Embedders
+from streams.agents.erasures import ErasureRoom
 from streams.agents.events import EventPass
 from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
@@ -108,6 +109,7 @@ def _ingest_app(options: Options) -> StreamApp:
         intake=intake_rules(options),
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
+        erasure=options.erasure.policy if options.erasure.enabled else None,
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
         rules=rules_of(options.conflicts),
     )
@@ -125,6 +127,10 @@ def _ingest_app(options: Options) -> StreamApp:
     app.runs([catalogue.waiting_events.name], room.wait, set_aside, name="waiting-events")
     app.runs([catalogue.reference_places.name], room.arrive, set_aside, name="arriving-places")
     app.runs([catalogue.resumed_events.name], ResumedPass(ingest).process, set_aside, name="resumed-events")
+
+    if ingest.erasure is not None:
+        ends = ErasureRoom(ingest, ingest.erasure)
+        app.runs([catalogue.erasure_ends.name], ends.end, set_aside, name="ends-of-erasures")
 
     async def give_up_waiting() -> None:
         await room.give_up(app.owned(catalogue.waiting_events.name), time.time_ns() // 1_000_000)
@@ -204,11 +210,13 @@ def _tables(app: StreamApp, catalogue: Catalogue, options: Options) -> Tables:
         return catalogue.changelog(table, retention_ms=STATE_TABLES[table]).name
 
     window = int(options.intake.dedupe_hours * 3_600)
+    held = catalogue.changelog("held", retention_ms=ERASURE_TABLES["held"]).name
     return Tables(
         seen=app.state("seen", int, changelog=changelog("seen"), ttl_seconds=window),
         travellers=app.state("travellers", TravellerState, changelog=changelog("travellers")),
         waiting=app.state("waiting", WaitingEvent, changelog=changelog("waiting")),
         arrived=app.state("arrived", Place, changelog=changelog("arrived")),
+        held=app.state("held", WaitingEvent, changelog=held) if options.erasure.enabled else None,
     )
 
 

@@ -9,6 +9,7 @@ from schemas.headers import LOW_PRIORITY
 from schemas.reference import WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
+from streams.agents.erasures import Arrived, begin_erasures, kept, sieve_of
 from streams.agents.ingest import COMPONENT, Ingest
 from streams.agents.intake import Admitted, Intake, intake
 from streams.agents.large_values import Part
@@ -42,9 +43,15 @@ class EventPass:
                 part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
             states = TravellerStates(transaction.view(ingest.tables.travellers))
-            accepted = [
-                Accepted(one.event, replayed=states.reached(one.event.user_id, one.record)) for one in checked.admitted
+            replayed = [states.reached(one.event.user_id, one.record) for one in checked.admitted]
+            sieve = sieve_of(ingest, transaction, states)
+            passing = [
+                (one, seen_before)
+                for one, seen_before in zip(checked.admitted, replayed, strict=True)
+                if sieve is None or sieve.passes(Arrived(one.event, one.record, self._lane == "urgent"))
             ]
+            admitted = [one for one, _ in passing]
+            accepted = [Accepted(one.event, replayed=seen_before) for one, seen_before in passing]
             joined = enrich(
                 accepted,
                 places=ingest.reference.places,
@@ -53,11 +60,13 @@ class EventPass:
                 rules=ingest.gps,
             )
             outputs = [
-                *self._writes(joined, checked.admitted),
-                *self._waiting(joined, checked.admitted),
+                *kept(ingest, sieve),
+                *self._writes(joined, admitted),
+                *self._waiting(joined, admitted),
                 *self._letters(checked),
             ]
             transaction.commit_after(lambda: ingest.publish(outputs))
+        await begin_erasures(ingest, sieve)
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
 

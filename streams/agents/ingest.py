@@ -26,6 +26,7 @@ from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
+from streams.erasure.hold import Policy
 from streams.routing.changes import RowChange
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.records import Record
@@ -48,6 +49,7 @@ class Tables(Struct, frozen=True):
     travellers: StateTable[TravellerState]  # user id -> state
     waiting: StateTable[WaitingEvent]  # place id and event id -> the event
     arrived: StateTable[Place]  # place id -> the place, for the worker that keeps the events waiting for it
+    held: StateTable[WaitingEvent] | None = None  # user id and event id -> an event that waits for an erasure's end
 
 
 class Reference(Struct):
@@ -93,6 +95,7 @@ class Ingest(Struct, frozen=True):
     gps: GpsRules
     place_wait_ms: int
     large_parts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_AT_ONCE))
+    erasure: Policy | None = None  # for events of persons who were erased; None: nobody is
     kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
     rules: Rules | None = None  # of types that are settled; None: what sources say holds as it comes
 

@@ -13,6 +13,7 @@ import structlog
 from schemas.reference import Place, ResumedEvent, WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
+from streams.agents.erasures import Arrived, begin_erasures, kept, sieve_of
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
@@ -116,6 +117,7 @@ class ResumedPass:
         partition = records[0].partition
         async with ingest.transactions.turn(partition) as transaction:
             states = TravellerStates(transaction.view(ingest.tables.travellers))
+            sieve = sieve_of(ingest, transaction, states)
             accepted: list[Accepted] = []
             lanes: list[Priority] = []
             outputs: list[Outgoing] = []
@@ -135,6 +137,8 @@ class ResumedPass:
                     )
                     continue
                 replayed = states.reached(one.event.user_id, record)
+                if sieve is not None and not sieve.passes(Arrived(one.event, record, one.urgent)):
+                    continue
                 accepted.append(Accepted(one.event, replayed=replayed, resumed=True, place=one.place))
                 lanes.append("urgent" if one.urgent else "normal")
             joined = enrich(
@@ -144,9 +148,11 @@ class ResumedPass:
                 travellers=states,
                 rules=ingest.gps,
             )
+            outputs.extend(kept(ingest, sieve))
             for one in embed(joined.enriched, ingest.embedders):
                 outputs.extend(ingest.of_event(one.enriched.event, route(one), lanes[one.enriched.index]))
             transaction.commit_after(lambda: ingest.publish(outputs))
+        await begin_erasures(ingest, sieve)
 
 
 def _key(one: WaitingEvent) -> str:

@@ -160,10 +160,10 @@ class _States:
             if accepted.replayed:
                 return state, recall(state.gps, event, rules)
             gps, facts = advance(state.gps, event, rules)
-            after = state if gps is state.gps else TravellerState(state.trip, gps)
+            after = state if gps is state.gps else TravellerState(state.trip, gps, state.erased)
         elif isinstance(event, TripStarted | TripEnded) and not accepted.replayed:
             trip = apply_trip(state.trip, event)
-            after = state if trip is state.trip else TravellerState(trip, state.gps)
+            after = state if trip is state.trip else TravellerState(trip, state.gps, state.erased)
         if after is not state:
             self._states[user_id] = after
             self._changed.add(user_id)

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from schemas.events import Event, TripEnded, TripStarted
 from streams.enrichment.track import GpsState
+from streams.erasure.hold import Erased
 
 MAX_ENDS = 16
 
@@ -31,6 +32,7 @@ class TravellerState(Struct, frozen=True, array_like=True, gc=False):
 
     trip: TripState = TripState()
     gps: GpsState | None = None
+    erased: Erased | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

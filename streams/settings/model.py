@@ -25,6 +25,7 @@ from schemas.writes import StoreName
 from streams.settings.archive import Archive
 from streams.settings.bigquery import BigQuery
 from streams.settings.conflicts import Conflicts
+from streams.settings.erasure import ErasureOptions
 from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.sagas import Sagas
 from streams.settings.section import Section
@@ -374,6 +375,7 @@ class Options(Section):
     bigquery: BigQuery = BigQuery()
     large_values: LargeValueOptions = LargeValueOptions()
     sagas: Sagas = Sagas()
+    erasure: ErasureOptions = ErasureOptions()
     conflicts: Conflicts = Conflicts()
     worker: Worker = Worker()
     log: Log = Log()

@@ -1,0 +1,35 @@
+"""The options of erasures."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from streams.settings.section import Section
+
+
+class ErasureOptions(Section):
+    """Persons who ask to be forgotten."""
+
+    enabled: bool = Field(
+        default=False,
+        description="their events are held back and the role erasure, which has to run, erases them; false: the "
+        "request is recorded only",
+    )
+    policy: Literal["refuse", "afresh"] = Field(
+        default="refuse",
+        description="new events of somebody who was erased: go no further, or begin afresh; older ones go no further",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="Ed25519 key (PEM, PKCS 8) that certificates are signed with; empty: erasure/signing-key.pem in "
+        "data_dir, made when it is missing",
+    )
+    certificates: Path | None = Field(
+        default=None, description="folder of certificates as files; empty: erasure/certificates in data_dir"
+    )
+    rewrite: bool = Field(
+        default=True,
+        description="have stores rewrite their files without what was deleted (VACUUM of SQLite, VACUUM FULL of "
+        "Postgres); false: that is left to them",
+    )
