@@ -111,7 +111,7 @@ class LakeSink(ManifestSink):
         self._storage = storage
         self._log = Log(storage)
         self._deleted: list[Deleted] = []
-        self._abandoned: list[str] = []  # files of attempts that came to nothing
+        self._abandoned: list[str] = []  # files of attempts that failed: put, or to be removed
 
     def open(self) -> None:
         """Connect, catch up, and remove the files of writers that were killed.
@@ -166,8 +166,8 @@ class LakeSink(ManifestSink):
     def begin(self, connection: apsw.Connection) -> None:
         """Catch up with other writers."""
         self._lake_files.entry = self._catch_up(connection)
-        # Not removed yet: an entry whose answer was lost may still come to name them.
-        self._abandoned += self._placed
+        # Not removed yet: an entry whose answer was lost may still come to name them, or to name them no more.
+        self._abandoned += [*self._placed, *self._replaced]
         self._deleted = []
         self.reset(connection)
 
@@ -205,7 +205,7 @@ class LakeSink(ManifestSink):
         with self.transaction() as connection:
             number = _position(connection)
             self._remove_abandoned(connection, number, self._abandoned)
-            self._abandoned = []
+            self._abandoned = [path for path in self._abandoned if _entry_of(path) > number]
             if number % CHECKPOINT_EVERY == 0 and number == self._lake_files.entry:
                 self._summarise(connection, number)
 

@@ -119,7 +119,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
 
     def begin(self, connection: apsw.Connection) -> None:
         """Forget what an earlier attempt left behind."""
-        self.remove_unknown(connection, self._placed)
+        self.remove_unknown(connection, [*self._placed, *self._replaced])
         self.reset(connection)
 
     def reset(self, connection: apsw.Connection) -> None:

@@ -238,3 +238,45 @@ def test_files_of_a_release_with_other_columns_are_read_and_merged(tmp_path: Pat
     found = {row["entity"]: row for row in rows(tmp_path)}
     assert [(found[name]["user_id"], found[name]["trip_id"]) for name in ("old", "new")] == [(None, "t1"), ("u2", None)]
     assert "gone" not in found
+
+
+def test_a_deleted_row_leaves_the_store_although_its_file_could_not_be_removed_at_once(tmp_path: Path) -> None:
+    class Refusing(FolderStorage):
+        refusals = 0
+
+        def remove(self, paths: Any) -> None:
+            if paths and self.refusals:
+                self.refusals -= 1
+                raise Unavailable("no answer")
+            super().remove(paths)
+
+    storage = Refusing(tmp_path / "store")
+    sink = LakeSink(storage, tmp_path / "index.db")
+    sink.open()
+    sink.write([write("a"), write("b")])
+    storage.refusals = 2
+    for _ in range(storage.refusals):
+        with pytest.raises(Unavailable):
+            sink.write([write("b", 2, op="delete")])
+    assert sink.write([write("b", 2, op="delete")]) == [SUPERSEDED]
+    assert versions(tmp_path) == {"a@1": 1}
+
+
+def test_the_files_of_an_attempt_whose_entry_does_not_come_are_removed_when_another_one_has_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = opened(tmp_path)
+    sink.write([write("a")])
+    original = Log.append
+
+    def unavailable(log: Log, number: int, entry: Any) -> None:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(Log, "append", unavailable)
+    with pytest.raises(Unavailable):
+        sink.write([write("b")])
+    monkeypatch.setattr(Log, "append", original)
+    assert sink.write([write("a")]) == [SUPERSEDED]  # no entry: that of the file may still come
+    assert len(list((tmp_path / "store").glob("events/*/*.parquet"))) == 2
+    sink.write([write("c")])
+    assert versions(tmp_path) == {"a@1": 1, "c@1": 1}

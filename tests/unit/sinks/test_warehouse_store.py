@@ -231,3 +231,20 @@ def test_a_failed_commit_leaves_no_file_for_the_next_batch_to_repeat(
     assert sink.write([write("a")]) == [APPLIED]
     assert on_disk(tmp_path) == {"a@1": 1}
     sink.close()
+
+
+def test_a_deleted_row_leaves_the_folder_although_its_file_could_not_be_removed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = opened(tmp_path)
+    sink.write([write("a"), write("b")])
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "for now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        with pytest.raises(Fatal, match="for now"):
+            sink.write([write("b", 2, op="delete")])
+    assert sink.write([write("b", 2, op="delete")]) == [SUPERSEDED]
+    assert on_disk(tmp_path) == {"a@1": 1}
