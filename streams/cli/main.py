@@ -29,6 +29,7 @@ COMMANDS = {
     "warehouse": _Lazy("warehouse", "Load the warehouse into BigQuery."),
     "archive": _Lazy("archive", "Keep topics in the object store, read them back, look for gaps."),
     "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
+    "conflicts": _Lazy("conflicts", "What sources contradict each other about; decide it."),
     "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
 }

@@ -68,6 +68,7 @@ NO_TOPICS = {
     ("streams/app.py", "user-events"): "name of an agent, seen in logs; its topic comes from the catalogue",
     ("streams/app.py", "gps-events"): "name of an agent, seen in logs; its topic comes from the catalogue",
     ("streams/app.py", "urgent-events"): "name of an agent, seen in logs; its topic comes from the catalogue",
+    ("streams/cli/main.py", "conflicts"): "name of a command, which reads the topic that the catalogue names",
 }
 
 # Pauses whose line gives no reason of its own. Nothing else may wait for a time instead of a condition.
