@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from redis.crc import key_slot
 
 from connectors.sinks.redis.address import Address, BadAddress, address_of
@@ -46,11 +47,19 @@ def test_a_time_to_live_is_told_in_milliseconds() -> None:
         "k",
         "s",
         "0000000000000000007",
+        "0000000000000000006",
         "u",
         5_000,
         '{"a":null}',
     )
-    assert arguments(write(op="delete", ttl_seconds=5))[3:] == ("d", 0, "")
+    assert arguments(write(op="delete", ttl_seconds=5))[4:] == ("d", 0, "")
+
+
+@given(version=VERSIONS)
+def test_what_a_write_of_version_0_replaces_sorts_before_every_version(version: int) -> None:
+    replaced = arguments(write())[3], digits(-1)
+    assert replaced[1] < digits(version)
+    assert replaced[0] < digits(7) == arguments(structs.replace(write(), repair=True))[3]
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 10**15])
