@@ -18,7 +18,7 @@ import apsw
 from msgspec import structs
 
 from connectors.sinks.contract import Held, Outcome
-from connectors.sinks.errors import Unavailable
+from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.warehouse.files import Placed
 from connectors.sinks.warehouse.log import CHECKPOINT_EVERY, Deleted, Entry, File, Listing, Log
 from connectors.sinks.warehouse.parquet import Source, versions_in, write_table
@@ -111,6 +111,7 @@ class LakeSink(ManifestSink):
         self._storage = storage
         self._log = Log(storage)
         self._deleted: list[Deleted] = []
+        self._end = -1  # of the log, when the index caught up with it
         self._abandoned: list[str] = []  # files of attempts that failed: put, or to be removed
 
     def open(self) -> None:
@@ -122,7 +123,7 @@ class LakeSink(ManifestSink):
         """
         self.files.open()
         super().open()
-        _again(self._begin_anew)
+        self._again(self._begin_anew)
 
     def close(self) -> None:
         """Close connections and index."""
@@ -131,7 +132,7 @@ class LakeSink(ManifestSink):
 
     def write(self, batch: Sequence[WarehouseWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
-        return _again(lambda: super(LakeSink, self).write(batch))
+        return self._again(lambda: super(LakeSink, self).write(batch))
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the warehouse holds: rows counted in all files of the day they belong to."""
@@ -141,7 +142,7 @@ class LakeSink(ManifestSink):
                 self._catch_up(connection)
             return super(LakeSink, self).held(entities)
 
-        return _again(look)
+        return self._again(look)
 
     def before(self, writes: Sequence[WarehouseWrite]) -> list[WarehouseWrite | None]:
         """Return what would undo writes."""
@@ -151,7 +152,7 @@ class LakeSink(ManifestSink):
                 self._catch_up(connection)
             return super(LakeSink, self).before(writes)
 
-        return _again(look)
+        return self._again(look)
 
     def of_user(self, user: str) -> list[WarehouseWrite]:
         """Return what the warehouse holds of a person."""
@@ -161,7 +162,7 @@ class LakeSink(ManifestSink):
                 self._catch_up(connection)
             return super(LakeSink, self).of_user(user)
 
-        return _again(look)
+        return self._again(look)
 
     def begin(self, connection: apsw.Connection) -> None:
         """Catch up with other writers."""
@@ -209,6 +210,26 @@ class LakeSink(ManifestSink):
             if number % CHECKPOINT_EVERY == 0 and number == self._lake_files.entry:
                 self._summarise(connection, number)
 
+    def _again(self, action: Callable[[], T]) -> T:
+        """Do something again as long as other writers are faster, within reason.
+
+        Raises:
+            Unavailable: they always were.
+            Fatal: nobody was: the log names a file that is not there.
+        """
+        lacking = ""
+        for _ in range(_RACES):
+            try:
+                return action()
+            except Overtaken as error:
+                lacking = str(error)
+        if self._log.listing().last == self._end:
+            raise Fatal(
+                f"the warehouse's log names {lacking}, which is not there; bring it back, or have `stores.warehouse` "
+                "name another place and replay the store's topic"
+            )
+        raise Unavailable("other writers of the warehouse were faster, several times")
+
     def _begin_anew(self) -> None:
         """Write an entry that says nothing, and remove the files of writers that were killed.
 
@@ -227,6 +248,7 @@ class LakeSink(ManifestSink):
     def _catch_up(self, connection: apsw.Connection) -> int:
         """Bring the index to the end of the log; return the number of the next entry."""
         listing = self._log.listing()
+        self._end = listing.last
         position = _position(connection)
         if listing.last == position:
             return position + 1
@@ -287,16 +309,6 @@ class LakeSink(ManifestSink):
         deleted: list[Any] = rows.fetchall()
         with suppress(LostRace):  # it was written by an attempt whose answer was lost
             self._log.summarise(number, Entry(tuple(_live(connection)), deleted=tuple(deleted)))
-
-
-def _again(action: Callable[[], T]) -> T:
-    """Do something again as long as other writers are faster, within reason."""
-    for _ in range(_RACES):
-        try:
-            return action()
-        except Overtaken:
-            continue
-    raise Unavailable("other writers of the warehouse were faster, several times")
 
 
 def _position(connection: apsw.Connection) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held
-from connectors.sinks.errors import Unavailable
+from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.warehouse import lake
 from connectors.sinks.warehouse.lake import LakeSink
 from connectors.sinks.warehouse.log import Log
@@ -280,3 +280,34 @@ def test_the_files_of_an_attempt_whose_entry_does_not_come_are_removed_when_anot
     assert len(list((tmp_path / "store").glob("events/*/*.parquet"))) == 2
     sink.write([write("c")])
     assert versions(tmp_path) == {"a@1": 1, "c@1": 1}
+
+
+def test_a_file_that_somebody_removed_is_named_and_no_other_writer_is_blamed(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write([write("a"), write("b")])
+    (file,) = (tmp_path / "store").glob("events/*/*.parquet")
+    content = file.read_bytes()
+    file.unlink()
+    for index in ("index", "new"):
+        with pytest.raises(Fatal, match=file.name):
+            opened(tmp_path, index).write([write("b", 2, op="delete")])
+    file.write_bytes(content)
+    assert sink.write([write("b", 2, op="delete")]) == [APPLIED]
+    assert versions(tmp_path) == {"a@1": 1}
+
+
+def test_other_writers_that_are_always_faster_are_told_from_a_file_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = opened(tmp_path, "one"), opened(tmp_path, "two")
+    original = Log.append
+
+    def overtaken(log: Log, number: int, entry: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Log, "append", original)
+            two.write([write(f"e{number}")])
+        original(log, number, entry)
+
+    monkeypatch.setattr(Log, "append", overtaken)
+    with pytest.raises(Unavailable, match="faster"):
+        one.write([write("a")])
