@@ -29,6 +29,14 @@ class Progress(NamedTuple):
         return self.end - self.done
 
 
+class Position(NamedTuple):
+    """One partition: its first offset, the one that a group has come to, and the one after its last record."""
+
+    low: int
+    done: int
+    end: int
+
+
 class LagMeter:
     """Reads committed offsets of one group, without being a member of it. Offsets of empty partitions count as 0."""
 
@@ -45,16 +53,26 @@ class LagMeter:
             KafkaException: the brokers do not answer.
         """
         names = list(topics)
-        asked = [home for topic in names for home in self._partitions(topic)]
         done: dict[str, int] = dict.fromkeys(names, 0)
         end: dict[str, int] = dict.fromkeys(names, 0)
-        for home in self._committed(asked):
+        for (topic, _), position in self.positions(names).items():
+            done[topic] += position.done
+            end[topic] += position.end
+        return {topic: Progress(done[topic], end[topic]) for topic in names}
+
+    def positions(self, topics: Iterable[str]) -> dict[tuple[str, int], Position]:
+        """Return the same for each (topic, partition).
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        found: dict[tuple[str, int], Position] = {}
+        for home in self._committed([home for topic in topics for home in self._partitions(topic)]):
             if home.error is not None:
                 raise KafkaException(home.error)
             low, high = watermarks(self._consumer, home, timeout=TIMEOUT_SECONDS)
-            done[home.topic] += max(home.offset, low)
-            end[home.topic] += high
-        return {topic: Progress(done[topic], end[topic]) for topic in names}
+            found[home.topic, home.partition] = Position(low, max(home.offset, low), high)
+        return found
 
     def close(self) -> None:
         """Let go of the connection."""

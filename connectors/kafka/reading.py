@@ -1,5 +1,6 @@
 """Read what topics hold now, without a consumer group."""
 
+import time
 from collections.abc import Generator, Iterable, Mapping
 from typing import cast
 
@@ -11,6 +12,7 @@ from connectors.kafka.watermarks import watermarks
 from schemas.headers import Headers
 
 BATCH = 10_000
+_RECORD_SECONDS = 10.0  # longest wait for one record that is there
 
 
 class StoredRecord(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,36 @@ def records_in(
             for at in consumer.position([TopicPartition(*home) for home in position]):
                 home = (at.topic, at.partition)
                 position[home] = max(position[home], at.offset)
+    finally:
+        consumer.close()
+
+
+def records_at(connection: Connection, places: Iterable[tuple[str, int, int]]) -> Generator[StoredRecord]:
+    """Yield the records that lie at (topic, partition, offset), by partition and offset; those that are gone are not.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    consumer = Consumer({**connection.consumer("travelos-reading"), "log_level": 0})
+    try:
+        for topic, partition, offset in sorted(set(places)):
+            home = TopicPartition(topic, partition, offset)
+            low, high = watermarks(consumer, home, timeout=10)
+            if not low <= offset < high:
+                continue
+            consumer.assign([home])
+            record = None
+            deadline = time.monotonic() + _RECORD_SECONDS
+            while record is None and time.monotonic() < deadline:
+                message = consumer.poll(0.5)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is not None:
+                    raise KafkaException(error)
+                record = stored(message)
+            if record is not None and record.offset == offset:
+                yield record
     finally:
         consumer.close()
 

@@ -5,7 +5,7 @@ and keeps no retry loop of its own: batching, retries, the circuit breaker, bise
 metrics are the framework's, the same for all stores.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
+W_co = TypeVar("W_co", bound=BaseWrite, covariant=True)
 W_contra = TypeVar("W_contra", bound=BaseWrite, contravariant=True)
 
 
@@ -73,6 +74,35 @@ class Undoing(Protocol, Generic[W]):
 
         That is an upsert with the content and the version it holds, or a delete of version 0 where it holds nothing.
         None: the write is not newer than what the store holds, so there is nothing to undo, or the store cannot tell.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol, Generic[W]):
+    """A sink whose `before` is not the way to ask for what it holds: it costs too much, or leaves something behind."""
+
+    def stored(self, places: Sequence[W]) -> list[W | None]:
+        """Return what the store holds of entities; see `connectors.sinks.content.stored`.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class Walking(Protocol, Generic[W_co]):
+    """A sink that can go through all that it holds, which is how what nobody has written is found."""
+
+    def walk(self) -> Iterator[W_co]:
+        """Yield a delete of each entity that the store holds; what is written meanwhile may come or not.
+
+        Its source and version are those that the store holds; `connectors.sinks.persons.NO_LINE` and 0 where it has
+        none. Of an entity of several sources one is told. The sink may be asked other things between two of them.
 
         Raises:
             Unavailable: the store does not answer.

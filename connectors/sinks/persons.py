@@ -41,7 +41,7 @@ class Purging(Protocol):
         ...
 
 
-def delete_of(kind: type[W], entity: str, source: str, version: int, **places: Any) -> W:
+def delete_of(kind: type[W], entity: str, source: str, version: int, /, **places: Any) -> W:
     """Return what `of_user` returns of an entity.
 
     Args:

@@ -25,12 +25,13 @@ from typing import Generic, TypeVar
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("batches", "faults", "repair", "undo", "versions"))
+    *(f"{__name__}.{module}" for module in ("batches", "faults", "repair", "telling", "undo", "versions"))
 )
 
 from connectors.sinks.conformance.batches import BatchBehaviours  # noqa: E402 - after the line that rewrites it
 from connectors.sinks.conformance.faults import FaultBehaviours  # noqa: E402
 from connectors.sinks.conformance.repair import RepairBehaviours  # noqa: E402
+from connectors.sinks.conformance.telling import TellingBehaviours  # noqa: E402
 from connectors.sinks.conformance.undo import UndoBehaviours  # noqa: E402
 from connectors.sinks.conformance.versions import VersionBehaviours  # noqa: E402
 from schemas.writes import BaseWrite  # noqa: E402
@@ -45,6 +46,7 @@ class SinkConformance(
     BatchBehaviours[W],
     FaultBehaviours[W],
     RepairBehaviours[W],
+    TellingBehaviours[W],
     UndoBehaviours[W],
     Generic[W],
 ):

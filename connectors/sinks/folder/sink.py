@@ -83,6 +83,8 @@ class FolderSink(SQLiteSink[ObjectWrite]):
     """Objects in a folder, which several processes may write."""
 
     schema = SCHEMA
+    kind = ObjectWrite
+    entities = "SELECT entity FROM paths WHERE live"
     limits = Limits(max_records=200, max_bytes=16 * 1024 * 1024)
 
     def __init__(self, folder: Path) -> None:
@@ -169,11 +171,15 @@ class FolderSink(SQLiteSink[ObjectWrite]):
         if found is None:
             return None
         path = PurePosixPath(found[0])
-        sidecar = msgspec.json.decode((self.folder / sidecar_of(path)).read_bytes(), type=Sidecar)
+        try:
+            sidecar = msgspec.json.decode((self.folder / sidecar_of(path)).read_bytes(), type=Sidecar)
+            data = (self.folder / path).read_bytes() if sidecar.reference is None else None
+        except FileNotFoundError:  # somebody has removed it, so it is not there
+            return None
         return {
             "key": sidecar.key,
             "content_type": sidecar.content_type,
-            "data": (self.folder / path).read_bytes() if sidecar.reference is None else None,
+            "data": data,
             "reference": sidecar.reference,
             "metadata": sidecar.metadata,
         }
@@ -193,6 +199,11 @@ class FolderSink(SQLiteSink[ObjectWrite]):
                 continue
             if msgspec.json.decode(description, type=Sidecar).metadata.get(USER_ID) == user:
                 yield delete_of(ObjectWrite, entity, source, version, key=key)
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> ObjectWrite:
+        """Return the delete of an object, without a look at its files."""
+        key = str(connection.execute("SELECT key FROM paths WHERE entity = ?", (entity,)).get)
+        return delete_of(ObjectWrite, entity, source, version, key=key)
 
     def delete(self, connection: apsw.Connection, write: ObjectWrite) -> None:
         """Prepare the removal of an object, and the sidecar that says so."""

@@ -1,14 +1,14 @@
 """Write relational facts."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError, Unavailable
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import NO_LINE, delete_of
 from connectors.sinks.postgres import statements
 from connectors.sinks.postgres.batch import Batch, Place, read_lines, try_statements
 from connectors.sinks.postgres.connection import REQUEST_SECONDS, Connection, connect
@@ -18,6 +18,8 @@ from connectors.sinks.postgres.schema import prepare
 from connectors.sinks.postgres.values import Unfit, checked
 from connectors.sinks.undo import emptied
 from schemas.writes import RelationalTable, RelationalWrite
+
+_PAGE = 500  # entities of a walk that are asked for at once
 
 
 class RelationalSink:
@@ -122,6 +124,25 @@ class RelationalSink:
                     connection.execute(statement)
         finally:
             connection.close()
+
+    def walk(self) -> Iterator[RelationalWrite]:
+        """Yield what the tables hold; see `connectors.sinks.contract.Walking`.
+
+        A row that was not written through a sink has no entity: it gets one of its table and its key.
+        """
+        last = ""
+        while True:
+            with self._transaction() as connection:
+                rows = connection.execute(statements.WALK, (last, _PAGE)).fetchall()
+            if not rows:
+                break
+            for entity, source, version, table, key in msgspec.convert(rows, list[tuple[str, str, int, str, str]]):
+                yield delete_of(RelationalWrite, entity, source, version, table=table, key=key)
+                last = entity
+        with self._transaction() as connection:
+            strays = connection.execute(statements.STRAY).fetchall()
+        for table, key in msgspec.convert(strays, list[tuple[str, str]]):
+            yield delete_of(RelationalWrite, f"{table}:{key}", NO_LINE, 0, table=table, key=key)
 
     def close(self) -> None:
         """Close the connection; may be called twice."""

@@ -70,6 +70,28 @@ OF_USER = sql.SQL(" UNION ALL ").join(
 VACUUM = tuple(sql.SQL("VACUUM (FULL) {}").format(sql.Identifier(SCHEMA, table)) for table in TABLES)
 
 
+_ROWS = sql.SQL(" UNION ALL ").join(
+    sql.SQL("SELECT {}::text AS table_name, t.key FROM {} AS t").format(
+        sql.Literal(table), sql.Identifier(SCHEMA, table)
+    )
+    for table in TABLES
+)
+
+# Parameters: the last entity of the page before, and how many. Rows that have a version line, by their entity.
+WALK = sql.SQL("""
+SELECT DISTINCT ON (v.entity) v.entity, v.source, v.version, v.table_name, v.key
+FROM {} AS v WHERE v.entity > %s
+AND EXISTS (SELECT 1 FROM ({}) AS r WHERE (r.table_name, r.key) = (v.table_name, v.key))
+ORDER BY v.entity LIMIT %s
+""").format(_VERSIONS, _ROWS)
+
+# Rows that nobody has written through us.
+STRAY = sql.SQL("""
+SELECT r.table_name, r.key FROM ({}) AS r
+WHERE NOT EXISTS (SELECT 1 FROM {} AS v WHERE (v.table_name, v.key) = (r.table_name, r.key))
+""").format(_ROWS, _VERSIONS)
+
+
 @cache
 def delete(table: str) -> Composed:
     """Return the statement that removes the rows of an array of keys."""

@@ -108,6 +108,10 @@ class S3Sink:
         self._copies.sweep()
         return list(pool.map(self._before, writes))
 
+    def stored(self, places: Sequence[ObjectWrite]) -> list[ObjectWrite | None]:
+        """Return what the bucket holds, with all bytes and without a copy; see `connectors.sinks.content.stored`."""
+        return list(self._opened().map(self._stored, places))
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         if self._pool is not None:
@@ -143,6 +147,19 @@ class S3Sink:
                     return emptied(write)
                 with suppress(LostRaceError):
                     return self._copies.undo_of(write, key, found)
+        except (Unfit, RefusedError):
+            return None
+        raise Unavailable("S3: other writers of the same key were faster, several times")
+
+    def _stored(self, place: ObjectWrite) -> ObjectWrite | None:
+        try:
+            key = key_of(place, self._options.prefix)
+            for _ in range(_RACES):
+                found = self._bucket.found(key)
+                if found is None or found.state.deleted or found.state.owner != owner_of(place.entity):
+                    return emptied(place)
+                with suppress(LostRaceError):
+                    return self._copies.undo_of(place, key, found, whole=True)
         except (Unfit, RefusedError):
             return None
         raise Unavailable("S3: other writers of the same key were faster, several times")

@@ -36,15 +36,21 @@ class Copies:
         self._kept = timedelta(hours=hours)
         self._swept = 0.0
 
-    def undo_of(self, write: ObjectWrite, key: str, found: Found) -> ObjectWrite:
+    def undo_of(self, write: ObjectWrite, key: str, found: Found, *, whole: bool = False) -> ObjectWrite:
         """Return the write that brings back what lies under a key now.
+
+        Args:
+            write: any of its entity.
+            key: where it lies.
+            found: what was found there.
+            whole: have the bytes in it, however many, and no reference to a copy.
 
         Raises:
             LostRaceError: something else lies there by now.
         """
         known = found.state.versions.get(write.source)
         content: dict[str, object] = {"content_type": found.content_type, "data": None, "reference": None}
-        if found.size > INLINE_BYTES:
+        if found.size > INLINE_BYTES and not whole:
             content["reference"] = self._copied(key, found)
         else:
             content |= _content(self._bucket.get_same(key, found.etag), found.content_type)

@@ -53,6 +53,8 @@ class CacheSink(SQLiteSink[CacheWrite]):
     """
 
     schema = SCHEMA
+    kind = CacheWrite
+    entities = "SELECT entity FROM entries"
     limits = Limits(linger_ms=5)  # live state is looked at while it changes
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
@@ -123,6 +125,11 @@ class CacheSink(SQLiteSink[CacheWrite]):
         for entity, key, source, version in rows:
             if user in live_person(entity):
                 yield delete_of(CacheWrite, entity, source, version, key=key)
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> CacheWrite:
+        """Return the delete of a value."""
+        key: Any = connection.execute("SELECT key FROM entries WHERE entity = ?", (entity,)).get
+        return delete_of(CacheWrite, entity, source, version, key=key)
 
     def delete(self, connection: apsw.Connection, write: CacheWrite) -> None:
         """Remove a value."""

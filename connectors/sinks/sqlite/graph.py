@@ -63,6 +63,8 @@ class GraphSink(SQLiteSink[GraphWrite]):
     """
 
     schema = SCHEMA
+    kind = GraphWrite
+    entities = "SELECT entity FROM nodes WHERE entity IS NOT NULL UNION SELECT entity FROM relations"
     names = ("node", "relation", "start", "end")
 
     def copies(self) -> str:
@@ -148,6 +150,18 @@ class GraphSink(SQLiteSink[GraphWrite]):
         for entity, source, version in rows:
             name = f"{node.label.lower()}:{node.id}" if entity is None else entity
             yield delete_of(GraphWrite, name, source or NO_LINE, version or 0, node=node)
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> GraphWrite:
+        """Return the delete of a node or a relation."""
+        node = connection.execute("SELECT label, id FROM nodes WHERE entity = ?", (entity,)).fetchone()
+        if node is not None:
+            return delete_of(GraphWrite, entity, source, version, node=NodeRef(*node))
+        found: Any = connection.execute(
+            "SELECT type, start_label, start_id, end_label, end_id FROM relations WHERE entity = ?", (entity,)
+        ).fetchone()
+        relation, *ends = found
+        start, end = NodeRef(*ends[:2]), NodeRef(*ends[2:])
+        return delete_of(GraphWrite, entity, source, version, relation=relation, start=start, end=end)
 
     @staticmethod
     def _node(connection: apsw.Connection, write: GraphWrite, node: NodeRef) -> Outcome:

@@ -67,6 +67,8 @@ class SearchSink(SQLiteSink[SearchWrite]):
     """Documents with a text, and perhaps a position and a score."""
 
     schema = SCHEMA
+    kind = SearchWrite
+    entities = "SELECT entity FROM documents"
 
     def copies(self) -> str:
         """A document that the full-text index does not know would never be found, so it does not count."""

@@ -2,7 +2,7 @@
 """What the embedded sinks share: the version guard, the transaction around a batch, the account of what is held."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -12,6 +12,7 @@ import msgspec
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Unavailable
+from connectors.sinks.persons import NO_LINE, delete_of
 from connectors.sinks.sqlite.database import Schema, connect_writer
 from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
 from connectors.sinks.sqlite.values import json_text
@@ -19,6 +20,8 @@ from connectors.sinks.undo import emptied
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
+
+_PAGE = 500  # entities of a walk that are asked for at once
 
 # Compares and sets in one statement; it changes nothing when the store holds a newer version than the write replaces.
 _GUARD = """
@@ -41,6 +44,8 @@ class SQLiteSink(ABC, Generic[W]):
 
     schema: ClassVar[Schema]
     limits: Limits = Limits()
+    kind: type[W]  # of its writes
+    entities: ClassVar[str]  # an SQL query of the names of the entities that lie in the store, each once
     names: ClassVar[tuple[str, ...]] = ()  # fields with defaults that a delete needs all the same
 
     def __init__(self, path: Path) -> None:
@@ -104,6 +109,30 @@ class SQLiteSink(ABC, Generic[W]):
             busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
         if busy:
             raise Unavailable(f"{self.path} is being read as it was before: its WAL cannot be emptied")
+
+    def walk(self) -> Iterator[W]:
+        """Yield what the file holds; see `connectors.sinks.contract.Walking`."""
+        last = ""
+        while page := self._page(last):
+            yield from page
+            last = page[-1].entity
+
+    def _page(self, after: str) -> list[W]:
+        with interpreted(self.path), self.snapshot() as connection:
+            # S608: the inserted text is a constant of our own; of several sources that with the largest name is told.
+            rows: list[Any] = connection.execute(
+                f"""
+                SELECT e.entity, coalesce(max(v.source), ?1), coalesce(v.version, 0) FROM ({self.entities}) AS e
+                LEFT JOIN versions AS v ON v.entity = e.entity WHERE e.entity > ?2
+                GROUP BY e.entity ORDER BY e.entity LIMIT ?3
+                """,  # noqa: S608
+                (NO_LINE, after, _PAGE),
+            ).fetchall()
+            return [self.place(connection, *row) for row in rows]
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> W:  # noqa: ARG002
+        """Return the delete of an entity that lies in the store, with all that it needs beside the entity's name."""
+        return delete_of(self.kind, entity, source, version)
 
     def close(self) -> None:
         """Close the file; the last one to close it folds the WAL into it."""

@@ -56,6 +56,8 @@ class TimeSeriesSink(SQLiteSink[TimeSeriesWrite]):
     """Points. A point's identity (measurement, tags, time) and its entity are one to one; anything else is refused."""
 
     schema = SCHEMA
+    kind = TimeSeriesWrite
+    entities = "SELECT entity FROM points"
 
     def copies(self) -> str:
         """An entity is a point."""
@@ -130,6 +132,19 @@ class TimeSeriesSink(SQLiteSink[TimeSeriesWrite]):
         """Remove series without points: their tags may name somebody."""
         connection.execute("DELETE FROM series_tags WHERE series NOT IN (SELECT series FROM points)").fetchall()
         connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM points)").fetchall()
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> TimeSeriesWrite:
+        """Return the delete of a point."""
+        found: Any = connection.execute(
+            """
+            SELECT s.measurement, s.tags, p.time_ns FROM points AS p JOIN series AS s ON s.id = p.series
+            WHERE p.entity = ?
+            """,
+            (entity,),
+        ).fetchone()
+        measurement, tags, time_ns = found
+        where = {"measurement": measurement, "tags": msgspec.json.decode(tags), "time_ns": time_ns}
+        return delete_of(TimeSeriesWrite, entity, source, version, **where)
 
     def delete(self, connection: apsw.Connection, write: TimeSeriesWrite) -> None:
         """Remove a point."""

@@ -54,6 +54,8 @@ class VectorSink(SQLiteSink[VectorWrite]):
     """
 
     schema = SCHEMA
+    kind = VectorWrite
+    entities = "SELECT entity FROM documents"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -118,6 +120,8 @@ class VectorSink(SQLiteSink[VectorWrite]):
             f"SELECT embedding FROM {_table(namespace)} WHERE rowid = ?",  # noqa: S608 - one of our own names
             (number,),
         ).get
+        if values is None:  # somebody has removed the vector, and what is left is never found
+            return None
         return {
             "namespace": namespace,
             "values": bytes(values),
@@ -137,6 +141,11 @@ class VectorSink(SQLiteSink[VectorWrite]):
         )
         for entity, source, version, namespace in rows:
             yield delete_of(VectorWrite, entity, source, version, namespace=namespace)
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> VectorWrite:
+        """Return the delete of a document, without a look at its vector."""
+        namespace: Any = connection.execute("SELECT namespace FROM documents WHERE entity = ?", (entity,)).get
+        return delete_of(VectorWrite, entity, source, version, namespace=namespace)
 
     def delete(self, connection: apsw.Connection, write: VectorWrite) -> None:
         """Remove a document and its vector, in whichever namespace they are."""

@@ -42,6 +42,10 @@ class Files(Protocol):
         """
         ...
 
+    def holds(self, path: str) -> bool:
+        """Whether a file is there. Where others may merge it away, `source` says so."""
+        ...
+
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error."""
         ...
@@ -87,6 +91,10 @@ class FolderFiles:
     def source(self, path: str) -> Source:
         """Return the place of a file."""
         return self._folder / path
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is there."""
+        return (self._folder / path).exists()
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files."""

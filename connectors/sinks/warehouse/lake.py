@@ -83,6 +83,10 @@ class LakeFiles:
             raise Overtaken(path)
         return BytesIO(found.data)
 
+    def holds(self, path: str) -> bool:  # noqa: ARG002
+        """Whether a file is there: `source` says when it is not, because then another writer was faster."""
+        return True
+
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files."""
         self._storage.remove(list(paths))
@@ -161,6 +165,16 @@ class LakeSink(ManifestSink):
             with self.transaction() as connection:
                 self._catch_up(connection)
             return super(LakeSink, self).of_user(user)
+
+        return self._again(look)
+
+    def stored(self, places: Sequence[WarehouseWrite]) -> list[WarehouseWrite | None]:
+        """Return what the warehouse holds, each file read once."""
+
+        def look() -> list[WarehouseWrite | None]:
+            with self.transaction() as connection:
+                self._catch_up(connection)
+            return super(LakeSink, self).stored(places)
 
         return self._again(look)
 

@@ -79,7 +79,7 @@ def write_table(table: Any, file: IO[bytes]) -> None:
 
 def read_tables(sources: Iterable[Source]) -> Any:
     """Return the rows of files as one table; columns that a file of another release lacks are null."""
-    return pa.concat_tables([_read(source) for source in sources], promote_options="default")
+    return pa.concat_tables([COLUMNS.empty_table(), *map(_read, sources)], promote_options="default")
 
 
 def without(table: Any, identities: set[Identity]) -> Any:
@@ -103,10 +103,24 @@ def content_of(source: Source, identity: Identity) -> dict[str, Any] | None:
     """Return the content of a file's row, by the names of the write's fields; None when it is not there."""
     entity, writer = identity
     rows = _read(source).filter((pc.field("entity") == entity) & (pc.field("source") == writer)).to_pylist()
-    if not rows:
-        return None
-    found = {name: rows[0][name] for name in ("event_id", "type", "user_id", "occurred_at")}
-    return {**found, "body": msgspec.json.decode(rows[0]["body"])}
+    return _content(rows[0]) if rows else None
+
+
+def contents_of(source: Source, identities: Sequence[Identity]) -> dict[Identity, dict[str, Any]]:
+    """Return the same of several rows, and their versions, which the file itself has."""
+    wanted = set(identities)
+    entities = list({entity for entity, _ in identities})
+    rows = _read(source).filter(pc.field("entity").isin(entities)).to_pylist()
+    return {
+        identity: {**_content(row), "version": row["version"]}
+        for row in rows
+        if (identity := (row["entity"], row["source"])) in wanted
+    }
+
+
+def _content(row: dict[str, Any]) -> dict[str, Any]:
+    found = {name: row[name] for name in ("event_id", "type", "user_id", "occurred_at")}
+    return {**found, "body": msgspec.json.decode(row["body"])}
 
 
 def rows_of_person(source: Source, user: str) -> list[tuple[str, str, int]]:

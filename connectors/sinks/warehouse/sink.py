@@ -9,7 +9,7 @@ and their rows, which were not acknowledged, are sent again. A crash after it lo
 replaced are removed after the commit, or by the next `open`.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -25,11 +25,13 @@ from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused, interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_text
+from connectors.sinks.undo import emptied
 from connectors.sinks.warehouse.files import Files, FolderFiles
 from connectors.sinks.warehouse.parquet import (
     Identity,
     Row,
     content_of,
+    contents_of,
     identities_in,
     identities_of,
     read_tables,
@@ -68,6 +70,17 @@ SCHEMA = Schema(
 )
 
 
+# Parameters: entity, source. Where a row lies, and where one lies or lay.
+_LYING = """
+SELECT f.path, f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file AND f.live
+WHERE v.entity = ? AND v.source = ? AND NOT v.deleted
+"""
+_LAIN = (
+    "SELECT f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file WHERE v.entity = ? AND v.source = ?"
+)
+_NO_DAY = "1970-01-01"
+
+
 class _Part(NamedTuple):
     """A file that the batch will make."""
 
@@ -86,6 +99,8 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
     """
 
     schema = SCHEMA
+    kind = WarehouseWrite
+    entities = "SELECT DISTINCT entity FROM versions WHERE NOT deleted"
     limits = Limits(max_records=5_000, max_bytes=16 * 1024 * 1024, linger_ms=1_000)  # large files read faster
 
     def __init__(self, manifest: Path, files: Files) -> None:
@@ -109,12 +124,12 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
                     return self._held(entities)
                 except FileNotFoundError:  # another process has merged a file after we had read the manifest
                     continue
-            return self._held(entities)
+            return self._held(entities, lost=True)
 
-    def _held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+    def _held(self, entities: Sequence[tuple[str, str]], *, lost: bool = False) -> Mapping[tuple[str, str], Held]:
         with self.snapshot():
             held = super().held(entities)
-            rows = self._count([entity for entity, _ in entities])
+            rows = self._count([entity for entity, _ in entities], lost=lost)
         return {key: msgspec.structs.replace(found, copies=rows[key]) for key, found in held.items()}
 
     def begin(self, connection: apsw.Connection) -> None:
@@ -155,13 +170,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
     def content(self, connection: apsw.Connection, write: WarehouseWrite) -> dict[str, Any] | None:
         """Return the row of this entity and source."""
         identity = (write.entity, write.source)
-        found = connection.execute(
-            """
-            SELECT f.path, f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file AND f.live
-            WHERE v.entity = ? AND v.source = ? AND NOT v.deleted
-            """,
-            identity,
-        ).fetchone()
+        found = connection.execute(_LYING, identity).fetchone()
         if found is None:
             return None
         path, dataset, day = found
@@ -174,6 +183,34 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         for path, dataset, day in files:
             for entity, source, version in rows_of_person(self.files.source(path), user):
                 yield delete_of(WarehouseWrite, entity, source, version, dataset=dataset, day=date.fromisoformat(day))
+
+    def stored(self, places: Sequence[WarehouseWrite]) -> list[WarehouseWrite | None]:
+        """Return what the warehouse holds, each file read once; see `connectors.sinks.content.stored`."""
+        with interpreted(self.path), self.snapshot() as connection:
+            files: defaultdict[tuple[str, str, str], list[Identity]] = defaultdict(list)
+            for place in places:
+                identity = (place.entity, place.source)
+                found: Any = connection.execute(_LYING, identity).fetchone()
+                if found is not None and self.files.holds(found[0]):
+                    files[found].append(identity)
+            contents = {
+                identity: {**content, "dataset": dataset, "day": date.fromisoformat(day)}
+                for (path, dataset, day), identities in files.items()
+                for identity, content in contents_of(self.files.source(path), identities).items()
+            }
+        return [
+            msgspec.structs.replace(place, **contents[place.entity, place.source], op="upsert")
+            if (place.entity, place.source) in contents
+            else emptied(place)
+            for place in places
+        ]
+
+    def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> WarehouseWrite:
+        """Return the delete of a row."""
+        dataset, day = connection.execute(_LAIN, (entity, source)).fetchone() or (DATASETS[0], _NO_DAY)
+        return delete_of(
+            WarehouseWrite, entity, source, version, dataset=str(dataset), day=date.fromisoformat(str(day))
+        )
 
     def finish(self, connection: apsw.Connection) -> None:
         """Write the batch's files."""
@@ -236,7 +273,8 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         ).fetchall()
         if not old:  # the row had been deleted before, and its file replaced
             return
-        table = without(read_tables(self.files.source(path) for path, _, _ in old), dropped)
+        there = [path for path, _, _ in old if self.files.holds(path)]
+        table = without(read_tables(self.files.source(path) for path in there), dropped)
         connection.execute("UPDATE files SET live = 0 WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
         self._replaced += [path for path, _, _ in old]
         if table.num_rows:
@@ -255,7 +293,8 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
             (file, path, dataset, day, table.num_rows, size),
         )
 
-    def _count(self, entities: Sequence[str]) -> Counter[Identity]:
+    def _count(self, entities: Sequence[str], *, lost: bool) -> Counter[Identity]:
+        """Count rows; with `lost` those of files that are not there are none, else that is an error."""
         paths = self.connection.execute(
             """
             SELECT DISTINCT f.path FROM json_each(?) AS wanted
@@ -265,9 +304,14 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
             """,
             (json_text(entities),),
         ).fetchall()
-        return Counter(
-            identity for (path,) in paths for identity in identities_in(self.files.source(str(path)), entities)
-        )
+        rows: Counter[Identity] = Counter()
+        for (path,) in paths:
+            try:
+                rows.update(identities_in(self.files.source(str(path)), entities))
+            except FileNotFoundError:
+                if not lost:
+                    raise
+        return rows
 
 
 class WarehouseSink(ManifestSink):
