@@ -16,7 +16,7 @@ from connectors.kafka.reading import stored
 from connectors.kafka.watermarks import watermarks
 from connectors.sinks.errors import Unavailable
 from connectors.storage.contract import Storage
-from streams.archive.collecting import Reason
+from streams.archive.collecting import Collected, Reason
 from streams.archive.lane import Lane, largest_beyond
 from streams.archive.plan import Plan
 
@@ -29,6 +29,8 @@ KAFKA_SECONDS = 15.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _QUEUE_KIB = 32 * 1024  # of records that librdkafka reads ahead
 _SESSION_MS = 10_000  # a worker that was killed is replaced after this
+# What a partition answers whose topic was deleted; it is taken from the consumer soon.
+_DELETED = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
 _POLL_MS = 600_000  # an upload to a slow store happens between two polls
 
 
@@ -105,9 +107,6 @@ class Archiver:
                 if self._now() - looked > TOPICS_SECONDS:
                     looked = self._now()
                     subscribed = self._subscribe(consumer, subscribed)
-                if not subscribed:
-                    stop.wait(POLL_SECONDS)
-                    continue
                 for message in consumer.consume(CONSUMED_AT_ONCE, POLL_SECONDS):
                     self._take(consumer, message)
                 self._close_complete(consumer)
@@ -117,9 +116,13 @@ class Archiver:
 
     def _subscribe(self, consumer: Consumer, before: list[str]) -> list[str]:
         topics = self._plan.topics(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
-        if topics and topics != before:
+        if topics == before:
+            return topics
+        if topics:
             consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
-            log.info("archive_topics", topics=topics)
+        else:
+            consumer.unsubscribe()
+        log.info("archive_topics", topics=topics)
         return topics
 
     def _on_assign(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
@@ -130,10 +133,28 @@ class Archiver:
         consumer.incremental_assign(list(homes))
 
     def _on_revoke(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
-        # Nothing is written: the next owner reads it again, and every rebalance would leave small objects.
+        # Nothing is written: the next owner reads it again, and every rebalance would leave small objects. Of a topic
+        # that was deleted there is no next owner.
+        lanes = [self._lanes[home] for one in homes if (home := (one.topic, one.partition)) in self._lanes]
+        self._save_deleted(consumer, [lane for lane in lanes if lane.records])
         for home in homes:
             self._lanes.pop((home.topic, home.partition), None)
         consumer.incremental_unassign(list(homes))
+
+    def _save_deleted(self, consumer: Consumer, lanes: Sequence[Lane]) -> None:
+        if not lanes:
+            return
+        there = set(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
+        for lane in lanes:
+            if lane.topic not in there:
+                records, written = lane.records, self._write(lane, "deleted") is not None
+                log.warning(
+                    "archive_topic_deleted",
+                    topic=lane.topic,
+                    partition=lane.partition,
+                    records=records,
+                    written=written,
+                )
 
     def _take(self, consumer: Consumer, message: Message) -> None:
         lane = self._lanes.get((message.topic() or "", message.partition() or 0))
@@ -157,7 +178,7 @@ class Archiver:
             self._close(consumer, [lane], "stop")
             home.offset = _start(consumer, lane)
             consumer.seek(home)
-        elif error.fatal() or not error.retriable():
+        elif error.code() not in _DELETED and (error.fatal() or not error.retriable()):
             raise KafkaException(error)
 
     def _close_complete(self, consumer: Consumer) -> None:
@@ -171,20 +192,25 @@ class Archiver:
     def _close(self, consumer: Consumer, lanes: Sequence[Lane], reason: Reason) -> None:
         done: list[TopicPartition] = []
         for lane in lanes:
-            began = self._now()
-            written = lane.close(reason, began)
+            written = self._write(lane, reason)
             if written is not None:
-                log.info(
-                    "archive_object_written",
-                    path=written.name.path,
-                    records=written.records,
-                    bytes=len(written.data),
-                    seconds=round(self._now() - began, 3),
-                    reason=reason,
-                )
                 done.append(TopicPartition(lane.topic, lane.partition, written.name.last + 1))
         if done:
             self._commit(consumer, done)
+
+    def _write(self, lane: Lane, reason: Reason) -> Collected | None:
+        began = self._now()
+        written = lane.close(reason, began)
+        if written is not None:
+            log.info(
+                "archive_object_written",
+                path=written.name.path,
+                records=written.records,
+                bytes=len(written.data),
+                seconds=round(self._now() - began, 3),
+                reason=reason,
+            )
+        return written
 
     def _commit(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
         try:

@@ -8,7 +8,7 @@ from connectors.archive.formats import encoder_of
 from connectors.archive.names import Format, Name, day_of
 from connectors.kafka.reading import StoredRecord
 
-Reason = Literal["records", "bytes", "time", "day", "memory", "stop", "pending"]
+Reason = Literal["records", "bytes", "time", "day", "memory", "stop", "deleted", "pending"]
 
 
 class Bounds(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,11 @@ class Lane:
         return 0 if self._collecting is None else self._collecting.memory
 
     @property
+    def records(self) -> int:
+        """How many were read and are not archived yet."""
+        return 0 if self._collecting is None else self._collecting.records
+
+    @property
     def may_end(self) -> bool:
         """Whether the object can be complete as it is; one that was decided on earlier has its boundaries."""
         return self._collecting is not None and self._pending is None

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,16 +16,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from connectors.archive.reading import Checked, Wanted, check, read
 from connectors.kafka.admin import ensure_topics
-from connectors.kafka.reading import StoredRecord, read_topics
+from connectors.kafka.reading import StoredRecord, read_topics, stored
 from connectors.storage.contract import Storage
 from deploy.local.kafka import KafkaServer
 from deploy.local.s3 import S3Server
 from schemas.topics import Topic
-from streams.archive import storage_of
+from streams.archive import Archiver, plan_of, storage_of
 from streams.archive.plan import group_of
 from streams.settings import Options, load
 
@@ -59,14 +62,18 @@ class Installation:
     def create(self) -> None:
         ensure_topics(self.connection, [topic_of(self.topic)])
 
-    def produce(self, numbers: Sequence[int], producer: Producer | None = None) -> None:
+    def delete(self, topic: str) -> None:
+        admin: Any = AdminClient(self.connection.client())
+        admin.delete_topics([topic])[topic].result(30)
+
+    def produce(self, numbers: Sequence[int], producer: Producer | None = None, topic: str = "") -> None:
         """Send records with everything that a record may have, and wait until all are acknowledged."""
         client = producer or Producer(self.connection.producer())
         for number in numbers:
             text = b'{"n": %d, "s": "\xc3\xa9"}' % number
             value = None if number % 17 == 0 else os.urandom(20) if number % 5 == 0 else text
             headers: list[tuple[str, str | bytes | None]] = [("n", b"%d" % number), ("raw", b"\xff\0"), ("none", None)]
-            client.produce(self.topic, value, b"key%d" % (number % 50), headers=headers[: number % 4])
+            client.produce(topic or self.topic, value, b"key%d" % (number % 50), headers=headers[: number % 4])
         assert client.flush(60) == 0
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
@@ -228,6 +235,45 @@ def test_a_worker_that_was_paused_while_another_took_over_changes_nothing(in_fol
     in_folder.stop(other)
     assert in_folder.archived() == in_folder.in_kafka()
     assert all(one.whole for one in in_folder.checked())
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_what_was_read_of_a_topic_before_it_was_deleted_is_archived(
+    in_folder: Installation, monkeypatch: pytest.MonkeyPatch, *, others: bool
+) -> None:
+    taken: list[int] = []
+
+    def noted(message: Message) -> StoredRecord:
+        taken.append(message.offset() or 0)
+        return stored(message)
+
+    monkeypatch.setattr("streams.archive.archiver.stored", noted)
+    monkeypatch.setattr("streams.archive.archiver.TOPICS_SECONDS", 0.5)
+    in_folder.create()
+    in_folder.produce(range(300))
+    there = in_folder.in_kafka()
+    gps = in_folder.options.catalogue().gps_events.name
+    if others:
+        ensure_topics(in_folder.connection, [topic_of(gps)])
+    plan = plan_of(in_folder.options)
+    patient = structs.replace(plan, bounds=structs.replace(plan.bounds, seconds=3_600))
+    stop = threading.Event()
+    storage = storage_of(in_folder.options)
+    archiver = Archiver(in_folder.connection, group_of(in_folder.options), storage, patient)
+    thread = threading.Thread(target=archiver.run, args=[stop])
+    thread.start()
+    try:
+        wait_for(lambda: len(taken) == 300)
+        assert in_folder.archived() == []
+        in_folder.delete(in_folder.topic)
+        wait_for(lambda: in_folder.archived() == there)
+        ensure_topics(in_folder.connection, [topic_of(gps)])  # and what comes later is archived, too
+        in_folder.produce(range(100), topic=gps)
+        wait_for(lambda: len(taken) == 400)
+    finally:
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
+    assert len(list(read(in_folder.storage(), gps, Wanted()))) == 100
 
 
 def test_offsets_that_transactions_took_are_no_gaps(in_folder: Installation) -> None:
