@@ -6,6 +6,7 @@ from typing import Any, cast
 from schemas.events import EVENT_TYPES, BaseEvent
 from schemas.fields import END, NO_CONTROL_CHARACTERS, NO_NUL
 from schemas.generate import json_schema
+from schemas.sensitive import BLIND_INDEX, SEALED, SENSITIVE
 from schemas.topics import Catalogue
 
 Field = Mapping[str, Any]
@@ -83,7 +84,7 @@ def _table(fields: Mapping[str, Field], required: list[str]) -> Iterator[str]:
         kind = "string" if is_type else _kind(branch)
         allowed = "one of the types below" if is_type else "; ".join(_allowed(branch))
         need = "" if name in required else " (optional)"
-        meaning = "which event this is" if is_type else _one_line(branch.get("description", ""))
+        meaning = "which event this is" if is_type else _one_line(branch.get("description", "")) + _sealed(branch)
         yield f"| `{name}`{need} | {kind} | {_escaped(allowed)} | {_escaped(meaning)} |"
 
 
@@ -104,9 +105,10 @@ def _kind(field: Field) -> str:
 def _allowed(field: Field) -> Iterator[str]:
     if "enum" in field:
         yield ", ".join(f"`{value}`" for value in field["enum"])
+    # Of a sensitive field what is plain is told, and not what it becomes: the greatest length is that of the latter.
     for low, high, unit in (
         ("minimum", "maximum", ""),
-        ("minLength", "maxLength", " characters"),
+        ("minLength", "" if field.get(SENSITIVE) else "maxLength", " characters"),
         ("minItems", "maxItems", " items"),
     ):
         if low in field and high in field:
@@ -115,9 +117,17 @@ def _allowed(field: Field) -> Iterator[str]:
             yield f"{'at least' if low in field else 'at most'} {_number(field.get(low, field.get(high)))}{unit}"
     if "pattern" in field:
         pattern = str(field["pattern"])
-        yield _PATTERNS.get(pattern) or f"matching `{pattern.removesuffix(END)}$`"
+        plain = pattern.replace(f"|{SEALED}", "") if field.get(SENSITIVE) else pattern
+        yield _PATTERNS.get(plain) or f"matching `{plain.removesuffix(END)}$`"
     if "items" in field:
         yield from (f"each {text}" for text in _allowed(field["items"]))
+
+
+def _sealed(field: Field) -> str:
+    if not field.get(SENSITIVE):
+        return ""
+    index = field.get(BLIND_INDEX)
+    return "; [sensitive](sensitive-fields.md): sealed at intake" + (f", blind index in `{index}`" if index else "")
 
 
 def _number(value: float) -> str:

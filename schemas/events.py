@@ -33,6 +33,7 @@ from schemas.fields import (
     check_time,
 )
 from schemas.reasons import shortened
+from schemas.sensitive import BlindIndex, Card, Email, Home, Passport, Phone
 
 
 class BaseEvent(Struct, kw_only=True, frozen=True, tag_field="type", omit_defaults=True):
@@ -226,6 +227,18 @@ class UrgentRequest(BaseEvent, frozen=True, tag="urgent_request"):
             raise ValueError("Expected `lat` and `lon` together")
 
 
+class DetailsGiven(BaseEvent, frozen=True, tag="details_given"):
+    """How a traveller can be reached, and what identifies them. What is not given stays as it was given before."""
+
+    email: Email | None = None
+    email_index: BlindIndex | None = None
+    phone: Phone | None = None
+    phone_index: BlindIndex | None = None
+    passport: Passport | None = None
+    card: Card | None = None
+    home: Home | None = None
+
+
 class ErasureRequested(BaseEvent, frozen=True, tag="erasure_requested"):
     """A traveller asks to be forgotten."""
 
@@ -248,6 +261,7 @@ Event = (
     | SearchPerformed
     | GpsUpdate
     | UrgentRequest
+    | DetailsGiven
     | ErasureRequested
 )
 

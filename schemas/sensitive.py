@@ -20,53 +20,53 @@ SENSITIVE = "x-sensitive"
 BLIND_INDEX = "x-blind-index"
 
 _PREFIX = "sealed:1:"
-_SEALED = rf"{_PREFIX}[0-9a-z]{{1,32}}:[A-Za-z0-9_-]*"
-_IS_SEALED = re.compile(rf"{_SEALED}{END}")
+SEALED = rf"{_PREFIX}[0-9a-z]{{1,32}}:[A-Za-z0-9_-]*"  # in the patterns of fields, beside the pattern of what is plain
+_IS_SEALED = re.compile(rf"{SEALED}{END}")
 _LONGEST = 2_048  # a sealed value of 256 characters fits
 _ERASED_KEY = "erased"
 
 Email = Annotated[
     str,
     Meta(
-        pattern=rf"^([^@\s\x00-\x1f\x7f]{{1,64}}@[^@\s\x00-\x1f\x7f]{{1,190}}|{_SEALED}){END}",
+        pattern=rf"^([^@\s\x00-\x1f\x7f]{{1,64}}@[^@\s\x00-\x1f\x7f]{{1,190}}|{SEALED}){END}",
         max_length=_LONGEST,
-        description="e-mail address; sealed at intake",
+        description="e-mail address",
         extra_json_schema={SENSITIVE: True, BLIND_INDEX: "email_index"},
     ),
 ]
 Phone = Annotated[
     str,
     Meta(
-        pattern=rf"^(\+?[0-9][0-9 ()./-]{{2,31}}|{_SEALED}){END}",
+        pattern=rf"^(\+?[0-9][0-9 ()./-]{{2,31}}|{SEALED}){END}",
         max_length=_LONGEST,
-        description="telephone number; sealed at intake",
+        description="telephone number",
         extra_json_schema={SENSITIVE: True, BLIND_INDEX: "phone_index"},
     ),
 ]
 Passport = Annotated[
     str,
     Meta(
-        pattern=rf"^([0-9A-Za-z<-]{{3,32}}|{_SEALED}){END}",
+        pattern=rf"^([0-9A-Za-z<-]{{3,32}}|{SEALED}){END}",
         max_length=_LONGEST,
-        description="number of a passport; sealed at intake",
+        description="number of a passport",
         extra_json_schema={SENSITIVE: True},
     ),
 ]
 Card = Annotated[
     str,
     Meta(
-        pattern=rf"^([0-9][0-9 -]{{7,31}}|{_SEALED}){END}",
+        pattern=rf"^([0-9][0-9 -]{{7,31}}|{SEALED}){END}",
         max_length=_LONGEST,
-        description="number of a payment card; sealed at intake",
+        description="number of a payment card",
         extra_json_schema={SENSITIVE: True},
     ),
 ]
 Home = Annotated[
     str,
     Meta(
-        pattern=rf"^(geo:-?[0-9]{{1,2}}(\.[0-9]{{1,9}})?,-?[0-9]{{1,3}}(\.[0-9]{{1,9}})?|{_SEALED}){END}",
+        pattern=rf"^(geo:-?[0-9]{{1,2}}(\.[0-9]{{1,9}})?,-?[0-9]{{1,3}}(\.[0-9]{{1,9}})?|{SEALED}){END}",
         max_length=_LONGEST,
-        description="exact position of the home, as a geo URI of RFC 5870; sealed at intake",
+        description="exact position of the home, as a geo URI of RFC 5870",
         extra_json_schema={SENSITIVE: True},
     ),
 ]

@@ -16,7 +16,7 @@ from schemas.reasons import shortened
 Scalar = str | int | float | bool | None
 Priority = Literal["normal", "urgent"]  # the lanes
 EventPriority = Literal["low", "normal", "urgent"]  # low: in the normal lane, and put off while a store lags behind
-RelationalTable = Literal["messages", "trips", "bookings", "urgent_requests", "erasure_requests"]
+RelationalTable = Literal["messages", "trips", "bookings", "urgent_requests", "traveller_details", "erasure_requests"]
 
 
 class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defaults=True):

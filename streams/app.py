@@ -44,6 +44,7 @@ from streams.delivery.metrics import DeliveryMetrics
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
+from streams.keys import keys_of
 from streams.object_storage import large_values_of
 from streams.reference.reader import ReferenceReader
 from streams.runtime.agents import SetAside
@@ -112,6 +113,7 @@ def _ingest_app(options: Options) -> StreamApp:
         erasure=options.erasure.policy if options.erasure.enabled else None,
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
         rules=rules_of(options.conflicts),
+        keys=keys_of(options),
     )
 
     async def set_aside(record: Record, error: Exception) -> None:

@@ -99,6 +99,8 @@ class Platform:
         self._broker: Broker | None = None
         self._postgres: PostgresServer | None = None
         self._overrides: dict[str, object] = {"data_dir": str(self._folder)}
+        if not loaded.options.keys.store:
+            self._overrides["keys.store"] = "sqlite"  # all workers are on this machine
 
     @property
     def environment(self) -> Mapping[str, str]:

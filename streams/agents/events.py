@@ -42,12 +42,13 @@ class EventPass:
             checked = await ingest.unframing(
                 part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
+            sealed = await ingest.sealing(checked.admitted)
             states = TravellerStates(transaction.view(ingest.tables.travellers))
-            replayed = [states.reached(one.event.user_id, one.record) for one in checked.admitted]
+            replayed = [states.reached(one.event.user_id, one.record) for one in sealed]
             sieve = sieve_of(ingest, transaction, states)
             passing = [
                 (one, seen_before)
-                for one, seen_before in zip(checked.admitted, replayed, strict=True)
+                for one, seen_before in zip(sealed, replayed, strict=True)
                 if sieve is None or sieve.passes(Arrived(one.event, one.record, self._lane == "urgent"))
             ]
             admitted = [one for one, _ in passing]

@@ -11,8 +11,10 @@ import typer
 from connectors.embedders import ModelUnavailable
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.errors import KafkaUnavailable, TopicsError
+from connectors.sinks.errors import Fatal, Unavailable
 from streams.app import Role, build
 from streams.cli.common import ConfigFile, Exit, fail, load_options
+from streams.keys import keys_of
 from streams.runtime.web import PortTaken, listen
 from streams.sagas.definition import InvalidDefinition
 from streams.sagas.load import SagasNotFound
@@ -62,6 +64,8 @@ def command(
         fail(str(error))
     except OSError as error:
         fail(f"data_dir {options.data_dir.resolve()} cannot be used: {error.strerror}")
+    if role == "ingest":
+        prepare_keys(options)
     if listener is not None:
         app.serve(listener)
     log.info(
@@ -75,6 +79,21 @@ def command(
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel=options.log.level)
     worker.spinner = None  # it writes escape sequences into logs
     worker.execute_from_commandline()
+
+
+def prepare_keys(options: Options) -> None:
+    """See to it that users' keys can be had, and leave with FAILED when somebody has to change something for that."""
+    if not options.keys.store:
+        log.warning("sensitive_fields_stay_plain", fix="set keys.store (TRAVELOS_KEYS_STORE)")
+    try:
+        keys = keys_of(options)
+        if keys is not None:
+            keys.open()
+            keys.close()
+    except Unavailable as error:
+        log.warning("keys_not_available", error=str(error))  # events with sensitive fields wait for them
+    except Fatal as error:
+        fail(str(error))
 
 
 def _collect_less() -> None:

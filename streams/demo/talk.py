@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from schemas.events import ErasureRequested, MessageSent, PreferenceStated, SearchPerformed, UrgentRequest
+from streams.demo.details import give_details
 from streams.demo.diary import between
 from streams.demo.messages import Slots, conversation, fill
 from streams.demo.newcomers import round_the_corner
@@ -94,9 +95,10 @@ def call_for_help(setting: Setting, traveller: Traveller, at: datetime) -> None:
 
 
 def leave_for_good(setting: Setting, traveller: Traveller, friend: Traveller) -> None:
-    """Write down all there is of a traveller who then asks to be forgotten: tastes and a conversation."""
+    """Write down all there is of a traveller who then asks to be forgotten: details, tastes, a conversation."""
     rng, diary = setting.rng, setting.diary
     leaves_at = between(rng, diary.start + timedelta(hours=5), diary.now - timedelta(minutes=10))
+    give_details(diary, traveller, leaves_at - LONGEST_TALK)
     state_preferences(setting, traveller, leaves_at - timedelta(minutes=1))
     converse(setting, traveller, leaves_at - LONGEST_TALK, friend)
     diary.add(ErasureRequested(**diary.stamp(traveller.id, leaves_at), reason=rng.choice(ERASURES)))

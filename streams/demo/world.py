@@ -11,6 +11,7 @@ from msgspec import Struct
 from schemas.changes import PlaceRow, RestaurantRow
 from schemas.events import Event, FriendAdded, FriendRemoved, GpsUpdate, event_name
 from streams.demo.database import Row
+from streams.demo.details import give_details
 from streams.demo.diary import Diary, between
 from streams.demo.faults import FAULTS, Fault, faults
 from streams.demo.friendships import friendships
@@ -26,6 +27,7 @@ from streams.demo.talk import call_for_help, leave_for_good, state_preferences, 
 from streams.demo.trips import book, tell_trip
 
 LEAST_EVENTS, LEAST_FIXES, LEAST_PEOPLE = 600, 400, 24
+GIVING_DETAILS = 8  # one in so many says how to be reached
 TRAVELLING = 0.85  # the share of people without a tracker who are on a trip
 
 
@@ -147,6 +149,8 @@ def _tell(
     for traveller in others[:travelling]:
         tell_trip(setting, traveller)
     gps = tell_outings(setting, trackers, share.fixes) if trackers else []
+    for traveller in everybody[::GIVING_DETAILS]:
+        give_details(diary, traveller, diary.now)
     for traveller in everybody:
         state_preferences(setting, traveller, diary.now)
     for number, traveller in enumerate(rng.sample(everybody, max(3, len(everybody) // 40))):

@@ -12,6 +12,7 @@ from schemas.clock import milliseconds, pack
 from schemas.events import (
     BookingCancelled,
     BookingMade,
+    DetailsGiven,
     ErasureRequested,
     Event,
     FriendAdded,
@@ -98,6 +99,7 @@ _EVENTS: tuple[Event, ...] = (
     SearchPerformed(**_common("e-13"), query="pasta", results=12),
     GpsUpdate(**_common("e-14"), lat=40.75, lon=-73.98, accuracy=8.0),
     UrgentRequest(**_common("e-15"), category="medical", text="I need a doctor", lat=40.75, lon=-73.98),
+    DetailsGiven(**_common("e-17"), email="sealed:1:1f0c9a2e:b3BlbnMgd2l0aCBhIGtleQ", home="sealed:1:1f0c9a2e:dG9v"),
     ErasureRequested(**_common("e-16")),
 )
 

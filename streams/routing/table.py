@@ -14,6 +14,7 @@ from schemas.events import (
     BaseEvent,
     BookingCancelled,
     BookingMade,
+    DetailsGiven,
     ErasureRequested,
     FriendAdded,
     FriendRemoved,
@@ -30,7 +31,8 @@ from schemas.events import (
     UrgentRequest,
     event_name,
 )
-from schemas.writes import GraphWrite, NodeRef, ObjectWrite, WarehouseWrite, Write
+from schemas.sensitive import sensitive_fields
+from schemas.writes import GraphWrite, NodeRef, ObjectWrite, Scalar, WarehouseWrite, Write
 from streams.routing.entities import EVENTS, Cause, entity, escaped
 from streams.routing.meaning import Embedded
 from streams.routing.movement import activity, last_position, track, travelled
@@ -233,6 +235,17 @@ def urgent_row(event: UrgentRequest, embedded: Embedded, cause: Cause) -> Iterat
     yield row(cause, "urgent_requests", event.event_id, columns)
 
 
+def details_row(event: DetailsGiven, embedded: Embedded, cause: Cause) -> Iterator[Write]:
+    """What was given last of how the traveller can be reached and what identifies them, each field sealed."""
+    columns: dict[str, Scalar | list[str]] = {"user_id": event.user_id, "given_at": iso(event.occurred_at)}
+    for field in sensitive_fields(DetailsGiven):
+        value = getattr(event, field.name)
+        if value is not None:
+            columns[field.name] = value
+            columns |= {field.index_field: getattr(event, field.index_field)} if field.index_field else {}
+    yield row(cause, "traveller_details", event.user_id, columns)
+
+
 def erasure_row(event: ErasureRequested, embedded: Embedded, cause: Cause) -> Iterator[Write]:
     """The request to be forgotten, as open work."""
     columns = {"user_id": event.user_id, "reason": event.reason, "status": "requested"}
@@ -331,5 +344,6 @@ TABLE: dict[type[BaseEvent], tuple[Rule, ...]] = {
     SearchPerformed: (history,),
     GpsUpdate: (track, last_position, travelled, activity, history),
     UrgentRequest: (urgent_row, alarm, history),
+    DetailsGiven: (details_row, history),
     ErasureRequested: (erasure_row, history),
 }

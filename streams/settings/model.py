@@ -27,6 +27,7 @@ from streams.settings.bigquery import BigQuery
 from streams.settings.conflicts import Conflicts
 from streams.settings.erasure import ErasureOptions
 from streams.settings.intake import Intake, LargeValueOptions
+from streams.settings.keys import Keys
 from streams.settings.sagas import Sagas
 from streams.settings.section import Section
 
@@ -377,6 +378,7 @@ class Options(Section):
     sagas: Sagas = Sagas()
     erasure: ErasureOptions = ErasureOptions()
     conflicts: Conflicts = Conflicts()
+    keys: Keys = Keys()
     worker: Worker = Worker()
     log: Log = Log()
 

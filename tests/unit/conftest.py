@@ -9,9 +9,10 @@ from msgspec import NODEFAULT, Struct, inspect
 
 from schemas.changes import Change
 from schemas.events import EVENT_TYPES
-from schemas.fields import EARLIEST, LATEST, NO_CONTROL_CHARACTERS, NO_NUL
+from schemas.fields import EARLIEST, END, LATEST, NO_CONTROL_CHARACTERS, NO_NUL
 from schemas.receipts import Receipt
 from schemas.reference import Place, Profile, ResumedEvent, WaitingEvent
+from schemas.sensitive import SEALED
 from schemas.writes import Write
 
 CHARACTERS = st.characters(min_codepoint=0x20, exclude_characters="\x7f", exclude_categories=("Cs",))
@@ -65,6 +66,10 @@ def of_type(kind: inspect.Type) -> SearchStrategy[Any]:  # noqa: PLR0911 - one l
 def texts(kind: inspect.StrType) -> SearchStrategy[str]:
     if kind.pattern in (None, NO_CONTROL_CHARACTERS, NO_NUL):
         return st.text(CHARACTERS, min_size=kind.min_length or 0, max_size=20)
+    if SEALED in kind.pattern:
+        return st.from_regex(kind.pattern.replace(END, r"\Z").removeprefix("^"), fullmatch=True)
+    if kind.pattern.startswith("^index:"):
+        return st.from_regex(r"index:1:[a-z]{1,4}:[0-9a-f]{64}", fullmatch=True)
     return st.from_regex(r"[A-Z]{3}" if "[A-Z]" in kind.pattern else r"[a-z]{1,5}://[a-z0-9./]{1,20}", fullmatch=True)
 
 

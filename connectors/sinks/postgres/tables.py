@@ -51,6 +51,17 @@ TABLES: dict[str, dict[str, ColumnType]] = {
         "lon": "double precision",
         "requested_at": "timestamp with time zone",
     },
+    "traveller_details": {
+        "user_id": "text",
+        "email": "text",
+        "email_index": "text",
+        "phone": "text",
+        "phone_index": "text",
+        "passport": "text",
+        "card": "text",
+        "home": "text",
+        "given_at": "timestamp with time zone",
+    },
     "erasure_requests": {
         "user_id": "text",
         "reason": "text",
@@ -64,5 +75,6 @@ INDEXES: dict[str, tuple[LiteralString, ...]] = {
     "trips": ("user_id",),
     "bookings": ("user_id", "place_id"),
     "urgent_requests": ("user_id", "requested_at"),
+    "traveller_details": ("email_index", "phone_index"),
     "erasure_requests": ("user_id",),
 }

@@ -14,6 +14,7 @@ from schemas.events import (
     EVENT_TYPES,
     BookingCancelled,
     BookingMade,
+    DetailsGiven,
     ErasureRequested,
     Event,
     FriendAdded,
@@ -66,6 +67,7 @@ EVENTS: list[Event] = [
     FriendRemoved(**BASE, friend_id="u2"),
     SearchPerformed(**BASE, query="ramen", results=3),
     GpsUpdate(**BASE, lat=1.0, lon=2.0, accuracy=5.0, speed=1.0, heading=90.0, altitude=12.5),
+    DetailsGiven(**BASE, email="ann@example.org", phone="+44 1223 1234", passport="AB1234567", home="geo:1.5,2"),
     ErasureRequested(**BASE),
 ]
 

@@ -137,6 +137,7 @@ def test_every_rule_writes_something_for_the_example_of_its_event_and_says_what(
         ("booking_cancelled", {"relational", "graph"}),
         ("search_performed", set[str]()),
         ("urgent_request", {"relational", "cache"}),
+        ("details_given", {"relational"}),
         ("erasure_requested", {"relational"}),
     ],
 )
@@ -216,6 +217,7 @@ IDENTITY: dict[Rule, Callable[[Any], tuple[Any, ...]]] = {
     rules.last_position: lambda event: (event.user_id,),
     rules.alarm: lambda event: (event.user_id,),
     rules.urgent_row: lambda event: (event.event_id,),
+    rules.details_row: lambda event: (event.user_id,),
     rules.erasure_row: lambda event: (event.event_id,),
     rules.history: lambda event: (event.event_id,),
 }

@@ -98,7 +98,7 @@ def test_the_names_are_those_of_the_issue() -> None:
     assert set(EVENT_NAMES) == {
         "message_sent", "preference_stated", "place_visited", "place_reviewed", "trip_planned", "trip_started",
         "trip_ended", "booking_made", "booking_cancelled", "photo_taken", "friend_added", "friend_removed",
-        "search_performed", "gps_update", "urgent_request", "erasure_requested",
+        "search_performed", "gps_update", "urgent_request", "details_given", "erasure_requested",
     }  # fmt: skip
 
 

@@ -1,0 +1,70 @@
+"""Seal the sensitive fields of events and rows: which users' keys are needed, and what comes of each value."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from connectors.keys.data_key import DataKey
+from schemas.events import EVENT_TYPES, Event
+from schemas.sensitive import (
+    ERASED,
+    SensitiveField,
+    normalised,
+    read_sealed,
+    sealed_text,
+    sensitive_fields,
+)
+
+Keys = Mapping[str, DataKey | None]  # by user; None: the key is destroyed
+
+# Asked for every event, so only those that have such fields are in it.
+_FIELDS: dict[type[Any], tuple[SensitiveField, ...]] = {
+    kind: fields for kind in EVENT_TYPES if (fields := sensitive_fields(kind))
+}
+
+
+class Indexing(Protocol):
+    """What makes blind indexes; `MasterKeys` is one."""
+
+    def index(self, field: str, value: str, /) -> str:
+        """Return the blind index of a field's value."""
+        ...
+
+
+def to_seal(events: Iterable[Event]) -> list[str]:
+    """Return the users for whose events keys are needed; events that are sealed already need none."""
+    found = (event for event in events if type(event) in _FIELDS)
+    return list(
+        dict.fromkeys(event.user_id for event in found if any(_plain(event, one) for one in _FIELDS[type(event)]))
+    )
+
+
+def sealed_event(event: Event, keys: Keys, indexing: Indexing) -> Event:
+    """Return an event with its sensitive fields sealed, and their blind indexes beside them.
+
+    What was sealed by the producer stays as it is. For a user whose key is destroyed nothing is kept of a value: the
+    field says that it was erased. `keys` has whom `to_seal` named.
+    """
+    changed: dict[str, Any] = {}
+    for field in _FIELDS.get(type(event), ()):
+        value = _plain(event, field)
+        if value is None:
+            continue
+        key = keys[event.user_id]
+        changed[field.name] = sealed_value(key, field.name, value, event.event_id)
+        if field.index_field is not None:
+            changed[field.index_field] = (
+                None if key is None else indexing.index(field.name, normalised(field.name, value))
+            )
+    return msgspec.structs.replace(event, **changed) if changed else event
+
+
+def sealed_value(key: DataKey | None, field: str, value: str, event_id: str) -> str:
+    """Return what stands in a field instead of its value."""
+    return sealed_text(ERASED if key is None else key.seal(field, value, event_id))
+
+
+def _plain(event: Event, field: SensitiveField) -> str | None:
+    value: str | None = getattr(event, field.name)
+    return None if value is None or read_sealed(value) is not None else value
