@@ -29,7 +29,10 @@ COMMANDS = {
     "warehouse": _Lazy("warehouse", "Load the warehouse into BigQuery."),
     "archive": _Lazy("archive", "Keep topics in the object store, read them back, look for gaps."),
     "dlq": _Lazy("dlq", "Look at dead letters and put them back."),
+    "verify": _Lazy("verify", "Compare every store with the writes in Kafka, and repair it."),
     "conflicts": _Lazy("conflicts", "What sources contradict each other about; decide it."),
+    "erase": _Lazy("erase", "Erase a person from everything, and certify it."),
+    "erasure": _Lazy("erasure", "Run the role that erases; how far it is; check certificates."),
     "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
 }

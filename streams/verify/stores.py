@@ -1,0 +1,100 @@
+"""Sweep the stores that the options name, and repair them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from connectors.kafka.errors import error_of
+from connectors.kafka.reading import StoredRecord
+from connectors.producers import EventProducer, ProducerError
+from connectors.sinks.contract import Sink
+from connectors.sinks.errors import SinkError
+from connectors.sinks.kinds import UnknownKind
+from schemas.writes import StoreName, Write, encode_write, key_of
+from streams.app import group_of
+from streams.settings import Options
+from streams.settings.load import without_login
+from streams.stores import sink_of
+from streams.verify.kafka_side import KafkaSide
+from streams.verify.lines import Finding, Origin
+from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
+from streams.verify.sweep import StoreReport, StoreSweep
+
+SOURCE = "/travelos/verify"
+REPAIRED_AT_ONCE = 200  # findings; their writes are in memory
+
+
+class Plan:
+    """How a sweep is done.
+
+    Args:
+        share: of the entities, 0 to 1.
+        rate: most entities a second and store; 0: no limit.
+        patience: seconds that deliveries are waited for before what looks wrong is looked at again.
+        repair: whether to send again what is wrong.
+    """
+
+    def __init__(self, *, share: float = 1.0, rate: float = 0.0, patience: float = 30.0, repair: bool = False) -> None:
+        self.share = share
+        self.rate = rate
+        self.patience = patience
+        self.repair = repair
+
+
+def sweep_store(store: StoreName, options: Options, plan: Plan) -> StoreReport:
+    """Compare one store with its writes, and repair it if that is planned; its report says why when it cannot be done.
+
+    Other processes may deliver to the store meanwhile, and have to if it shall be repaired.
+    """
+    try:
+        sink = sink_of(store, options)
+        sink.open()
+    except (SinkError, UnknownKind) as error:
+        return StoreReport(store=store, failed=without_login(str(error)))
+    try:
+        return _swept(store, sink, options, plan)
+    except (SinkError, ProducerError) as error:
+        return StoreReport(store=store, failed=without_login(str(error)))
+    except KafkaException as error:
+        return StoreReport(store=store, failed=f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
+    finally:
+        sink.close()
+
+
+def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan) -> StoreReport:
+    connection, catalogue = options.kafka.connection(), options.catalogue()
+    kafka = KafkaSide(connection, catalogue, group_of("deliver", options), store)
+    sweep = StoreSweep(store, sink, kafka, share=plan.share, rate=plan.rate, patience=plan.patience)
+    try:
+        report = sweep.run()
+        sent = [one for one in report.findings if can_be_repaired(one)] if plan.repair else []
+        if sent:
+            with EventProducer(connection, catalogue, source=SOURCE) as producer:
+                for write in _repairs(sweep, kafka, sent):
+                    producer.publish_raw(catalogue.writes(store).name, key_of(write).encode(), encode_write(write))
+            before = len(report.findings)
+            report.findings = sweep.again({one.entity for one in report.findings}, dict(sweep.surplus))
+            report.repaired = max(0, before - len(report.findings))
+            report.under_way = sweep.expected.under_way()
+        return report
+    finally:
+        sweep.expected.close()
+        kafka.close()
+
+
+def _repairs(sweep: StoreSweep, kafka: KafkaSide, findings: Sequence[Finding]) -> Iterator[Write]:
+    """Yield the writes that are to be sent again, those of an entity in the order they came."""
+    now_ms = time.time_ns() // 1_000_000
+    entities = list(dict.fromkeys(one.entity for one in findings if one.entity not in sweep.surplus))
+    for start in range(0, len(entities), REPAIRED_AT_ONCE):
+        wanted = [
+            origin
+            for entity in entities[start : start + REPAIRED_AT_ONCE]
+            for origin in origins_of(sweep.expected.lines(entity))
+        ]
+        found = {Origin(one.topic, one.partition, one.offset): one for one in kafka.records_at(wanted)}
+        records: list[StoredRecord] = [found[origin] for origin in wanted if origin in found]
+        yield from repairs_of(records, now_ms)
+    yield from removals_of(sweep.surplus, findings)

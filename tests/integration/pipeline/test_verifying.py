@@ -1,0 +1,186 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The sweep on real Kafka and embedded stores: what was removed, altered or added by hand is found and repaired."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlite_vec  # pyright: ignore[reportMissingTypeStubs] - it has none
+
+from connectors.sinks.contract import Sink
+from connectors.sinks.folder.keys import path_of
+from schemas.writes import (
+    STORES,
+    WRITE_TYPES,
+    NodeRef,
+    RelationalWrite,
+    StoreName,
+    Write,
+    encode_write,
+    key_of,
+    store_of,
+)
+from streams.stores import sink_of
+from streams.verify.stores import Plan, sweep_store
+from streams.verify.sweep import StoreReport
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+REMOVED, ALTERED, DELETED, ADDED = "entity:1", "entity:2", "entity:3", "entity:added"
+
+
+def common(entity: str, version: int = 5) -> dict[str, Any]:
+    return {"entity": entity, "version": version, "source": "events", "event_id": "e-1", "occurred_at": NOW}
+
+
+def write_of(store: StoreName, entity: str) -> Write:
+    return WRITE_TYPES[store](**common(entity), **CONTENTS[store], **places_of(store, entity))  # pyright: ignore[reportReturnType] - one of them
+
+
+CONTENTS: Mapping[StoreName, dict[str, Any]] = {
+    "graph": {"properties": {"name": "Café", "none": None}},
+    "vector": {
+        "namespace": "places",
+        "values": np.array([0.6, 0.8], "<f4").tobytes(),
+        "model": "m",
+        "text": "t",
+        "metadata": {"a": 1},
+    },
+    "search": {"kind": "k", "name": "n", "text": "t", "lat": 40.5, "lon": -74.0, "score": 0.25, "fields": {"a": 1}},
+    "timeseries": {"measurement": "gps", "tags": {"user_id": "u1"}, "fields": {"v": 1.0}},
+    "objects": {"content_type": "image/jpeg"},
+    "relational": {
+        "table": "bookings",
+        "columns": {"user_id": "u1", "guests": 2, "amount": 12.5, "starts_at": "2026-01-01T01:00+01:00"},
+    },
+    "cache": {"value": {"at": [1, 2.5, None]}, "ttl_seconds": 86_400},
+    "warehouse": {"dataset": "events", "day": date(2026, 11, 21), "user_id": "u1", "type": "t", "body": {"a": 1}},
+}
+
+
+def places_of(store: StoreName, entity: str) -> dict[str, Any]:
+    return {
+        "graph": {"node": NodeRef("Place", entity)},
+        "timeseries": {"time_ns": int.from_bytes(entity.encode()[-6:], "big")},
+        "objects": {"key": f"folder/{entity}", "data": entity.encode()},
+        "relational": {"key": entity},
+        "cache": {"key": entity},
+    }.get(store, {})
+
+
+def writes() -> Iterator[Write]:
+    for store in STORES:
+        yield from (write_of(store, f"entity:{number}") for number in range(6))
+        yield msgspec.structs.replace(write_of(store, DELETED), op="delete", version=6)
+    started: dict[str, Any] = {"status": "started"}
+    planned: dict[str, Any] = {"title": "T", "status": "planned"}
+    yield RelationalWrite(**common("trip:1", 7), table="trips", key="1", columns=started)
+    yield RelationalWrite(**common("trip:1", 6), table="trips", key="1", columns=planned)
+
+
+# By hand: what anybody could do to the files and tables. Each removes one entity and alters another.
+SQL: Mapping[str, tuple[str, ...]] = {
+    "graph": (
+        "DELETE FROM nodes WHERE entity = 'entity:1'",
+        "UPDATE nodes SET properties = '{\"name\": \"Cafe\"}' WHERE entity = 'entity:2'",
+    ),
+    "vector": (
+        "DELETE FROM documents WHERE entity = 'entity:1'",
+        "UPDATE vectors_places SET embedding = '[0.8, 0.6]' WHERE rowid = (SELECT id FROM documents "
+        "WHERE entity = 'entity:2')",
+    ),
+    "search": (
+        "DELETE FROM documents WHERE entity = 'entity:1'",
+        "UPDATE documents SET score = 0.26 WHERE entity = 'entity:2'",
+    ),
+    "timeseries": (
+        "DELETE FROM points WHERE entity = 'entity:1'",
+        "UPDATE points SET fields = 'no JSON' WHERE entity = 'entity:2'",
+    ),
+    "cache": (
+        "DELETE FROM entries WHERE entity = 'entity:1'",
+        "UPDATE entries SET value = '1' WHERE entity = 'entity:2'",
+    ),
+}
+
+
+def tamper(pipeline: Any, store: StoreName) -> None:
+    folder: Path = pipeline.options.data_dir / "stores"
+    if store == "relational":
+        with psycopg.connect(pipeline.options.stores.relational.url.get_secret_value()) as connection:
+            connection.execute("DELETE FROM travelos.bookings WHERE key = 'entity:1'")
+            connection.execute("UPDATE travelos.bookings SET amount = 12.51 WHERE key = 'entity:2'")
+            connection.execute("INSERT INTO travelos.bookings (key) VALUES ('stray')")
+            connection.execute("UPDATE travelos.trips SET title = 'U' WHERE key = '1'")
+    elif store == "objects":
+        (folder / "objects" / path_of(f"folder/{REMOVED}")).unlink()
+        (folder / "objects" / path_of(f"folder/{ALTERED}")).write_bytes(ALTERED[::-1].encode())
+    elif store == "warehouse":
+        tamper_with_history(folder / "warehouse")
+    else:
+        connection = apsw.Connection(str(folder / f"{store}.db"))
+        connection.set_busy_timeout(10_000)
+        connection.enable_load_extension(True)
+        connection.load_extension(sqlite_vec.loadable_path())
+        for statement in SQL[store]:
+            connection.execute(statement)
+        connection.close()
+
+
+def tamper_with_history(folder: Path) -> None:
+    for path in folder.rglob("part-*.parquet"):
+        with pq.ParquetFile(path) as file:
+            table: Any = file.read()
+        rows = [row for row in table.to_pylist() if row["entity"] != REMOVED]
+        for row in rows:
+            if row["entity"] == ALTERED:
+                row["user_id"] = "u2"
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+def sweep(pipeline: Any, *, repair: bool = False) -> dict[StoreName, StoreReport]:
+    return {store: sweep_store(store, pipeline.options, Plan(repair=repair)) for store in STORES}
+
+
+def found(reports: Mapping[StoreName, StoreReport]) -> dict[str, list[tuple[str, str]]]:
+    assert [one.failed for one in reports.values() if one.failed] == []
+    return {store: sorted((one.entity, one.kind) for one in report.findings) for store, report in reports.items()}
+
+
+def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_repaired(pipeline: Any) -> None:
+    with pipeline.producer() as producer:
+        for write in writes():
+            topic = pipeline.catalogue.writes(store_of(write)).name
+            producer.publish_raw(topic, key_of(write).encode(), encode_write(write))
+    pipeline.start("deliver", "deliver")
+    pipeline.wait_for(lambda: pipeline.lag("deliver") == 0, "all is delivered")
+    nothing: dict[str, list[tuple[str, str]]] = {store: [] for store in STORES}
+    assert found(sweep(pipeline)) == nothing
+
+    for store in STORES:
+        tamper(pipeline, store)
+        added: Sink[Any] = sink_of(store, pipeline.options)
+        added.open()
+        added.write([write_of(store, ADDED)])
+        added.close()
+    wrong = [(REMOVED, "missing"), (ALTERED, "different"), (ADDED, "extra")]
+    expected = {store: sorted(wrong) for store in STORES}
+    expected["relational"] = sorted([*wrong, ("bookings:stray", "extra"), ("trip:1", "different")])
+    assert found(sweep(pipeline)) == expected
+
+    repaired = sweep(pipeline, repair=True)
+    assert found(repaired) == nothing
+    assert {store: one.repaired for store, one in repaired.items()} == {s: len(one) for s, one in expected.items()}
+    again = sweep(pipeline)
+    assert found(again) == nothing
+    assert {one.under_way for one in again.values()} == {0}
+    assert pipeline.letters() == []
