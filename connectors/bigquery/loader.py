@@ -2,9 +2,11 @@
 # pyright: reportMissingTypeStubs=false
 """Follow the log of a warehouse, and load what it names."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from connectors.sinks.warehouse.sink import DATASETS
 from connectors.storage import LostRace, Storage
 
 _ATTEMPTS = 5
+_FIRST_PAUSE = 1.0  # seconds; each further one is twice as long
 _ROWS = (
     bigquery.SchemaField("event_id", "STRING", "REQUIRED"),
     bigquery.SchemaField("entity", "STRING", "REQUIRED"),
@@ -52,13 +55,21 @@ class BigQueryLoader:
         client: of BigQuery.
         destination: the dataset.
         storage: where the warehouse lies; open.
+        pause: lets so many seconds pass between two attempts at a job.
     """
 
-    def __init__(self, client: bigquery.Client, destination: Destination, storage: Storage) -> None:
+    def __init__(
+        self,
+        client: bigquery.Client,
+        destination: Destination,
+        storage: Storage,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._to = destination
         self._storage = storage
         self._log = Log(storage)
+        self._pause = pause
         self._mark = f"_loads/{destination.project}.{destination.dataset}.json"
 
     def run(self) -> Loaded:
@@ -151,24 +162,37 @@ class BigQueryLoader:
             )
 
     def _once(self, subject: str, start: Callable[[str], Any]) -> None:
-        """Run a job, unless it was run; one that failed is run again under the next id."""
-        problem: GoogleAPICallError | None = None
-        for attempt in range(_ATTEMPTS):
+        """Run a job, unless it was run; one that failed is run again under the next id.
+
+        Those of earlier runs are not counted: what made them fail may be over.
+        """
+        failed = 0
+        for attempt in count():
             name = job_id(self._to, subject, attempt)
             with interpreted():
                 try:
-                    job = start(name)
+                    job, started = start(name), True
                 except Conflict:
-                    job = self._client.get_job(name, location=self._to.location)
-                try:
-                    job.result()
-                except GoogleAPICallError as error:
-                    if job.error_result is None:  # the look at it failed, not the job
-                        raise
-                    problem = error
-                else:
-                    return
-        raise Fatal(f"BigQuery does not do it ({subject}): {problem}") from problem
+                    job, started = self._client.get_job(name, location=self._to.location), False
+                problem = _failure(job)
+            if problem is None:
+                return
+            if started:
+                failed += 1
+                if failed == _ATTEMPTS:
+                    raise Fatal(f"BigQuery does not do it ({subject}): {problem}") from problem
+                self._pause(_FIRST_PAUSE * 2 ** (failed - 1))
+
+
+def _failure(job: Any) -> GoogleAPICallError | None:
+    """Wait for a job to end, and return why it failed; None: it did not."""
+    try:
+        job.result()
+    except GoogleAPICallError as error:
+        if job.error_result is None:  # the look at it failed, not the job
+            raise
+        return error
+    return None
 
 
 def _there(entry: Entry | None) -> Entry:

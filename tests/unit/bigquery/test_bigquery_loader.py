@@ -34,8 +34,15 @@ def sink(tmp_path: Path) -> LakeSink:
 
 
 @pytest.fixture
-def loader(bigquery: StandIn, sink: LakeSink, tmp_path: Path) -> BigQueryLoader:
-    return BigQueryLoader(connect("p", None, bigquery.address), TO, FolderStorage(tmp_path / "store"))
+def pauses() -> list[float]:
+    """Seconds between attempts, which nobody waits for here."""
+    return []
+
+
+@pytest.fixture
+def loader(bigquery: StandIn, sink: LakeSink, tmp_path: Path, pauses: list[float]) -> BigQueryLoader:
+    storage = FolderStorage(tmp_path / "store")
+    return BigQueryLoader(connect("p", None, bigquery.address), TO, storage, pause=pauses.append)
 
 
 def write(entity: str, version: int = 1, **more: Any) -> WarehouseWrite:
@@ -96,17 +103,30 @@ def test_a_job_whose_answer_was_lost_is_not_run_again(
 
 
 def test_a_job_that_failed_is_run_again_under_another_id(
-    bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader
+    bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader, pauses: list[float]
 ) -> None:
     sink.write([write("a")])
     bigquery.failures = ["try again", "try again"]
     loader.run()
     assert shown(bigquery) == [("a", 1)]
     assert sorted(name[-1] for name in bigquery.jobs) == ["0", "1", "2"]
-    sink.write([write("b")])
-    bigquery.failures = ["never"] * 9
-    with pytest.raises(Fatal, match="never"):
-        loader.run()
+    assert pauses == [1.0, 2.0]
+
+
+def test_jobs_that_failed_in_an_earlier_run_are_not_counted_in_a_later_one(
+    bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader, pauses: list[float]
+) -> None:
+    sink.write([write("a")])
+    bigquery.failures = ["a quota"] * 12
+    for failed in (5, 10):
+        with pytest.raises(Fatal, match="a quota"):
+            loader.run()
+        assert len(bigquery.jobs) == failed
+        assert pauses == [1.0, 2.0, 4.0, 8.0]
+        pauses.clear()
+    loader.run()
+    assert shown(bigquery) == [("a", 1)]
+    assert pauses == [1.0, 2.0]
 
 
 def test_files_that_were_merged_and_a_log_that_was_summarised_are_shown_once(
