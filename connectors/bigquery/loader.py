@@ -2,6 +2,7 @@
 # pyright: reportMissingTypeStubs=false
 """Follow the log of a warehouse, and load what it names."""
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from msgspec import Struct
 from connectors.bigquery.errors import interpreted
 from connectors.bigquery.statements import DELETED, Destination, job_id, removal, rows_of, view
 from connectors.sinks.errors import Fatal, Unavailable
-from connectors.sinks.warehouse.log import Deleted, Entry, Log
+from connectors.sinks.warehouse.log import Deleted, Entry, Listing, Log
 from connectors.sinks.warehouse.sink import DATASETS
 from connectors.storage import LostRace, Storage
 
@@ -70,7 +71,7 @@ class BigQueryLoader:
         self._storage = storage
         self._log = Log(storage)
         self._pause = pause
-        self._mark = f"_loads/{destination.project}.{destination.dataset}.json"
+        self._created = ""
 
     def run(self) -> Loaded:
         """Load what is new.
@@ -80,11 +81,12 @@ class BigQueryLoader:
             Fatal: it never will like this; names the option.
         """
         with interpreted():
-            self._create()
-        mark = self._storage.get(self._mark)
+            self._created = self._create()
+        mark_path = f"_loads/{self._to.project}.{self._to.dataset}.{self._created}.json"
+        mark = self._storage.get(mark_path)
         done = -1 if mark is None else msgspec.json.decode(mark.data, type=int)
         listing = self._log.listing()
-        entries = self._entries(done)
+        entries = self._entries(done, listing)
         gone = {path for entry in entries for path in entry.removed}
         files = [file for entry in entries for file in entry.added if file.path not in gone]
         for file in files:
@@ -95,18 +97,18 @@ class BigQueryLoader:
         if listing.last > done:
             with suppress(LostRace):  # another run came as far; its jobs were ours
                 number = msgspec.json.encode(listing.last)
-                self._storage.put(self._mark, number, "application/json", over=None if mark is None else mark.token)
+                self._storage.put(mark_path, number, "application/json", over=None if mark is None else mark.token)
         return Loaded(entry=listing.last, files=len(files), rows=sum(file.rows for file in files), deletes=len(deletes))
 
-    def _entries(self, done: int) -> list[Entry]:
-        listing = self._log.listing()
+    def _entries(self, done: int, listing: Listing) -> list[Entry]:
         entries: list[Entry] = []
         if listing.checkpoints and done + 1 not in listing.entries and listing.last > done:
             entries.append(_there(self._log.checkpoint(listing.checkpoints[-1])))
             done = listing.checkpoints[-1]
         return [*entries, *(_there(self._log.entry(number)) for number in listing.entries if number > done)]
 
-    def _create(self) -> None:
+    def _create(self) -> str:
+        """Make what is missing; return when the dataset was made, which tells it from one that was dropped."""
         dataset = bigquery.Dataset(f"{self._to.project}.{self._to.dataset}")
         dataset.location = self._to.location
         self._client.create_dataset(dataset, exists_ok=True)
@@ -119,6 +121,8 @@ class BigQueryLoader:
             shown = bigquery.Table(self._to.table(name))
             shown.view_query = view(self._to, name)
             self._client.create_table(shown, exists_ok=True)
+        made = self._client.get_dataset(dataset.reference).created
+        return "" if made is None else f"{made.timestamp() * 1_000:.0f}"
 
     def _load_file(self, path: str, dataset: str) -> None:
         found = self._storage.get(path)
@@ -146,8 +150,10 @@ class BigQueryLoader:
             write_disposition="WRITE_APPEND",
         )
         table = self._to.table(DELETED)
+        # A warehouse that is filled anew has the same numbers for other entries.
+        what = f"{last} {hashlib.sha256(data).hexdigest()}"
         self._once(
-            f"deletes up to {last}",
+            f"deletes up to {what}",
             lambda job: self._client.load_table_from_file(
                 BytesIO(data), table, job_id=job, location=self._to.location, job_config=config
             ),
@@ -155,7 +161,7 @@ class BigQueryLoader:
         for name in DATASETS:
             statement = removal(self._to, name)
             self._once(
-                f"removal up to {last} from {name}",
+                f"removal up to {what} from {name}",
                 lambda job, statement=statement: self._client.query(
                     statement, job_id=job, location=self._to.location, job_retry=None
                 ),
@@ -168,7 +174,7 @@ class BigQueryLoader:
         """
         failed = 0
         for attempt in count():
-            name = job_id(self._to, subject, attempt)
+            name = job_id(self._to, self._created, subject, attempt)
             with interpreted():
                 try:
                     job, started = start(name), True

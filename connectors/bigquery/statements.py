@@ -34,15 +34,16 @@ def rows_of(dataset: str) -> str:
     return f"{dataset}_rows"
 
 
-def job_id(destination: Destination, subject: str, attempt: int) -> str:
+def job_id(destination: Destination, created: str, subject: str, attempt: int) -> str:
     """Return the id of a job: the same for the same subject, so that BigQuery refuses a second one.
 
     Args:
         destination: what the job changes.
+        created: when its dataset was made. BigQuery knows ids for long after a dataset was dropped.
         subject: what is loaded or done, as the path of a file that never changes.
         attempt: 0, and one more for each job before it that failed for good.
     """
-    digest = hashlib.sha256(f"{destination.table('')} {subject}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{destination.table('')} {created} {subject}".encode()).hexdigest()
     return f"travelos_{digest[:32]}_{attempt}"
 
 

@@ -25,7 +25,9 @@ class StandIn:
 
     def __init__(self) -> None:
         self.database = duckdb.connect()
+        self.datasets: dict[str, dict[str, Any]] = {}
         self.tables: dict[str, dict[str, Any]] = {}
+        self.dropped: list[dict[str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, dict[str, Any]] = {}
         self.failures: list[str] = []  # reasons of the next jobs to fail
@@ -36,6 +38,21 @@ class StandIn:
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         with self.lock:
             return self.database.execute(statement).fetchall()
+
+    def create_dataset(self, body: dict[str, Any]) -> bool:
+        name = body["datasetReference"]["datasetId"]
+        if name in self.datasets:
+            return False
+        self.datasets[name] = {**body, "creationTime": str(1_700_000_000_000 + len(self.dropped))}
+        return True
+
+    def drop(self, dataset: str) -> None:
+        """Drop a dataset with all its tables, by hand. Its jobs stay known."""
+        with self.lock:
+            self.dropped.append(self.datasets.pop(dataset))
+            for name, table in sorted(self.tables.items(), key=lambda item: "view" not in item[1]):
+                self.database.execute(f'DROP {"VIEW" if "view" in table else "TABLE"} "{name}"')
+            self.tables.clear()
 
     def create(self, body: dict[str, Any]) -> bool:
         name = body["tableReference"]["tableId"]
@@ -88,7 +105,9 @@ def standing_in() -> Generator[StandIn]:
             with state.lock:
                 name = urlsplit(self.path).path.rpartition("/")[2]
                 job = state.jobs.get(name)
-                if "/tables/" in self.path and name in state.tables:
+                if self.path.rpartition("/")[0].endswith("/datasets") and name in state.datasets:
+                    self._answer(200, state.datasets[name])
+                elif "/tables/" in self.path and name in state.tables:
                     self._answer(200, state.tables[name])
                 elif job is None:
                     self._answer(404, {"error": {"message": "no such job", "code": 404}})
@@ -111,8 +130,10 @@ def standing_in() -> Generator[StandIn]:
                     self._job(body, b"")
                 elif path.path.endswith("/tables"):
                     self._answer(*((200, body) if state.create(body) else (409, {"error": {"code": 409}})))
+                elif path.path.endswith("/datasets"):
+                    self._answer(*((200, body) if state.create_dataset(body) else (409, {"error": {"code": 409}})))
                 else:
-                    self._answer(200, body)
+                    self._answer(404, {"error": {"code": 404}})
 
         def do_PUT(self) -> None:
             data = self._body()

@@ -1,5 +1,6 @@
 """The loader on a stand-in of BigQuery's API (see `bigquery_stand_in`) and a folder that stands for the store."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from connectors.bigquery.statements import job_id, view
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.warehouse import lake
 from connectors.sinks.warehouse.lake import LakeSink
+from connectors.sinks.warehouse.log import Listing, Log
 from connectors.storage import FolderStorage
 from schemas.writes import WarehouseWrite
 from tests.unit.bigquery.bigquery_stand_in import StandIn, standing_in
@@ -84,7 +86,8 @@ def test_a_run_that_lost_its_place_loads_nothing_twice(
     sink.write([write("a"), write("b")])
     sink.write([write("c")])
     loader.run()
-    (tmp_path / "store" / "_loads" / "p.travel.json").unlink()
+    (mark,) = (tmp_path / "store" / "_loads").iterdir()
+    mark.unlink()
     loader.run()
     assert shown(bigquery, "events_rows") == [("a", 1), ("b", 1), ("c", 1)]
 
@@ -129,6 +132,55 @@ def test_jobs_that_failed_in_an_earlier_run_are_not_counted_in_a_later_one(
     assert pauses == [1.0, 2.0]
 
 
+def test_a_dataset_that_was_dropped_is_filled_again(bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader) -> None:
+    sink.write([write("a"), write("b")])
+    sink.write([write("b", 2, op="delete")])
+    loader.run()
+    bigquery.drop("travel")
+    sink.write([write("c")])
+    loader.run()
+    assert shown(bigquery) == [("a", 1), ("c", 1)]
+    assert bigquery.rows("SELECT entity, version FROM deleted") == [("b", 2)]
+
+
+def test_deletes_of_a_warehouse_that_was_filled_anew_are_loaded_although_its_log_is_as_long(
+    bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader, tmp_path: Path
+) -> None:
+    sink.write([write("a"), write("b")])
+    sink.write([write("b", 2, op="delete")])
+    loader.run()
+    sink.close()
+    shutil.rmtree(tmp_path / "store")
+    sink.open()
+    sink.write([write("a"), write("b")])
+    sink.write([write("a", 2, op="delete")])
+    loader.run()
+    assert shown(bigquery) == []
+    assert shown(bigquery, "events_rows") == []
+
+
+def test_what_is_written_while_a_run_lists_the_log_is_loaded_once(
+    bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Log.listing
+
+    def overtaken(log: Log) -> Listing:
+        found = original(log)
+        with monkeypatch.context() as patch:
+            patch.setattr(Log, "listing", original)
+            sink.write([write(f"e{found.last}", op="delete")])
+        return found
+
+    sink.write([write("a")])
+    monkeypatch.setattr(Log, "listing", overtaken)
+    loader.run()
+    monkeypatch.setattr(Log, "listing", original)
+    loader.run()
+    deleted = bigquery.rows("SELECT entity, count(*) FROM deleted GROUP BY 1")
+    assert deleted
+    assert {count for _, count in deleted} == {1}
+
+
 def test_files_that_were_merged_and_a_log_that_was_summarised_are_shown_once(
     bigquery: StandIn, sink: LakeSink, loader: BigQueryLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +210,7 @@ def _away(*_: object, **__: object) -> Any:
 
 
 def test_the_id_of_a_job_follows_from_what_it_does() -> None:
-    assert job_id(TO, "path", 0) == job_id(TO, "path", 0)
-    assert len({job_id(TO, "path", 0), job_id(TO, "path", 1), job_id(TO, "other", 0)}) == 3
+    assert job_id(TO, "1", "path", 0) == job_id(TO, "1", "path", 0)
+    ids = [job_id(TO, *rest) for rest in (("1", "path", 0), ("1", "path", 1), ("1", "other", 0), ("2", "path", 0))]
+    assert len(set(ids)) == len(ids)
     assert "`p.travel.events_rows`" in view(TO, "events")
