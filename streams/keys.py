@@ -12,7 +12,8 @@ from streams.settings.keys import Keys
 if TYPE_CHECKING:
     from connectors.keys.kms import Kms
 
-FOLDER = "keys"  # below `data_dir`
+FOLDER = Path("keys")  # below `data_dir`
+STORE_FILE, MASTER_FILE = FOLDER / "user-keys.db", FOLDER / "master.keys"
 
 
 def keys_of(options: Options) -> UserKeys | None:
@@ -35,7 +36,7 @@ def keys_of(options: Options) -> UserKeys | None:
 def store_of(options: Options) -> KeyStore:
     """Return where the keys lie, not open. Raises as `keys_of`."""
     if options.keys.store != "postgres":
-        return SQLiteKeyStore(options.data_dir.resolve() / FOLDER / "user-keys.db")
+        return SQLiteKeyStore(options.data_dir.resolve() / STORE_FILE)
     from connectors.keys.postgres import PostgresKeyStore  # noqa: PLC0415 - loads libpq, which few need for this
 
     url = options.keys.url.get_secret_value()
@@ -67,4 +68,4 @@ def kms_of(chosen: Keys) -> "Kms":
 
 def master_file_of(options: Options) -> Path:
     """Return where the file of master keys is."""
-    return options.keys.master_file or options.data_dir.resolve() / FOLDER / "master.keys"
+    return options.keys.master_file or options.data_dir.resolve() / MASTER_FILE

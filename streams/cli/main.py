@@ -34,6 +34,7 @@ COMMANDS = {
     "erase": _Lazy("erase", "Erase a person from everything, and certify it."),
     "erasure": _Lazy("erasure", "Run the role that erases; how far it is; check certificates."),
     "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),
+    "keys": _Lazy("keys", "Keys of users: rotate master keys, look up and read sealed fields."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
 }
 
