@@ -3,12 +3,14 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.archive.errors import ArchiveError
 from connectors.archive.partition import Overtaken
 from connectors.kafka.connection import Connection
 from connectors.kafka.errors import error_of
@@ -39,7 +41,7 @@ class Archiver:
 
     Offsets are committed when the object that answers for them is there; where to go on, the archive itself says. When
     the store or Kafka does not answer, everything that was collected is let go of and read again later, so memory does
-    not grow with the outage.
+    not grow with the outage. A partition whose archive does not fit the topic is left out, and the others go on.
 
     Args:
         connection: how to reach Kafka.
@@ -63,13 +65,14 @@ class Archiver:
         self._plan = plan
         self._now = now
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._left_out: dict[tuple[str, int], ArchiveError] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Archive until told to stop; then what was collected becomes objects too.
 
         Raises:
             Fatal: the store will never take it like this.
-            ArchiveError: what lies in the archive does not fit the topics.
+            ArchiveError: partitions were left out, because what lies in the archive does not fit them.
         """
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
@@ -86,6 +89,12 @@ class Archiver:
             finally:
                 self._lanes = {}
                 self._storage.close()
+        if self._left_out:
+            (topic, partition), error = next(iter(self._left_out.items()))
+            count = len(self._left_out)
+            raise ArchiveError(
+                f"{count} partitions are not archived; the first, {topic}, partition {partition}: {error}"
+            ) from error
 
     def _session(self, stop: threading.Event) -> None:
         consumer = Consumer(
@@ -126,11 +135,20 @@ class Archiver:
         return topics
 
     def _on_assign(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
+        left_out: list[TopicPartition] = []
         for home in homes:
             lane = Lane(self._storage, home.topic, home.partition, self._plan.form)
-            home.offset = _start(consumer, lane)
-            self._lanes[home.topic, home.partition] = lane
+            try:
+                home.offset = _start(consumer, lane)
+            except ArchiveError as error:
+                self._leave_out(lane, error)
+                home.offset = OFFSET_END
+                left_out.append(home)
+            else:
+                self._lanes[home.topic, home.partition] = lane
+                self._left_out.pop((home.topic, home.partition), None)
         consumer.incremental_assign(list(homes))
+        consumer.pause(left_out)
 
     def _on_revoke(self, consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
         # Nothing is written: the next owner reads it again, and every rebalance would leave small objects. Of a topic
@@ -147,14 +165,9 @@ class Archiver:
         there = set(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
         for lane in lanes:
             if lane.topic not in there:
-                records, written = lane.records, self._write(lane, "deleted") is not None
-                log.warning(
-                    "archive_topic_deleted",
-                    topic=lane.topic,
-                    partition=lane.partition,
-                    records=records,
-                    written=written,
-                )
+                log.warning("archive_topic_deleted", topic=lane.topic, partition=lane.partition, records=lane.records)
+                with self._leaving_out(consumer, lane):
+                    self._write(lane, "deleted")
 
     def _take(self, consumer: Consumer, message: Message) -> None:
         lane = self._lanes.get((message.topic() or "", message.partition() or 0))
@@ -165,6 +178,8 @@ class Archiver:
             record = stored(message)
             if (reason := lane.complete_before(record)) is not None:
                 self._close(consumer, [lane], reason)
+            if not self._has(lane):
+                return
             lane.add(record, self._now())
             if (reason := lane.complete(self._plan.bounds, self._now())) is not None:
                 self._close(consumer, [lane], reason)
@@ -173,18 +188,22 @@ class Archiver:
         if error.code() == KafkaError._PARTITION_EOF:
             if lane is not None and lane.complete_at(message.offset() or 0):
                 self._close(consumer, [lane], "pending")
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET and lane is not None:
-            home = TopicPartition(lane.topic, lane.partition)
-            self._close(consumer, [lane], "stop")
-            home.offset = _start(consumer, lane)
-            consumer.seek(home)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            if lane is not None:
+                self._begin_again(consumer, lane)
         elif error.code() not in _DELETED and (error.fatal() or not error.retriable()):
             raise KafkaException(error)
+
+    def _begin_again(self, consumer: Consumer, lane: Lane) -> None:
+        self._close(consumer, [lane], "stop")
+        if self._has(lane):
+            with self._leaving_out(consumer, lane):
+                consumer.seek(TopicPartition(lane.topic, lane.partition, _start(consumer, lane)))
 
     def _close_complete(self, consumer: Consumer) -> None:
         """Close what is complete although nothing new comes, and the largest objects when all take too much memory."""
         now = self._now()
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
             if (reason := lane.complete(self._plan.bounds, now)) is not None:
                 self._close(consumer, [lane], reason)
         self._close(consumer, largest_beyond(self._plan.memory_bytes, self._lanes.values()), "memory")
@@ -192,11 +211,30 @@ class Archiver:
     def _close(self, consumer: Consumer, lanes: Sequence[Lane], reason: Reason) -> None:
         done: list[TopicPartition] = []
         for lane in lanes:
-            written = self._write(lane, reason)
-            if written is not None:
-                done.append(TopicPartition(lane.topic, lane.partition, written.name.last + 1))
+            with self._leaving_out(consumer, lane):
+                written = self._write(lane, reason)
+                if written is not None:
+                    done.append(TopicPartition(lane.topic, lane.partition, written.name.last + 1))
         if done:
             self._commit(consumer, done)
+
+    def _has(self, lane: Lane) -> bool:
+        return self._lanes.get((lane.topic, lane.partition)) is lane
+
+    @contextmanager
+    def _leaving_out(self, consumer: Consumer, lane: Lane) -> Generator[None]:
+        try:
+            yield
+        except ArchiveError as error:
+            self._leave_out(lane, error)
+            consumer.pause([TopicPartition(lane.topic, lane.partition)])
+
+    def _leave_out(self, lane: Lane, error: ArchiveError) -> None:
+        home = lane.topic, lane.partition
+        self._lanes.pop(home, None)
+        if str(self._left_out.get(home)) != str(error):  # told once, not at every rebalance
+            log.error("archive_partition_left_out", topic=lane.topic, partition=lane.partition, reason=str(error))
+        self._left_out[home] = error
 
     def _write(self, lane: Lane, reason: Reason) -> Collected | None:
         began = self._now()

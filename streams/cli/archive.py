@@ -40,7 +40,9 @@ def run(config: ConfigFile = None) -> None:
 
     Start as many as you like, on any machines: they share the partitions.
 
-    Exit codes: 0 stopped in order, 1 the archive or its store cannot be used, 2 wrong options.
+    A partition whose archive does not fit the topic is left out and told, and the others go on.
+
+    Exit codes: 0 stopped in order, 1 partitions were left out, or the store cannot be used, 2 wrong options.
     """
     options = with_brokers(config)
     stopping = threading.Event()

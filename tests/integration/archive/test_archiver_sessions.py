@@ -2,18 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from confluent_kafka import Producer
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from connectors.archive.errors import ArchiveError
 from connectors.archive.formats import encoder_of
-from connectors.archive.names import head_path, named
+from connectors.archive.names import Name, head_path, named
 from connectors.archive.reading import Wanted, check, read
 from connectors.kafka.connection import Connection
 from connectors.kafka.reading import StoredRecord
@@ -82,6 +84,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def values(storage: FolderStorage, topic: str) -> list[bytes]:
     return sorted(record.value or b"" for record in read(storage, topic, Wanted()))
+
+
+def left_out(logs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    found = [log for log in logs if log["event"] == "archive_partition_left_out"]
+    return sorted((log["topic"], log["partition"]) for log in found)
 
 
 def numbers(count: int) -> list[bytes]:
@@ -170,13 +177,21 @@ def test_the_largest_object_is_complete_when_all_take_too_much_memory(kafka: Con
         wait_for(lambda: len(values(storage, "t1")) == 2_000)
 
 
-def test_an_object_with_other_records_under_the_name_stops_the_archive(kafka: Connection, tmp_path: Path) -> None:
+def test_a_partition_with_other_records_under_a_name_is_left_out_and_the_others_go_on(
+    kafka: Connection, tmp_path: Path
+) -> None:
     storage = FolderStorage(tmp_path)
     storage.open()
     produce(kafka, "t1", 50)
     with running(kafka, storage):
         wait_for(lambda: len(values(storage, "t1")) == 50)
     name = named(storage.names("topics/"))[0]
+
+    def ends() -> dict[int, int]:
+        return {one.partition: one.last for one in named(storage.names("topics/"))}
+
+    before = ends()
+    assert len(before) > 1
     # As if the object had been decided on and something else had come under its name.
     head = {"first": name.first, "last": name.last, "day": name.day, "format": name.format}
     other = encoder_of("jsonl")
@@ -192,7 +207,34 @@ def test_an_object_with_other_records_under_the_name_stops_the_archive(kafka: Co
                 super().put(path, object_there, "x")
             return found
 
-    with running(kafka, Late(tmp_path), group="other") as raised:  # which has committed nothing, as after a crash
-        wait_for(lambda: bool(raised))
+    with (
+        capture_logs() as logs,
+        running(kafka, Late(tmp_path), group="other") as raised,  # which has committed nothing, as after a crash
+    ):
+        wait_for(lambda: bool(left_out(logs)))
+        produce(kafka, "t1", 50)
+        wait_for(lambda: all(ends()[partition] > before[partition] for partition in before.keys() - {name.partition}))
+        assert raised == []
+    assert left_out(logs) == [("t1", name.partition)]
     assert "other records" in str(raised[0])
     assert (storage.folder / name.path).read_bytes() == object_there
+    assert ends()[name.partition] == name.last
+
+
+def test_a_topic_that_was_made_anew_is_left_out_and_the_others_go_on(kafka: Connection, tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.open()
+    for partition in range(MemoryKafka.partitions):  # as if its older namesake had been archived further
+        head = b'{"first":0,"last":999,"day":"2026-01-04","format":"jsonl"}'
+        storage.put(head_path("t1", partition), head, "x")
+        storage.put(Name("t1", partition, "2026-01-04", 0, 999, "jsonl").path, b"", "x")
+    produce(kafka, "t1", 50)
+    produce(kafka, "t2", 50)
+    with capture_logs() as logs, running(kafka, storage) as raised:
+        wait_for(lambda: values(storage, "t2") == numbers(50))
+        produce(kafka, "t1", 50)
+        produce(kafka, "t2", 50)
+        wait_for(lambda: len(values(storage, "t2")) == 100)
+        assert raised == []
+    assert left_out(logs) == [("t1", partition) for partition in range(MemoryKafka.partitions)]
+    assert "archive.prefix" in str(raised[0])
