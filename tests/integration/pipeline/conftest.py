@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -43,7 +43,7 @@ class Pipeline:
 
     def start(self, role: Role | str, name: str | None = None) -> RoleProcess:
         """Start one more process of a role."""
-        arguments = ("cdc", "run") if role == "cdc" else ("worker", role)
+        arguments = (role, "run") if role in ("cdc", "erasure") else ("worker", role)
         process = RoleProcess(
             name or f"{role}-{len(self._roles)}",
             arguments,
@@ -140,8 +140,8 @@ class Pipeline:
         catalogue = self.catalogue
         if role == "deliver":
             return [catalogue.writes(store, lane).name for store in STORES for lane in ("normal", "urgent")]
-        sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, *catalogue.changes.values())
-        inner = (catalogue.waiting_events, catalogue.reference_places, catalogue.resumed_events)
+        sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, *catalogue.all_changes)
+        inner = (catalogue.waiting_events, catalogue.reference_places, catalogue.resumed_events, catalogue.claims)
         return [topic.name for topic in (*sources, *inner)]
 
 
@@ -164,11 +164,15 @@ def pipeline(
     }
     options = load(environ={}, overrides=overrides).options
     variables = {option.name: option.variable for option in all_options()}
-    environment = {variables[key]: str(value) for key, value in overrides.items()}
+    environment = {variables[key]: _as_text(value) for key, value in overrides.items()}
     TopicAdmin(options.kafka.connection()).apply(TopicAdmin(options.kafka.connection()).plan(options.catalogue()))
     made = Pipeline(options, environment)
     yield made
     made.stop()
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
 
 
 @pytest.fixture
