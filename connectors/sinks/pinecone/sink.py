@@ -114,8 +114,10 @@ class PineconeSink:
         with self._turn():
             ids = self._client.matching(index, namespace, conditions)
             entries = self._ledger.read(ids)
+            gone = {name: entry for name, entry in entries.items() if entry.namespace == namespace}
+            # First: entries without their records would have newer writes update what is not there.
+            self._ledger.write({name: without_record(entry) for name, entry in gone.items()})
             self._client.delete(index, namespace, ids)
-            self._ledger.write({name: without_record(entry) for name, entry in entries.items()})
         return len(ids)
 
     def close(self) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.sinks.contract import APPLIED
+from connectors.sinks.contract import APPLIED, Held
 from connectors.sinks.errors import Unavailable
 from deploy.local.pinecone import Fault, PineconeStandIn
 from schemas.writes import VectorWrite
-from tests.unit.sinks.pinecone_writes import BEYOND_THE_SDK, Opened, stored, texts, vector, write
+from tests.unit.sinks.pinecone_writes import BEYOND_THE_SDK, SOURCE, Opened, stored, texts, vector, write
 
 AWAY = Fault(path="travelos-versions/vectors/upsert", status=503, times=BEYOND_THE_SDK)
 
@@ -74,3 +74,30 @@ def test_a_batch_that_is_cut_differently_after_a_kill_ends_as_if_there_had_been_
     (found,) = stored(service)["places"].values()
     opened(index="straight", version_index="straight-versions").write(history)
     assert found == stored(service, "straight")["places"]["a"]
+
+
+def test_vectors_that_were_cleared_away_come_back_also_when_the_answer_to_that_was_lost(
+    service: PineconeStandIn, opened: Opened
+) -> None:
+    sink = opened()
+    sink.write([write("a", 1)])
+    service.fail(Fault(path="travelos/vectors/delete", status=503, times=BEYOND_THE_SDK, applied=True))
+    with pytest.raises(Unavailable):
+        sink.delete_matching("places", {"entity": {"$eq": "a"}})
+    assert opened().write([write("a", 2)]) == [APPLIED]
+    assert texts(service) == {"a": "text 2"}
+
+
+def test_a_vector_that_a_kill_left_in_another_namespace_is_cleared_away_there_only(
+    service: PineconeStandIn, opened: Opened
+) -> None:
+    sink = opened()
+    sink.write([write("a", 1)])
+    service.fail(Fault(path="travelos/vectors/delete", status=503, times=BEYOND_THE_SDK))
+    with pytest.raises(Unavailable):
+        sink.write([write("a", 2, namespace="trips")])
+    assert stored(service).keys() == {"places", "trips"}
+    assert sink.delete_matching("trips", {"entity": {"$eq": "a"}}) == 1
+    assert sink.held([("a", SOURCE)]) == {("a", SOURCE): Held(version=1)}
+    assert sink.write([write("a", 2, namespace="trips")]) == [APPLIED]
+    assert stored(service).keys() == {"trips"}
