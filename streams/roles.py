@@ -13,6 +13,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 ARCHIVE = "archive"  # on by `archive.enabled`
 SAGAS = "sagas"  # on by `sagas.enabled`
+ERASURE = "erasure"  # on by `erasure.enabled`
 PORTS = ("ingest", "deliver", "cdc", SAGAS)  # in the order of their ports: workers had theirs first
 
 
@@ -28,6 +29,7 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
     folder = options.data_dir.resolve() / "run"
     commands = with_ports(first_port, ROLES | ({SAGAS: ("worker", SAGAS)} if options.sagas.enabled else {}))
     commands |= {ARCHIVE: ("archive", "run")} if options.archive.enabled else {}
+    commands |= {ERASURE: ("erasure", "run")} if options.erasure.enabled else {}
     return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in commands.items()]
 
 
@@ -43,4 +45,6 @@ def with_ports(first_port: int, roles: Mapping[str, tuple[str, ...]] = ROLES) ->
 
 def stop_left_behind(data_dir: Path) -> None:
     """Stop roles that a killed run left running, while the servers they talk to may still be there."""
-    Supervisor([RoleProcess(name, (), folder=data_dir / "run", env={}) for name in (*ROLES, ARCHIVE, SAGAS)]).stop()
+    Supervisor(
+        [RoleProcess(name, (), folder=data_dir / "run", env={}) for name in (*ROLES, ARCHIVE, SAGAS, ERASURE)]
+    ).stop()

@@ -1,0 +1,122 @@
+"""`travelos erasure`: run the role that erases persons, see how far it is, check certificates."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from connectors.sinks.errors import SinkError
+from connectors.sinks.kinds import UnknownKind
+from schemas.erasures import Certificate, Erasure, InvalidErasureRecord, decode_erasure_record
+from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_rows, records_of, with_brokers
+from streams.cli.worker import prepare_topics
+from streams.erasure.certificate import NotGenuine
+from streams.erasure.certificate import check as check_signature
+from streams.erasure.parts import key_of, worker_of
+from streams.erasure.signing import public_key_of
+from streams.settings import Options
+
+log = structlog.get_logger(__name__)
+
+app = typer.Typer(help="Erase persons, see how far it is, check certificates.", no_args_is_help=True)
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Erase persons until told to stop (SIGTERM, Ctrl-C); a step that is under way is finished first.
+
+    Start as many as you like on machines that reach the stores: they share the persons.
+
+    Exit codes: 0 stopped in order, 1 a key or a store cannot be used, 2 wrong options.
+    """
+    options = with_brokers(config)
+    if not options.erasure.enabled:
+        fail("nobody holds back events of who is erased: set erasure.enabled (TRAVELOS_ERASURE_ENABLED)", Exit.USAGE)
+    prepare_topics(options)
+    stopping = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping", signal=signal.Signals(number).name)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        worker_of(options).run(stopping)
+    except UnknownKind as error:
+        fail(str(error), Exit.USAGE)
+    except SinkError as error:
+        fail(str(error))
+
+
+@app.command("list")
+def list_erasures(
+    over: Annotated[bool, typer.Option("--over", help="Those that are over, too.")] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the erasures that are not over: the step each is at, and what it waits for.
+
+    Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
+    """
+    found = erasures_of(with_brokers(config)).values()
+    rows = [_row(one) for one in sorted(found, key=lambda one: one.began_at) if over or one.step != "over"]
+    print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A certificate.", show_default=False)],
+    anybody: Annotated[
+        bool, typer.Option("--anybody", help="Signed by whatever key it names, not by that of this installation.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Check that a certificate is as it was signed, and by the key of this installation.
+
+    Exit codes: 0 it is genuine, 1 it is not, or cannot be read, 2 wrong options.
+    """
+    options = load_options(config)
+    try:
+        certificate = decode_erasure_record(file.read_bytes(), Certificate)
+        check_signature(certificate, None if anybody else public_key_of(key_of(options)))
+    except (NotGenuine, InvalidErasureRecord, SinkError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    statement = certificate.statement
+    out.print(
+        f"genuine: {statement.user_id} was erased, certified at {statement.certified_at.isoformat()}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def erasures_of(options: Options) -> dict[str, Erasure]:
+    """Return the last erasure of each person; leave with FAILED when Kafka does not answer."""
+    found: dict[str, Erasure] = {}
+    for record in records_of(options, options.catalogue().erasure_log):
+        try:
+            one = decode_erasure_record(record.value, Erasure)
+        except InvalidErasureRecord as error:
+            log.warning("erasure_not_readable", partition=record.partition, offset=record.offset, error=str(error))
+            continue
+        found[one.user_id] = one
+    return found
+
+
+def _row(one: Erasure) -> dict[str, Any]:
+    return {
+        "person": one.user_id,
+        "step": one.step,
+        "requested_at": one.requested_at.isoformat(),
+        "deleted": sum(store.deleted for store in one.stores.values()),
+        "attempts": one.attempts,
+        "waits_for": one.reason,
+        "id": one.id,
+    }

@@ -1,0 +1,56 @@
+"""The role erasure as the options say."""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from streams.erasure.eraser import Eraser, Parts
+from streams.erasure.signing import signing_key
+from streams.erasure.stores import Stores
+from streams.erasure.worker import ErasureWorker
+from streams.keys import keys_of
+from streams.object_storage import place_of
+from streams.settings import Options
+from streams.stores import sink_of
+
+FOLDER = "erasure"  # below `data_dir`
+
+
+def worker_of(options: Options) -> ErasureWorker:
+    """Return a worker of the role, which has not begun.
+
+    Raises:
+        Fatal: the signing key or users' keys cannot be used; names the option.
+        UnknownKind: a store's driver is not installed, or its options cannot be used.
+    """
+    large = options.large_values
+    parts = Parts(
+        connection=options.kafka.connection(),
+        catalogue=options.catalogue(),
+        stores=Stores(lambda store: sink_of(store, options)),
+        large_values=place_of(options, bucket=large.bucket, prefix=large.prefix).storage,
+        keys=keys_of(options),
+        policy=options.erasure.policy,
+        rewrite=options.erasure.rewrite,
+        signing_key=key_of(options, may_make=True),
+        certificates=certificates_of(options),
+        archived=options.archive.enabled,
+    )
+    return ErasureWorker(parts.connection, parts.catalogue, group_of(options), Eraser(parts))
+
+
+def key_of(options: Options, *, may_make: bool = False) -> Ed25519PrivateKey:
+    """Return the key that certificates are signed with. Raises `Fatal` as `signing_key`."""
+    chosen = options.erasure.signing_key_file
+    path = chosen or options.data_dir.resolve() / FOLDER / "signing-key.pem"
+    return signing_key(path, may_make=may_make and chosen is None)
+
+
+def certificates_of(options: Options) -> Path:
+    """Return the folder of the certificates."""
+    return options.erasure.certificates or options.data_dir.resolve() / FOLDER / "certificates"
+
+
+def group_of(options: Options) -> str:
+    """Return the consumer group of the role."""
+    return f"{options.kafka.topic_prefix}travelos-erasure"

@@ -1,0 +1,92 @@
+"""What lies of a person in topics besides writes: records of compacted topics, and claims to large values."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from connectors.kafka.connection import Connection
+from connectors.kafka.reading import records_in
+from schemas.claims import InvalidClaim, read_claim
+from schemas.erasures import Remains
+from schemas.persons import TRAVELLER_TABLES
+from schemas.topics import Catalogue, Topic
+from schemas.writes import STORES
+
+_key = msgspec.json.Decoder(dict[str, Any])
+
+
+class Compacted(NamedTuple):
+    """A key of a compacted topic that is about a person."""
+
+    topic: str
+    key: bytes
+
+
+class Keys(NamedTuple):
+    """The keys of compacted topics that are about a person: those with a value, and all."""
+
+    alive: list[Compacted]
+    all: list[Compacted]
+
+
+def compacted_of(connection: Connection, catalogue: Catalogue, user: str) -> Keys:
+    """Return the keys that get a tombstone: the person's profile, and the rows of theirs that were captured.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    rows = [topic.name for table, topic in catalogue.changes.items() if table in TRAVELLER_TABLES]
+    alive: dict[Compacted, bool] = {}
+    for record in records_in(connection, [catalogue.reference_users.name, *rows]):
+        key = record.key or b""
+        if key == user.encode() or (record.topic in rows and user in values_of_key(key)):
+            alive[Compacted(record.topic, key)] = record.value is not None
+    return Keys([one for one, lives in alive.items() if lives], list(alive))
+
+
+def values_of_key(key: bytes) -> set[str]:
+    """Return the values of a key as Debezium writes it, with its schema or without; none when it is no such key."""
+    try:
+        decoded = _key.decode(key)
+        columns = msgspec.convert(decoded.get("payload", decoded), dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return set()
+    return {str(value) for value in columns.values()}
+
+
+def claimed_by(connection: Connection, catalogue: Catalogue, user: str) -> list[str]:
+    """Return the keys of the objects that hold large events of a person.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
+    found: set[str] = set()
+    for record in records_in(connection, [topic.name for topic in events]):
+        if record.key != user.encode() or not record.headers:
+            continue
+        try:
+            claim = read_claim(record.value or b"", record.headers)
+        except InvalidClaim:  # it leads to no object, and has become a dead letter
+            continue
+        if claim is not None:
+            found.add(claim.key)
+    return sorted(found)
+
+
+def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterator[Remains]:
+    """Yield where events of a person still lie after an erasure, and until when, at the latest but for a segment."""
+    topics = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events]
+    topics += [catalogue.waiting_events, catalogue.resumed_events, catalogue.dead_letters]
+    topics += [catalogue.saga_starts, catalogue.saga_receipts, *(topic for topic, _, _ in catalogue.all_writes())]
+    topics += [topic for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]
+    for topic in topics:
+        yield Remains(where=f"topic {topic.name}", until=_kept_until(topic, at))
+    if archived:
+        yield Remains(where="archive", until=None)
+
+
+def _kept_until(topic: Topic, at: datetime) -> datetime | None:
+    return None if topic.retention_ms is None else at + timedelta(milliseconds=topic.retention_ms)

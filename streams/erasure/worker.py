@@ -1,0 +1,156 @@
+"""The role erasure: takes up erasures, does their steps, and goes on with those of a worker that is gone."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from connectors.kafka.connection import Connection
+from connectors.kafka.reading import read_topics
+from connectors.producers import ProducerError
+from schemas.clock import milliseconds
+from schemas.erasures import (
+    Erasure,
+    ErasureStart,
+    InvalidErasureRecord,
+    decode_erasure_record,
+    encode_erasure_record,
+)
+from schemas.topics import Catalogue
+from streams.erasure.eraser import Eraser
+from streams.erasure.machine import after, begin, is_due
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.1
+PAUSE_SECONDS = 2.0  # after Kafka did not answer
+_SESSION_MS = 10_000  # a worker that was killed is replaced after this
+_POLL_MS = 3_600_000  # a step reads topics and rewrites stores between two polls
+
+
+class ErasureWorker:
+    """One member of the consumer group that carries out erasures; each person's are done by one member, in turn.
+
+    How far an erasure is lies in the log of erasures before its next step is done. Whoever takes a partition over reads
+    from there what is not over. A beginning is committed when it is in that log.
+
+    Args:
+        connection: how to reach Kafka.
+        catalogue: its topics.
+        group: the consumer group.
+        eraser: does the steps.
+        now: a clock.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalogue: Catalogue,
+        group: str,
+        eraser: Eraser,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._group = group
+        self._eraser = eraser
+        self._now = now
+        self._known: dict[int, dict[str, Erasure]] = {}  # partition -> person -> their last erasure
+
+    def run(self, stop: threading.Event) -> None:
+        """Carry out erasures until told to stop; a step that is under way is finished first."""
+        while not stop.is_set():
+            try:
+                self._session(stop)
+            except (KafkaException, ProducerError) as error:
+                log.warning("erasures_interrupted", reason=str(error), pause_seconds=PAUSE_SECONDS)
+                stop.wait(PAUSE_SECONDS)
+            finally:
+                self._known = {}
+
+    def _session(self, stop: threading.Event) -> None:
+        consumer = Consumer(
+            {
+                **self._connection.consumer(self._group),
+                "session.timeout.ms": _SESSION_MS,
+                "max.poll.interval.ms": _POLL_MS,
+                "log_level": 0,
+            }
+        )
+        try:
+            topics = [self._catalogue.erasure_starts.name]
+            consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+            while not stop.is_set():
+                message = consumer.poll(POLL_SECONDS)
+                if message is not None:
+                    self._take(consumer, message)
+                self._go_on()
+        finally:
+            consumer.close()
+
+    def _on_assign(self, _consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
+        ours = {home.partition for home in homes}
+        self._known = {partition: {} for partition in ours}
+        for record in read_topics(self._connection, [self._catalogue.erasure_log.name]):
+            if record.partition not in ours:
+                continue
+            try:
+                erasure = decode_erasure_record(record.value, Erasure)
+            except InvalidErasureRecord as error:
+                log.warning("erasure_not_readable", partition=record.partition, offset=record.offset, error=str(error))
+                continue
+            self._known[record.partition][erasure.user_id] = erasure
+        going_on = [one.id for known in self._known.values() for one in known.values() if one.step != "over"]
+        log.info("erasures_taken_over", partitions=sorted(ours), erasures=going_on)
+
+    def _on_revoke(self, _consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
+        for home in homes:
+            self._known.pop(home.partition, None)
+
+    def _take(self, consumer: Consumer, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal() or not error.retriable():
+                raise KafkaException(error)
+            return
+        try:
+            start = decode_erasure_record(message.value(), ErasureStart)
+        except InvalidErasureRecord as refused:
+            log.error("erasure_start_not_readable", offset=message.offset(), error=str(refused))
+        else:
+            self._begin(message.partition() or 0, start)
+        consumer.commit(message=message, asynchronous=False)
+
+    def _begin(self, partition: int, start: ErasureStart) -> None:
+        known = self._known.get(partition, {}).get(start.user_id)
+        # A later request of the same person comes only after the earlier one is over: until then it is held back.
+        if known is not None and (known.id == start.id or known.version >= start.version):
+            return
+        log.info("erasure_began", erasure=start.id)
+        self._keep(partition, begin(start, self._now()))
+
+    def _go_on(self) -> None:
+        """Do one step of each erasure that is due."""
+        for partition, known in list(self._known.items()):
+            for erasure in list(known.values()):
+                if is_due(erasure, milliseconds(self._now())):
+                    self._step(partition, erasure)
+
+    def _step(self, partition: int, erasure: Erasure) -> None:
+        came = self._eraser.step(erasure)
+        result = after(erasure, came, self._now())
+        self._keep(partition, result)
+        if result.reason:
+            log.warning("erasure_waits", erasure=erasure.id, step=result.step, reason=result.reason)
+        elif result.step == "over":
+            log.info("erasure_over", erasure=erasure.id, seconds=(self._now() - erasure.began_at).total_seconds())
+        else:
+            log.info("erasure_step_done", erasure=erasure.id, step=erasure.step)
+
+    def _keep(self, partition: int, erasure: Erasure) -> None:
+        topic = self._catalogue.erasure_log.name
+        self._eraser.send([(topic, erasure.user_id.encode(), encode_erasure_record(erasure))])
+        if partition in self._known:
+            self._known[partition][erasure.user_id] = erasure
