@@ -220,6 +220,7 @@ class Catalogue:
             purpose="who decided which conflict, when and why",
             max_message_bytes=2 * MIB,
         )
+
         def erasing(name: str, value: str, owner: str, purpose: str, **rest: object) -> Topic:
             return topic(name, value=value, owner=owner, purpose=purpose, **{"key": "user_id", **rest})
 
