@@ -13,11 +13,17 @@ _ROOM_SECONDS = 0.1
 _FLUSH_SECONDS = 120.0
 
 
-def put_back(connection: Connection, topic: str, records: Iterable[StoredRecord]) -> int:
+def put_back(connection: Connection, topic: str, records: Iterable[StoredRecord], partitions: int) -> int:
     """Send records as they were, in order for each partition, and return how many all in-sync replicas have.
 
     Key, value, headers and timestamp are the same; so is the partition when the topic has as many, else the key
-    decides.
+    decides on all of them.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: where to.
+        records: what.
+        partitions: how many the topic has that they come from.
 
     Raises:
         KafkaUnavailable: they were not all acknowledged; says how many were.
@@ -34,9 +40,9 @@ def put_back(connection: Connection, topic: str, records: Iterable[StoredRecord]
         found = producer.list_topics(topic, timeout=10).topics[topic]
         if found.error is not None:
             raise KafkaException(KafkaError(found.error.code(), f"topic {topic}: {found.error.str()}"))
-        partitions = len(found.partitions)
+        keeps = len(found.partitions) == partitions
         for record in records:
-            where = {"partition": record.partition} if record.partition < partitions else {}
+            where = {"partition": record.partition} if keeps else {}
             # librdkafka takes 0 for now.
             when = {"timestamp": record.timestamp} if record.timestamp > 0 else {}
             while not _offered(producer, topic, record, {**where, **when, "on_delivery": on_failure}):

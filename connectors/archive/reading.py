@@ -8,7 +8,7 @@ from msgspec import Struct
 from connectors.archive.coverage import Coverage, coverage
 from connectors.archive.errors import ArchiveError, Unreadable
 from connectors.archive.formats import records_in
-from connectors.archive.names import TOPICS, Name, day_of, named, partition_prefix, topic_prefix
+from connectors.archive.names import HEADS, TOPICS, Name, day_of, named, partition_prefix, topic_prefix
 from connectors.archive.partition import PartitionArchive
 from connectors.kafka.reading import StoredRecord
 from connectors.storage.contract import Storage
@@ -78,6 +78,12 @@ class Checked(Struct, frozen=True, kw_only=True):
 def topics_in(storage: Storage) -> list[str]:
     """Return the topics of which the archive has objects."""
     return sorted({name.topic for name in named(storage.names(TOPICS))})
+
+
+def partitions_of(storage: Storage, topic: str) -> int:
+    """Return how many partitions the archive knows of a topic: up to the last one that ever had a record."""
+    heads = (path.removeprefix(f"{HEADS}{topic}/") for path in storage.names(f"{HEADS}{topic}/"))
+    return max((int(head.removesuffix(".json")) + 1 for head in heads), default=0)
 
 
 def read(storage: Storage, topic: str, wanted: Wanted) -> Iterator[StoredRecord]:

@@ -16,7 +16,7 @@ from msgspec import structs
 from connectors.archive.errors import ArchiveError
 from connectors.archive.jsonl import line_of
 from connectors.archive.putting_back import put_back
-from connectors.archive.reading import Checked, Wanted, topics_in
+from connectors.archive.reading import Checked, Wanted, partitions_of, topics_in
 from connectors.archive.reading import check as look
 from connectors.archive.reading import read as records_of
 from connectors.kafka.errors import KafkaUnavailable
@@ -87,7 +87,7 @@ def read(
     with _opened(options) as storage:
         found = records_of(storage, topic, wanted)
         if produce_to:
-            count = put_back(options.kafka.connection(), produce_to, found)
+            count = put_back(options.kafka.connection(), produce_to, found, partitions_of(storage, topic))
             err.print(f"{count} records of {topic} put into {produce_to}", highlight=False, markup=False)
             return
         for record in found:
