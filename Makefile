@@ -56,7 +56,7 @@ bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, laten
 bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --seconds 15" for a part
 	$(BIN)/python -m bench.sagas $(ARGS)
 
-chaos-sagas: $(VENV)/dev.installed ## Some three minutes; ARGS="--short" takes one
+chaos-sagas: $(VENV)/dev.installed ## Some five minutes; ARGS="--short" takes one, ARGS="--servers" has Redis, Neo4j and Elasticsearch as stores
 	$(BIN)/python -m bench.sagas.chaos $(ARGS)
 
 chaos: $(VENV)/dev.installed ## Some 40 minutes; ARGS="--short" takes eight, ARGS="kills --kills 5 --events 20000" a part of it

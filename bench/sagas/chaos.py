@@ -11,16 +11,23 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from bench.report import Figure, finish
 from bench.sagas.declared import saga
 from bench.sagas.stand import NotReached, Stand, kill
+from bench.stores.servers import KINDS, environment
 from deploy.local.kafka import KafkaServer
+from deploy.local.server import Server
 from schemas.sagas import ENDED, SagaStart
 
 REFUSED = 0.07  # by each of three stores: some 20 % of the sagas fail, at any of their steps
 SETTLE_SECONDS = 300
+STORE_SERVERS = ("redis", "neo4j", "elasticsearch")
+
+S = TypeVar("S", bound=Server)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,29 +38,38 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of whom is killed")
     parser.add_argument("--short", action="store_true", help="1,500 sagas")
+    parser.add_argument("--servers", action="store_true", help="with Redis, Neo4j and Elasticsearch as stores")
     given = parser.parse_args(arguments)
     count = given.sagas or (1_500 if given.short else 10_000)
     folder = Path(tempfile.mkdtemp(prefix="chaos-sagas-"))
     print(f"seed {given.seed}, logs in {folder}", flush=True)
-    kafka = KafkaServer(folder / "kafka")
-    kafka.start()
-    try:
+    with ExitStack() as stack:
+        kafka = started(stack, KafkaServer(folder / "kafka"))
+        where: dict[str, str] = {}
+        for name in STORE_SERVERS if given.servers else ():
+            where |= environment(name, started(stack, KINDS[name].make(folder / name)))
         figures = run(
-            Stand(kafka.bootstrap, "chaos.", folder / "data", refused=REFUSED),
+            Stand(kafka.bootstrap, "chaos.", folder / "data", refused=REFUSED, servers=where),
             count=count,
             rate=given.rate,
             every=given.every,
             rng=random.Random(given.seed),
         )
-    finally:
-        kafka.stop()
     setup = {"sagas": count, "rate": given.rate, "every": given.every, "seed": given.seed, "refused": REFUSED}
-    code = finish("sagas.chaos", figures, setup=setup, rounds={}, keep=given.sagas is None and not given.short)
+    name = "sagas.chaos.servers" if given.servers else "sagas.chaos"
+    code = finish(name, figures, setup=setup, rounds={}, keep=given.sagas is None and not given.short)
     if code == 0:
         shutil.rmtree(folder)
     else:
         print(f"logs are in {folder}")
     return code
+
+
+def started(stack: ExitStack, server: S) -> S:
+    """Start a server, and have it stopped at the end."""
+    stack.callback(server.stop)
+    server.start()
+    return server
 
 
 def run(stand: Stand, *, count: int, rate: float, every: float, rng: random.Random) -> list[Figure]:

@@ -1,15 +1,22 @@
-"""Embedded stores that refuse a share of what sagas write, always the same writes: failures that are injected.
+"""Stores that refuse a share of what sagas write, always the same writes: failures that are injected.
 
 They are chosen by `stores.<store>.kind = "bench.sagas.refusing:RefusingGraph"`, for example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 from zlib import crc32
 
 from msgspec import Struct
 
 from connectors.sinks.contract import Outcome, Rejected
+from connectors.sinks.elasticsearch import ElasticsearchSink
+from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.neo4j import Neo4jSink
+from connectors.sinks.neo4j.options import Neo4jOptions
+from connectors.sinks.redis import RedisSink
+from connectors.sinks.redis.options import RedisOptions
 from connectors.sinks.sqlite.cache import CacheSink
 from connectors.sinks.sqlite.graph import GraphSink
 from connectors.sinks.sqlite.search import SearchSink
@@ -18,9 +25,11 @@ from schemas.writes import BaseWrite, CacheWrite, GraphWrite, SearchWrite, store
 PARTS = 10_000
 REFUSED = Rejected("refused on purpose")
 
+W = TypeVar("W", bound=BaseWrite)
+
 
 class RefusingOptions(Struct, frozen=True):
-    """Options of a store that refuses some writes.
+    """Options of an embedded store that refuses some writes.
 
     Attributes:
         path: file of the embedded store.
@@ -31,10 +40,34 @@ class RefusingOptions(Struct, frozen=True):
     share: float = 0.0
 
 
-def refuses(options: RefusingOptions, write: BaseWrite) -> bool:
+class RefusingRedisOptions(RedisOptions, frozen=True, kw_only=True):
+    """Options of a Redis that refuses some writes: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
+class RefusingNeo4jOptions(Neo4jOptions, frozen=True, kw_only=True):
+    """Options of a Neo4j that refuses some writes: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
+class RefusingElasticsearchOptions(ElasticsearchOptions, frozen=True, kw_only=True):
+    """Options of an Elasticsearch that refuses some writes: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
+def refuses(share: float, write: BaseWrite) -> bool:
     """Whether a write is refused: by its entity and version, other ones in each store, and never a compensation."""
     name = f"{store_of(write)} {write.entity} {write.version}"
-    return write.undo and crc32(name.encode()) % PARTS < options.share * PARTS
+    return write.undo and crc32(name.encode()) % PARTS < share * PARTS
+
+
+def refusing(share: float, batch: Sequence[W], write: Callable[[Sequence[W]], list[Outcome]]) -> list[Outcome]:
+    """Have what is not refused written, and return the outcome of each write."""
+    taken = iter(write([one for one in batch if not refuses(share, one)]))
+    return [REFUSED if refuses(share, one) else next(taken) for one in batch]
 
 
 class RefusingGraph(GraphSink):
@@ -42,12 +75,11 @@ class RefusingGraph(GraphSink):
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(Path(options.path))
-        self._options = options
+        self._share = options.share
 
     def write(self, batch: Sequence[GraphWrite]) -> list[Outcome]:
         """Apply what is not refused."""
-        taken = iter(super().write([write for write in batch if not refuses(self._options, write)]))
-        return [REFUSED if refuses(self._options, write) else next(taken) for write in batch]
+        return refusing(self._share, batch, super().write)
 
 
 class RefusingSearch(SearchSink):
@@ -55,12 +87,11 @@ class RefusingSearch(SearchSink):
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(Path(options.path))
-        self._options = options
+        self._share = options.share
 
     def write(self, batch: Sequence[SearchWrite]) -> list[Outcome]:
         """Apply what is not refused."""
-        taken = iter(super().write([write for write in batch if not refuses(self._options, write)]))
-        return [REFUSED if refuses(self._options, write) else next(taken) for write in batch]
+        return refusing(self._share, batch, super().write)
 
 
 class RefusingCache(CacheSink):
@@ -68,9 +99,44 @@ class RefusingCache(CacheSink):
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(Path(options.path))
-        self._options = options
+        self._share = options.share
 
     def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
         """Apply what is not refused."""
-        taken = iter(super().write([write for write in batch if not refuses(self._options, write)]))
-        return [REFUSED if refuses(self._options, write) else next(taken) for write in batch]
+        return refusing(self._share, batch, super().write)
+
+
+class RefusingNeo4j(Neo4jSink):
+    """A Neo4j, which refuses some."""
+
+    def __init__(self, options: RefusingNeo4jOptions) -> None:
+        super().__init__(options)
+        self._share = options.share
+
+    def write(self, batch: Sequence[GraphWrite]) -> list[Outcome]:
+        """Apply what is not refused."""
+        return refusing(self._share, batch, super().write)
+
+
+class RefusingElasticsearch(ElasticsearchSink):
+    """An Elasticsearch, which refuses some."""
+
+    def __init__(self, options: RefusingElasticsearchOptions) -> None:
+        super().__init__(options)
+        self._share = options.share
+
+    def write(self, batch: Sequence[SearchWrite]) -> list[Outcome]:
+        """Apply what is not refused."""
+        return refusing(self._share, batch, super().write)
+
+
+class RefusingRedis(RedisSink):
+    """A Redis, which refuses some."""
+
+    def __init__(self, options: RefusingRedisOptions) -> None:
+        super().__init__(options)
+        self._share = options.share
+
+    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
+        """Apply what is not refused."""
+        return refusing(self._share, batch, super().write)

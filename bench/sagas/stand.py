@@ -23,10 +23,15 @@ from streams.stores import sink_of
 from streams.supervisor import RoleProcess
 
 KINDS = "bench.sagas.declared:KINDS"
-REFUSING: Mapping[StoreName, str] = {
+EMBEDDED: Mapping[StoreName, str] = {
     "cache": "bench.sagas.refusing:RefusingCache",
     "graph": "bench.sagas.refusing:RefusingGraph",
     "search": "bench.sagas.refusing:RefusingSearch",
+}
+SERVERS: Mapping[StoreName, str] = {
+    "cache": "bench.sagas.refusing:RefusingRedis",
+    "graph": "bench.sagas.refusing:RefusingNeo4j",
+    "search": "bench.sagas.refusing:RefusingElasticsearch",
 }
 
 
@@ -54,10 +59,19 @@ class Stand:
         bootstrap: of the brokers.
         prefix: of its topics and groups.
         folder: for its stores, state and logs.
-        refused: share of the entities that each store refuses.
+        refused: share of the writes that each store refuses.
+        servers: the variables that say where Redis, Neo4j and Elasticsearch are; without them, stores are embedded.
     """
 
-    def __init__(self, bootstrap: str, prefix: str, folder: Path, *, refused: float = 0.0) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        folder: Path,
+        *,
+        refused: float = 0.0,
+        servers: Mapping[str, str] | None = None,
+    ) -> None:
         overrides: dict[str, Any] = {
             "data_dir": str(folder),
             "kafka.bootstrap": bootstrap,
@@ -65,14 +79,18 @@ class Stand:
             "sagas.enabled": True,
             "sagas.declared": KINDS,
         }
-        for store, kind in REFUSING.items():
+        for store, kind in (SERVERS if servers else EMBEDDED).items():
             overrides[f"stores.{store}.kind"] = kind
-            overrides[f"stores.{store}.path"] = str(folder / "stores" / f"{store}.db")
+            if not servers:
+                overrides[f"stores.{store}.path"] = str(folder / "stores" / f"{store}.db")
             overrides[f"stores.{store}.share"] = refused
         variables = {option.name: option.variable for option in all_options()}
         self.environment = {
-            variables.get(name, f"TRAVELOS_{name.replace('.', '_').upper()}"): str(value)
-            for name, value in overrides.items()
+            **(servers or {}),
+            **{
+                variables.get(name, f"TRAVELOS_{name.replace('.', '_').upper()}"): str(value)
+                for name, value in overrides.items()
+            },
         }
         self.options = load(environ=self.environment).options
         self.catalogue = self.options.catalogue()
