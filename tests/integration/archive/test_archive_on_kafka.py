@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -219,14 +220,21 @@ def test_nothing_is_missing_or_twice_after_kills_and_rebalances(installed: Insta
 
 
 def test_a_worker_that_was_paused_while_another_took_over_changes_nothing(in_folder: Installation) -> None:
-    in_folder.environ["TRAVELOS_ARCHIVE_FILE_SECONDS"] = "3"
+    in_folder.environ |= {"TRAVELOS_ARCHIVE_FILE_SECONDS": "5", "TRAVELOS_ARCHIVE_FILE_RECORDS": "70"}
     in_folder.create()
     in_folder.produce(range(300))
     paused = in_folder.start()
-    wait_for(lambda: "archive_topics" in (in_folder.folder / "run0.log").read_text())
+    in_folder.wait_until_archived()
+    storage, before = in_folder.storage(), in_folder.in_kafka()
+    objects = len(list(storage.names("topics/")))
+    in_folder.produce(range(300, 600))
+    new = Counter(record.partition for record in in_folder.in_kafka())
+    new.subtract(record.partition for record in before)
+    full = sum(count // 70 for count in new.values())
+    assert any(count % 70 for count in new.values())  # which it has collected when the full objects are there
+    wait_for(lambda: len(list(storage.names("topics/"))) == objects + full)
     os.kill(paused.pid, signal.SIGSTOP)
     other = in_folder.start()
-    in_folder.produce(range(300, 600))
     in_folder.wait_until_archived()  # once the session of the paused one has expired
     os.kill(paused.pid, signal.SIGCONT)
     in_folder.produce(range(600, 900))
