@@ -1,7 +1,5 @@
 """`travelos verify`: whether every store holds what its writes say, and putting right what it does not."""
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,7 +10,7 @@ from streams.cli.common import AsJson, ConfigFile, Exit, fail, out, print_json, 
 from streams.cli.sinks import stores_named
 from streams.verify.lines import Kind
 from streams.verify.metrics import write_metrics
-from streams.verify.stores import Plan, sweep_store
+from streams.verify.stores import Plan, sweep_stores
 from streams.verify.sweep import StoreReport
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -46,8 +44,7 @@ def command(
         fail(f"--sample must be above 0 and at most 1, got {sample:g}", Exit.USAGE)
     names = stores_named(store or [])
     plan = Plan(share=sample, rate=rate, patience=patience, repair=repair)
-    with ThreadPoolExecutor(len(names)) as threads:
-        reports = list(threads.map(partial(sweep_store, options=options, plan=plan), names))
+    reports = sweep_stores(names, options, plan)
     if metrics is not None:
         write_metrics(reports, metrics)
     if as_json:
@@ -83,7 +80,7 @@ def _row(report: StoreReport) -> dict[str, Any]:
         "compared": report.compared,
         "under way": report.under_way,
         **counts,
-        "repaired": report.repaired,
+        "repaired": len(report.repaired),
         "unaccounted": report.unaccounted,
         "not looked at": ", ".join(unseen),
         "seconds": round(report.seconds, 1),

@@ -29,7 +29,7 @@ def write_metrics(reports: Iterable[StoreReport], path: Path) -> None:
         compared.labels(report.store).set(report.compared)
         agreement.labels(report.store).set(report.agreement)
         under_way.labels(report.store).set(report.under_way)
-        repaired.labels(report.store).set(report.repaired)
+        repaired.labels(report.store).set(len(report.repaired))
         seconds.labels(report.store).set(report.seconds)
         failed.labels(report.store).set(report.failed is not None)
         for kind in get_args(Kind):

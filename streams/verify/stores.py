@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -43,6 +45,12 @@ class Plan:
         self.repair = repair
 
 
+def sweep_stores(stores: Sequence[StoreName], options: Options, plan: Plan) -> list[StoreReport]:
+    """Sweep stores side by side; see `sweep_store`."""
+    with ThreadPoolExecutor(len(stores)) as threads:
+        return list(threads.map(partial(sweep_store, options=options, plan=plan), stores))
+
+
 def sweep_store(store: StoreName, options: Options, plan: Plan) -> StoreReport:
     """Compare one store with its writes, and repair it if that is planned; its report says why when it cannot be done.
 
@@ -74,9 +82,10 @@ def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan) -> S
             with EventProducer(connection, catalogue, source=SOURCE) as producer:
                 for write in _repairs(sweep, kafka, sent):
                     producer.publish_raw(catalogue.writes(store).name, key_of(write).encode(), encode_write(write))
-            before = len(report.findings)
-            report.findings = sweep.again({one.entity for one in report.findings}, dict(sweep.surplus))
-            report.repaired = max(0, before - len(report.findings))
+            before = report.findings
+            report.findings = sweep.again({one.entity for one in before}, dict(sweep.surplus))
+            left = {one.entity for one in report.findings}
+            report.repaired = [one for one in before if one.entity not in left]
             report.under_way = sweep.expected.under_way()
         return report
     finally:

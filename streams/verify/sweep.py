@@ -46,7 +46,7 @@ class StoreReport(Struct, kw_only=True):
         contents: whether it can tell contents; else versions were compared only.
         extras: whether it was gone through for what nobody has written.
         findings: what is wrong.
-        repaired: how many findings a repair has mended.
+        repaired: what was wrong and is not any more, since its writes were sent again.
         seconds: how long it took.
         failed: why it could not be done.
     """
@@ -60,7 +60,7 @@ class StoreReport(Struct, kw_only=True):
     contents: bool = True
     extras: bool = True
     findings: list[Finding] = []
-    repaired: int = 0
+    repaired: list[Finding] = []
     seconds: float = 0.0
     failed: str | None = None
 

@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The sweep on real Kafka and embedded stores: what was removed, altered or added by hand is found and repaired."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from schemas.writes import (
     store_of,
 )
 from streams.stores import sink_of
-from streams.verify.stores import Plan, sweep_store
+from streams.verify.lines import Finding
+from streams.verify.stores import Plan, sweep_stores
 from streams.verify.sweep import StoreReport
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -148,12 +149,17 @@ def tamper_with_history(folder: Path) -> None:
 
 
 def sweep(pipeline: Any, *, repair: bool = False) -> dict[StoreName, StoreReport]:
-    return {store: sweep_store(store, pipeline.options, Plan(repair=repair)) for store in STORES}
+    reports = sweep_stores(STORES, pipeline.options, Plan(repair=repair))
+    assert [one.failed for one in reports if one.failed] == []
+    return {one.store: one for one in reports}
 
 
-def found(reports: Mapping[StoreName, StoreReport]) -> dict[str, list[tuple[str, str]]]:
-    assert [one.failed for one in reports.values() if one.failed] == []
-    return {store: sorted((one.entity, one.kind) for one in report.findings) for store, report in reports.items()}
+def told(findings: Mapping[StoreName, Sequence[Finding]]) -> dict[StoreName, list[tuple[str, str]]]:
+    return {store: sorted((one.entity, one.kind) for one in findings[store]) for store in findings}
+
+
+def left(reports: Mapping[StoreName, StoreReport]) -> dict[StoreName, list[tuple[str, str]]]:
+    return told({store: report.findings for store, report in reports.items()})
 
 
 def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_repaired(pipeline: Any) -> None:
@@ -163,24 +169,23 @@ def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_r
             producer.publish_raw(topic, key_of(write).encode(), encode_write(write))
     pipeline.start("deliver", "deliver")
     pipeline.wait_for(lambda: pipeline.lag("deliver") == 0, "all is delivered")
-    nothing: dict[str, list[tuple[str, str]]] = {store: [] for store in STORES}
-    assert found(sweep(pipeline)) == nothing
+    nothing: dict[StoreName, list[tuple[str, str]]] = {store: [] for store in STORES}
+    assert left(sweep(pipeline)) == nothing
 
     for store in STORES:
         tamper(pipeline, store)
-        added: Sink[Any] = sink_of(store, pipeline.options)
-        added.open()
-        added.write([write_of(store, ADDED)])
-        added.close()
+        sink: Sink[Any] = sink_of(store, pipeline.options)
+        sink.open()
+        sink.write([write_of(store, ADDED)])
+        sink.close()
     wrong = [(REMOVED, "missing"), (ALTERED, "different"), (ADDED, "extra")]
     expected = {store: sorted(wrong) for store in STORES}
     expected["relational"] = sorted([*wrong, ("bookings:stray", "extra"), ("trip:1", "different")])
-    assert found(sweep(pipeline)) == expected
-
     repaired = sweep(pipeline, repair=True)
-    assert found(repaired) == nothing
-    assert {store: one.repaired for store, one in repaired.items()} == {s: len(one) for s, one in expected.items()}
+    assert told({store: report.repaired for store, report in repaired.items()}) == expected
+    assert left(repaired) == nothing
+
     again = sweep(pipeline)
-    assert found(again) == nothing
+    assert left(again) == nothing
     assert {one.under_way for one in again.values()} == {0}
     assert pipeline.letters() == []

@@ -1,6 +1,7 @@
 """`travelos verify`: what it prints, and what its exit code says."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[StoreName, Plan]]:
     """Answer for the stores: in the search one something is missing, the vector store is away."""
     calls: list[tuple[StoreName, Plan]] = []
 
-    def answer(store: StoreName, options: Options, plan: Plan) -> StoreReport:
+    def answers(stores: Sequence[StoreName], options: Options, plan: Plan) -> list[StoreReport]:
+        return [answer(store, plan) for store in stores]
+
+    def answer(store: StoreName, plan: Plan) -> StoreReport:
         calls.append((store, plan))
         findings = [LOST] if store == "search" and not plan.repair else []
         failed = "it does not answer" if store == "vector" else None
         return StoreReport(store=store, entities=10, compared=8, under_way=2, findings=findings, failed=failed)
 
-    monkeypatch.setattr(verify, "sweep_store", answer)
+    monkeypatch.setattr(verify, "sweep_stores", answers)
     monkeypatch.setenv("TRAVELOS_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     return calls
 
