@@ -139,20 +139,22 @@ def _payload(outbox: Outbox, cell: _Cell) -> _Cell:
     return _Cell(expanded.value, placed(expanded.schema, optional=True))
 
 
-def _timestamp_ms(table: Table, name: str, cell: _Cell) -> int:
-    """Return a column's time in milliseconds since 1970, rounded down."""
+def _timestamp_ms(table: Table, name: str, cell: _Cell) -> int | None:
+    """Return a column's time in milliseconds since 1970, rounded down; None where Kafka has no such time."""
     kind, found = cell.schema.get("name"), -1
+    if kind not in _IN_WORDS and kind not in _PER_MILLISECOND:
+        raise Misconfigured(f"source.outbox_timestamp: {table}.{name} has to be a column of timestamps")
     if kind in _IN_WORDS and cell.value != NULL:
         with suppress(ValueError):  # infinity, and years that no calendar of Python has
             since = datetime.fromisoformat(msgspec.json.decode(cell.value, type=str)) - _EPOCH
             found = since // timedelta(milliseconds=1)
-    elif kind in _PER_MILLISECOND and cell.value != NULL:
+    elif cell.value != NULL:
         found = int(cell.value) // _PER_MILLISECOND[kind]
-    if not 0 <= found < _END_OF_YEAR_9999:
-        raise Misconfigured(
-            f"source.outbox_timestamp: {table}.{name} has to hold a timestamp from 1970 on, in every row"
-        )
-    return found
+    if 0 <= found < _END_OF_YEAR_9999:
+        return found
+    # Nothing that was written into a row may stop the source: it would stop at this row again, for ever.
+    log.warning("outbox_time_unusable", table=str(table), column=name)
+    return None
 
 
 def _is_empty(payload: bytes) -> bool:

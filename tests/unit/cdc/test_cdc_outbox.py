@@ -2,6 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.cdc.encoding import Encoding
 from connectors.cdc.errors import Fatal, Misconfigured
@@ -65,9 +66,18 @@ def test_the_time_of_a_record_can_come_from_a_column(
     outbox = Outbox(table="public.outbox", timestamp="at")
     values = [ID, b"Order", b"17", b"OrderCreated", PAYLOAD, b"2"]
     assert routed(outbox, table, table.encode([*values, text])).record.timestamp_ms == milliseconds
-    for wrong in (None, b"infinity", b"1969-12-31 23:59:59.9" + (b"+00" if oid == 1184 else b"")):
-        with pytest.raises(Misconfigured, match=r"source\.outbox_timestamp: public\.outbox\.at has to hold"):
-            routed(outbox, table, table.encode([*values, wrong]))
+    for unusable in (None, b"infinity", b"-infinity", b"1969-12-31 23:59:59.9" + (b"+00" if oid == 1184 else b"")):
+        with capture_logs() as logs:
+            record = routed(outbox, table, table.encode([*values, unusable])).record
+        assert (record.key, record.timestamp_ms) == (b'"17"', None)  # it is sent, with the time of sending
+        assert logs == [
+            {"event": "outbox_time_unusable", "log_level": "warning", "table": "public.outbox", "column": "at"}
+        ]
+
+
+def test_a_column_that_holds_no_times_is_refused_as_the_time_of_records() -> None:
+    with pytest.raises(Misconfigured, match=r"source\.outbox_timestamp: public\.outbox\.shard has to be a column"):
+        route(timestamp="shard")
 
 
 def test_a_payload_of_json_can_be_expanded() -> None:
