@@ -18,7 +18,7 @@ from connectors.sinks.pinecone.client import PineconeClient, addressable
 from connectors.sinks.pinecone.errors import OPTION
 from connectors.sinks.pinecone.looks import looks
 from connectors.sinks.pinecone.merge import Entry
-from connectors.sinks.pinecone.records import Record
+from connectors.sinks.pinecone.records import MAX_METADATA_BYTES, Record
 
 NAMESPACE = "entities"
 
@@ -143,6 +143,21 @@ class Ledger:
             del self._recent[name]
 
 
+def refusal(entry: Entry) -> str:
+    """Return why an entry cannot be kept; empty: it can."""
+    size = len(msgspec.json.encode(_metadata(entry)))
+    if size <= MAX_METADATA_BYTES:
+        return ""
+    return (
+        f"the names in `metadata` are too long: the entry for its version has {size:,} bytes with them, and Pinecone "
+        f"takes {MAX_METADATA_BYTES:,} of a record"
+    )
+
+
+def _metadata(entry: Entry) -> dict[str, str]:
+    return {"entry": msgspec.json.encode(entry).decode()}
+
+
 def _record(name: str, entry: Entry) -> Record:
-    text = msgspec.json.encode(entry).decode()
-    return Record(name, [1.0], {"entry": text}, len(text) * 2 + len(name) + _OVERHEAD)
+    metadata = _metadata(entry)
+    return Record(name, [1.0], metadata, len(metadata["entry"]) * 2 + len(name) + _OVERHEAD)

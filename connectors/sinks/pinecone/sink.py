@@ -11,7 +11,7 @@ import msgspec
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError
 from connectors.sinks.pinecone.client import PineconeClient
-from connectors.sinks.pinecone.ledger import Ledger
+from connectors.sinks.pinecone.ledger import Ledger, refusal
 from connectors.sinks.pinecone.merge import Change, Entry, changed, without_record
 from connectors.sinks.pinecone.options import PineconeOptions
 from connectors.sinks.pinecone.records import Record, Unfit, record_id, record_of
@@ -147,7 +147,11 @@ class PineconeSink:
         entries = self._ledger.read(list(groups))
         changes = {name: changed(entries.get(name), [one.write for one in group]) for name, group in groups.items()}
         records = {one.record.id: one.record for name, group in groups.items() if (one := _last(changes[name], group))}
-        refused = self._vectors.apply(changes, records)
+        refused = {
+            name: reason for name, change in changes.items() if change.entry and (reason := refusal(change.entry))
+        }
+        fitting = {name: change for name, change in changes.items() if name not in refused}
+        refused |= self._vectors.apply(fitting, records)
         self._ledger.write(
             {name: change.entry for name, change in changes.items() if change.entry and name not in refused}
         )

@@ -296,3 +296,15 @@ def test_the_undo_of_a_write_brings_everything_back_as_it_was(opened: Opened) ->
 
 def test_a_key_is_in_no_repr() -> None:
     assert "secret-key" not in repr(PineconeOptions(api_key="secret-key"))
+
+
+def test_names_of_metadata_that_the_ledger_cannot_keep_are_refused_and_cost_only_their_write(
+    service: PineconeStandIn, opened: Opened
+) -> None:
+    """The entry has the names once more, as JSON in a text in JSON, which quotes each quote twice."""
+    names = {'"' * 10 + f"{number}": 1 for number in range(1_300)}
+    outcomes = opened().write([write("a", 1), write("a", 2, metadata=names), write("b", 1)])
+    assert [one for one in outcomes if one != APPLIED] == outcomes[1:2]
+    assert isinstance(outcomes[1], Rejected)
+    assert "`metadata`" in outcomes[1].reason
+    assert texts(service) == {"a": "text 1", "b": "text 1"}
