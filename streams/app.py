@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from connectors.embedders import image_embedder, text_embedder
+from connectors.large_values import LargeValues
 from connectors.registry import unframer
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
@@ -30,6 +31,7 @@ from streams.agents.reconcile import Reconciler
 from streams.agents.reconcile import Tables as ConflictTables
 from streams.agents.sagas import Coordinator
 from streams.agents.sagas import Tables as SagaTables
+from streams.agents.sealing import Sealing
 from streams.agents.similar import SimilarityRoom
 from streams.agents.waiting import ResumedPass, WaitingRoom
 from streams.conflicts.known import Known, Tally
@@ -47,6 +49,7 @@ from streams.enrichment.travellers import TravellerState
 from streams.keys import keys_of
 from streams.object_storage import large_values_of
 from streams.reference.reader import ReferenceReader
+from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.agents import SetAside
 from streams.runtime.app import StreamApp
 from streams.runtime.producer import partition_of
@@ -95,6 +98,8 @@ def _new_app(role: Role, options: Options) -> StreamApp:
 
 def _ingest_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("ingest", options), options.catalogue()
+    large_values = large_values_of(options)
+    app.at_end(large_values.close)
     reference = Reference(PlaceIndex(options.enrich.nearest_place_metres), {})
     ingest = Ingest(
         catalogue=catalogue,
@@ -106,14 +111,14 @@ def _ingest_app(options: Options) -> StreamApp:
             text_embedder(options.embed.text_model, options.embed.cache_entries),
             image_embedder(options.embed.image_model, options.embed.cache_entries),
         ),
-        unframe=registry(options),
+        unframe=registry(options, large_values),
         intake=intake_rules(options),
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
         erasure=options.erasure.policy if options.erasure.enabled else None,
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
         rules=rules_of(options.conflicts),
-        keys=keys_of(options),
+        sealing=_sealing(options),
     )
 
     async def set_aside(record: Record, error: Exception) -> None:
@@ -180,11 +185,15 @@ def _settle_conflicts(app: StreamApp, ingest: Ingest, rules: Rules, set_aside: S
     app.every(ENTITIES_COUNTED_EVERY_SECONDS, lambda: reconciler.count(app.owned(catalogue.claims.name)))
 
 
-def registry(options: Options) -> Unframe:
+def _sealing(options: Options) -> Sealing | None:
+    keys = keys_of(options)
+    return None if keys is None else Sealing(keys, SensitiveColumns(options.keys.columns))
+
+
+def registry(options: Options, large_values: LargeValues) -> Unframe:
     """Return what redeems claims to large values, and takes values out of a Schema Registry's frames."""
     password = options.registry.password.get_secret_value()
-    unframe = unframer(options.registry.url, options.registry.username, password)
-    return large_values_of(options).redeeming(unframe)
+    return large_values.redeeming(unframer(options.registry.url, options.registry.username, password))
 
 
 def intake_rules(options: Options) -> IntakeRules:

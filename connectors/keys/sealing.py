@@ -1,6 +1,6 @@
 """Seal the sensitive fields of events and rows: which users' keys are needed, and what comes of each value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -32,8 +32,10 @@ class Indexing(Protocol):
         ...
 
 
-def to_seal(events: Iterable[Event]) -> list[str]:
+def to_seal(events: Collection[Event]) -> list[str]:
     """Return the users for whose events keys are needed; events that are sealed already need none."""
+    if _FIELDS.keys().isdisjoint(map(type, events)):  # of all events at once: one by one, it would be felt
+        return []
     found = (event for event in events if type(event) in _FIELDS)
     return list(
         dict.fromkeys(event.user_id for event in found if any(_plain(event, one) for one in _FIELDS[type(event)]))

@@ -89,7 +89,8 @@ class ChangePass:
             for one in decoded.refused
         ]
         direct: list[RowChange] = []
-        for change in decoded.changes:
+        changes = decoded.changes if ingest.sealing is None else await ingest.sealing.changes(decoded.changes)
+        for change in changes:
             claim = None if ingest.rules is None else ingest.rules.claim_of(change)
             if claim is None:
                 direct.append(change)

@@ -42,7 +42,7 @@ class EventPass:
             checked = await ingest.unframing(
                 part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
-            sealed = await ingest.sealing(checked.admitted)
+            sealed = checked.admitted if ingest.sealing is None else await ingest.sealing.events(checked.admitted)
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             replayed = [states.reached(one.event.user_id, one.record) for one in sealed]
             sieve = sieve_of(ingest, transaction, states)

@@ -9,8 +9,6 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
-from connectors.keys import UserKeys
-from connectors.keys.sealing import sealed_event, to_seal
 from connectors.registry import RegistryError
 from connectors.sinks.errors import SinkError
 from schemas.events import BaseEvent
@@ -21,8 +19,9 @@ from schemas.topics import Catalogue
 from schemas.wire import Unframe
 from schemas.writes import Priority, Write, encode_write, key_of, store_of
 from streams.agents.embed import Embedders
-from streams.agents.intake import Admitted, IntakeRules, any_framed
+from streams.agents.intake import IntakeRules, any_framed
 from streams.agents.large_values import PART_BYTES, PARTS_AT_ONCE, Part, fetched_ahead, parts_of
+from streams.agents.sealing import Sealing
 from streams.conflicts.rules import Rules
 from streams.deadletters import publish_with_letters
 from streams.enrichment.places import PlaceIndex
@@ -100,7 +99,7 @@ class Ingest(Struct, frozen=True):
     erasure: Policy | None = None  # for events of persons who were erased; None: nobody is
     kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
     rules: Rules | None = None  # of types that are settled; None: what sources say holds as it comes
-    keys: UserKeys | None = None  # of users; None: sensitive fields stay as they come
+    sealing: Sealing | None = None  # of sensitive fields; None: they stay as they come
 
     async def in_parts(self, records: Sequence[Record], process: Callable[[Part], Awaitable[None]]) -> None:
         """Process a batch as one part, or as several when its claims are to more than should be in memory at a time."""
@@ -128,24 +127,6 @@ class Ingest(Struct, frozen=True):
             return await asyncio.to_thread(staged) if part.framed else stage(_as_it_is)
         except (RegistryError, SinkError) as error:
             raise TryAgain(str(error)) from error
-
-    async def sealing(self, admitted: Sequence[Admitted]) -> list[Admitted]:
-        """Return events with their sensitive fields sealed; those without cost a look at their type.
-
-        Raises:
-            TryAgain: the keys cannot be had; the batch has to be tried again.
-        """
-        users = [] if self.keys is None else to_seal(one.event for one in admitted)
-        if self.keys is None or not users:
-            return list(admitted)
-        keys = self.keys.remembered(users)
-        if keys is None:
-            try:
-                keys = await asyncio.to_thread(self.keys.get_or_create, users)
-            except SinkError as error:
-                raise TryAgain(str(error)) from error
-        masters = self.keys.masters
-        return [Admitted(sealed_event(one.event, keys, masters), one.record) for one in admitted]
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish outputs, dead letters among them."""

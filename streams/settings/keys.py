@@ -30,6 +30,11 @@ class Keys(Section):
     kms_endpoint: str = Field(
         default="", pattern=r"^(https?://\S+)?$", description="address of a KMS that is not Amazon's"
     )
+    columns: list[str] = Field(
+        default=[],
+        description='expressions of "schema.table.column" that are sealed, too; "=COLUMN" behind one says which column '
+        "names the user, else `user_id`; rows of public.users are their own",
+    )
     cache_seconds: float = Field(
         default=60, gt=0, le=3_600, description="how long a worker remembers a key, and so uses one that was destroyed"
     )

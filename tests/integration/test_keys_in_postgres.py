@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from connectors.keys import MasterKeys, StoredKey, UserKeys
 from connectors.keys.master import KEY_BYTES
@@ -108,4 +109,4 @@ def test_a_wrong_address_is_an_error_that_names_the_option_and_no_password(dsn: 
         PostgresKeyStore("postgresql://who:secret@/nowhere?port=x").open()
     assert "secret" not in str(error.value)
     with pytest.raises(Fatal, match=r"`keys\.url`"):
-        PostgresKeyStore(psycopg.conninfo.make_conninfo(dsn, dbname="is not there")).open()
+        PostgresKeyStore(make_conninfo(dsn, dbname="is not there")).open()

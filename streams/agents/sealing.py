@@ -1,0 +1,54 @@
+"""Seal sensitive fields of events and columns of rows, with keys that are remembered or have to be asked for."""
+
+import asyncio
+from collections.abc import Sequence
+
+from connectors.keys import UserKeys
+from connectors.keys.sealing import Keys, sealed_event, to_seal
+from connectors.sinks.errors import SinkError
+from streams.agents.intake import Admitted
+from streams.routing.changes import RowChange
+from streams.routing.sensitive import SensitiveColumns
+from streams.runtime.publisher import TryAgain
+
+
+class Sealing:
+    """Seals batches. What has nothing to seal costs a look at its type, or at the names of its table's columns.
+
+    Args:
+        keys: of users.
+        columns: of rows that are sealed.
+    """
+
+    def __init__(self, keys: UserKeys, columns: SensitiveColumns) -> None:
+        self._keys, self._columns = keys, columns
+
+    async def events(self, admitted: Sequence[Admitted]) -> Sequence[Admitted]:
+        """Return events with their sensitive fields sealed.
+
+        Raises:
+            TryAgain: the keys cannot be had; the batch has to be tried again.
+        """
+        users = to_seal([one.event for one in admitted])
+        if not users:
+            return admitted
+        keys = await self._keys_of(users)
+        masters = self._keys.masters
+        return [Admitted(sealed_event(one.event, keys, masters), one.record) for one in admitted]
+
+    async def changes(self, changes: Sequence[RowChange]) -> Sequence[RowChange]:
+        """Return changes with the sensitive columns of their rows sealed. Raises as `events`."""
+        users = self._columns.users(changes)
+        if not users:
+            return changes
+        keys = await self._keys_of(users)
+        return [self._columns.sealed(one, keys) for one in changes]
+
+    async def _keys_of(self, users: Sequence[str]) -> Keys:
+        known = self._keys.remembered(users)
+        if known is not None:
+            return known
+        try:
+            return await asyncio.to_thread(self._keys.get_or_create, users)
+        except SinkError as error:
+            raise TryAgain(str(error)) from error
