@@ -38,7 +38,7 @@ class Attempts:
         try:
             if not self._open:
                 self._reopen()
-            return self._bisect(self._sink.write, writes, lambda refused: refused)
+            return list(self._bisect(self._sink.write, writes))
         except (Unavailable, Fatal):
             self._open = False
             raise
@@ -48,8 +48,10 @@ class Attempts:
         """Whether the sink can tell what would undo a write."""
         return isinstance(self._sink, Undoing)
 
-    def undoing(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | None]:
-        """Return what would undo each write if it was applied now; None where the sink cannot tell, or raises.
+    def undoing(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | Refused | None]:
+        """Return what would undo each write if it was applied now; None: nothing, or the sink cannot tell.
+
+        A refusal stands for a write that the sink raises on: whether there is something to undo is not known.
 
         Raises:
             Unavailable: as `write`.
@@ -61,7 +63,7 @@ class Attempts:
             if not self._open:
                 self._reopen()
             sink = cast("Undoing[BaseWrite]", self._sink)
-            return self._bisect(sink.before, writes, lambda _: None)
+            return list(self._bisect(sink.before, writes))
         except (Unavailable, Fatal):
             self._open = False
             raise
@@ -83,12 +85,9 @@ class Attempts:
         self._open = True
 
     def _bisect(
-        self,
-        ask: Callable[[Sequence[BaseWrite]], list[T]],
-        writes: Sequence[BaseWrite],
-        instead: Callable[[Refused], T],
-    ) -> list[T]:
-        """Return what the sink answers for each write, and something else for the writes at fault."""
+        self, ask: Callable[[Sequence[BaseWrite]], Sequence[T]], writes: Sequence[BaseWrite]
+    ) -> Sequence[T | Refused]:
+        """Return what the sink answers for each write, and a refusal of those at fault."""
         try:
             answers = ask(writes)
         except (Unavailable, Fatal):
@@ -105,6 +104,6 @@ class Attempts:
                 return answers
             refused = Refused(f"the sink returned {len(answers)} answers for {len(writes)} writes", SinkRaised)
         if len(writes) == 1:
-            return [instead(refused)]
+            return [refused]
         middle = len(writes) // 2
-        return [*self._bisect(ask, writes[:middle], instead), *self._bisect(ask, writes[middle:], instead)]
+        return [*self._bisect(ask, writes[:middle]), *self._bisect(ask, writes[middle:])]

@@ -163,7 +163,10 @@ class Channel:
             return
         undos = await self._in_thread(self._attempts.undoing, [item.write for item in asking])
         for item, undo in zip(asking, undos, strict=True):
-            item.undo = undo
+            if isinstance(undo, Refused):
+                item.undo_unknown = True
+            else:
+                item.undo = undo
         await self._accounts.settle([self._accounts.captured(item) for item in asking if item.undo is not None], [])
 
     async def _in_thread(self, call: Callable[[list[BaseWrite]], list[T]], writes: list[BaseWrite]) -> list[T]:

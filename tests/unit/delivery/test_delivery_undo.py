@@ -110,6 +110,7 @@ async def test_a_write_that_the_sink_raises_on_when_it_is_asked_for_the_undo_has
         await finished(run)
     assert undoing(publisher) == [(1, 0), (2, 0), (4, 0), (5, 0)]
     assert [one.result for one in publisher.receipts()] == [*["captured"] * 4, *["applied"] * 5]
+    assert [one.entity for one in publisher.receipts() if one.undo_unknown] == ["bad"]
 
 
 async def test_a_sink_that_does_not_answer_for_every_write_is_asked_for_fewer_at_once() -> None:
