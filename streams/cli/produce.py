@@ -1,11 +1,13 @@
 """`travelos produce`: publish the events or the GPS points of a file."""
 
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from connectors.large_values import LargeValues
 from connectors.producers import EventProducer, QueueLimits, TopicMissing, Unreachable
 from connectors.producers.event_files import read_events
 from connectors.producers.gps_files import read_fixes
@@ -95,9 +97,10 @@ def _produce(
     options = load_options(config, kafka__bootstrap=bootstrap)
     if not options.kafka.bootstrap:
         fail("no Kafka to send to: give --bootstrap host:port, or set the option kafka.bootstrap", Exit.USAGE)
+    values = large_values_of(options) if options.large_values.enabled else None
     try:
-        with InputFile(path) as file:
-            summary = send(file, read(file), _producer(options), rate=rate, priority=priority)
+        with InputFile(path) as file, closing(values) if values is not None else nullcontext():
+            summary = send(file, read(file), _producer(options, values), rate=rate, priority=priority)
             name = file.name
     except UnreadableFile as error:
         fail(str(error), Exit.USAGE)
@@ -112,9 +115,8 @@ def _produce(
     raise typer.Exit(summary.exit_code)
 
 
-def _producer(options: Options) -> EventProducer:
+def _producer(options: Options, values: LargeValues | None) -> EventProducer:
     """Return an open producer whose brokers answer; leave with FAILED when they do not."""
-    values = large_values_of(options) if options.large_values.enabled else None
     producer = EventProducer(
         options.kafka.connection(), options.catalogue(), source=SOURCE, limits=LIMITS, large_values=values
     )

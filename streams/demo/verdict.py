@@ -1,6 +1,7 @@
 """The reconciliation of a demo: every acknowledged record against every store."""
 
 from collections.abc import Iterable, Set
+from contextlib import closing
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +11,7 @@ from schemas.headers import header_map
 from schemas.writes import STORES, decode_write, store_of
 from streams.app import gps_rules, intake_rules, registry
 from streams.demo.faults import FAULT_HEADER, Fault
+from streams.object_storage import large_values_of
 from streams.redrive import Letter, read_letters
 from streams.settings import Options
 from streams.stores import sink_of
@@ -34,14 +36,15 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
     sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
     held = read_topics(connection, [topic.name for topic in sources])
     changes = read_topics(connection, [topic.name for topic in catalogue.changes.values()])
-    expected = expect(
-        list({position_of(record): record for record in (*acknowledged, *held)}.values()),
-        changes,
-        rules=intake_rules(options),
-        unframe=registry(options),
-        gps=gps_rules(options),
-        nearest_metres=options.enrich.nearest_place_metres,
-    )
+    with closing(large_values_of(options)) as large_values:
+        expected = expect(
+            list({position_of(record): record for record in (*acknowledged, *held)}.values()),
+            changes,
+            rules=intake_rules(options),
+            unframe=registry(options, large_values),
+            gps=gps_rules(options),
+            nearest_metres=options.enrich.nearest_place_metres,
+        )
     letters = read_letters(read_topics(connection, [catalogue.dead_letters.name]))
     rejected = _versions(letter for letter in letters if _is_rejection(letter))
     refused = [

@@ -115,6 +115,7 @@ class StreamApp(faust.App):
         )
         self.transactions = Transactions(self.publisher, self.faults)
         self._drains: list[Callable[[], None]] = []
+        self._closes: list[Callable[[], None]] = []
         hosts = ";".join(f"aiokafka://{host}" for host in connection.bootstrap.split(","))
         defaults: dict[str, Any] = {
             "broker": hosts,
@@ -268,6 +269,10 @@ class StreamApp(faust.App):
         """Have `drain` called before a rebalance or a stop."""
         self._drains.append(drain)
 
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Have `close` called after the agents have stopped."""
+        self._closes.append(close)
+
     def follow(self, reader: "Followed") -> None:
         """Have a reader started before the agents, which begin when it is ready, and stopped after them."""
         self._followed.append(reader)
@@ -312,6 +317,8 @@ class StreamApp(faust.App):
         await super().on_shutdown()
         for reader in self._followed:
             await reader.stop()
+        for close in self._closes:
+            close()
         await self.publisher.stop()
         self.state_folder.close()
         if self._pages is not None:
