@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from connectors.embedders import image_embedder, text_embedder
+from connectors.large_values import LargeValues
 from connectors.registry import unframer
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
@@ -97,6 +98,8 @@ def _new_app(role: Role, options: Options) -> StreamApp:
 
 def _ingest_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("ingest", options), options.catalogue()
+    large_values = large_values_of(options)
+    app.at_end(large_values.close)
     reference = Reference(PlaceIndex(options.enrich.nearest_place_metres), {})
     ingest = Ingest(
         catalogue=catalogue,
@@ -108,7 +111,7 @@ def _ingest_app(options: Options) -> StreamApp:
             text_embedder(options.embed.text_model, options.embed.cache_entries),
             image_embedder(options.embed.image_model, options.embed.cache_entries),
         ),
-        unframe=registry(options),
+        unframe=registry(options, large_values),
         intake=intake_rules(options),
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
@@ -187,11 +190,10 @@ def _sealing(options: Options) -> Sealing | None:
     return None if keys is None else Sealing(keys, SensitiveColumns(options.keys.columns))
 
 
-def registry(options: Options) -> Unframe:
+def registry(options: Options, large_values: LargeValues) -> Unframe:
     """Return what redeems claims to large values, and takes values out of a Schema Registry's frames."""
     password = options.registry.password.get_secret_value()
-    unframe = unframer(options.registry.url, options.registry.username, password)
-    return large_values_of(options).redeeming(unframe)
+    return large_values.redeeming(unframer(options.registry.url, options.registry.username, password))
 
 
 def intake_rules(options: Options) -> IntakeRules:
