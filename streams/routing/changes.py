@@ -72,13 +72,17 @@ def read_change(change: Change, key: Row | None) -> RowChange | None:
 
 
 def route_change(change: RowChange, vector: Vector | None) -> list[Write]:
-    """Return all writes that follow from one change; `vector` is that of the listing's text."""
+    """Return all writes that follow from one change; `vector` is that of the listing's text.
+
+    The warehouse has the history of what each source said: what they have agreed on is no row of it.
+    """
     writes: list[Write] = []
     if change.table in PLACES:
         writes.extend(_place(change, vector))
     if change.table in TRAVELLERS:
         writes.extend(_traveller(change))
-    writes.append(history(change))
+    if change.cause["source"] != AGREED:
+        writes.append(history(change))
     return writes
 
 

@@ -140,7 +140,7 @@ async def test_what_is_agreed_is_routed_as_a_change_of_a_version_line_of_its_own
     world = World(stage, last_write_wins)
     await world.take(world.said("crm", 7, name="Roma"))
     assert {write.source for write in stage.writes()} == {"agreed"}
-    assert {write.__struct_config__.tag for write in stage.writes()} == {"search", "vector", "graph", "warehouse"}
+    assert {write.__struct_config__.tag for write in stage.writes()} == {"search", "vector", "graph"}
     assert world.shown() == [("Roma", NOW << 16)]
     assert len(stage.of(world.catalogue.reference_places.name)) == 1
 
