@@ -7,7 +7,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
 
-.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas chaos chaos-cdc chaos-sagas lock clean
+.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas bench-conflicts chaos chaos-cdc chaos-sagas lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
@@ -36,7 +36,7 @@ docs: $(VENV)/dev.installed ## Write the generated pages and schemas
 	$(BIN)/travelos schemas generate
 	$(BIN)/python -m streams.documents
 
-bench: bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas chaos chaos-cdc chaos-sagas ## All benchmarks; each prints its bars and exits 1 when one is missed
+bench: bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas bench-conflicts chaos chaos-cdc chaos-sagas ## All benchmarks; each prints its bars and exits 1 when one is missed
 
 bench-producer: $(VENV)/dev.installed
 	$(BIN)/python -m bench.producer $(ARGS)
@@ -55,6 +55,9 @@ bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, laten
 
 bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --seconds 15" for a part
 	$(BIN)/python -m bench.sagas $(ARGS)
+
+bench-conflicts: $(VENV)/dev.installed ## Some two minutes; ARGS="--rate 500 --seconds 10" for another load
+	$(BIN)/python -m bench.conflicts $(ARGS)
 
 chaos-sagas: $(VENV)/dev.installed ## Some five minutes; ARGS="--short" takes one, ARGS="--servers" has Redis, Neo4j and Elasticsearch as stores
 	$(BIN)/python -m bench.sagas.chaos $(ARGS)
