@@ -38,7 +38,7 @@ class Progress(NamedTuple):
 
     Attributes:
         next: the first offset that no object answers for; None when there is no object.
-        pending: an object that was decided on and is not there; it has to be made first. It begins at `next`.
+        pending: an object that was decided on and never written; it has to be made first. It begins at `next`.
     """
 
     next: int | None

@@ -57,7 +57,8 @@ class Checked(Struct, frozen=True, kw_only=True):
 
     Attributes:
         coverage: what the names say.
-        pending: whether an object was decided on that is not there yet; the next owner of the partition makes it.
+        pending: whether the object that was decided on last is missing: the next owner of the partition makes it, or it
+            was removed, which the committed offsets tell.
         problems: objects that cannot be read, or hold offsets they do not answer for; empty unless content is read.
         records: how many records were read; None unless content is read.
     """
