@@ -33,6 +33,7 @@ COMMANDS = {
     "conflicts": _Lazy("conflicts", "What sources contradict each other about; decide it."),
     "erase": _Lazy("erase", "Erase a person from everything, and certify it."),
     "erasure": _Lazy("erasure", "Run the role that erases; how far it is; check certificates."),
+    "export": _Lazy("export", "Print all that is held about a person, with where it came from."),
     "sagas": _Lazy("sagas", "What became of facts of several stores; retry, abort, resume."),
     "keys": _Lazy("keys", "Keys of users: rotate master keys, look up and read sealed fields."),
     "local": _Lazy("local", "Start and stop real servers on this machine, without containers."),
