@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import msgspec
 
 from connectors.keys.data_key import DataKey
-from schemas.events import EVENT_TYPES, Event
+from connectors.keys.user_keys import UserKeys
+from schemas.events import EVENT_TYPES, Event, encode_event
 from schemas.sensitive import (
     ERASED,
     SensitiveField,
@@ -60,6 +61,33 @@ def sealed_event(event: Event, keys: Keys, indexing: Indexing) -> Event:
                 None if key is None else indexing.index(field.name, normalised(field.name, value))
             )
     return msgspec.structs.replace(event, **changed) if changed else event
+
+
+class EventSealing:
+    """Seals events one by one, before they are published: `producer.publish(sealing(event))`.
+
+    The topics of events then have no sensitive value either. Intake leaves what is sealed as it is.
+
+    Args:
+        keys: the same as ingest has.
+    """
+
+    def __init__(self, keys: UserKeys) -> None:
+        self._keys = keys
+
+    def __call__(self, event: Event) -> Event:
+        """Return an event with its sensitive fields sealed. It may have to wait for the key store; not for asyncio.
+
+        Raises:
+            InvalidEvent: the event breaks its schema, which nobody could see any more once it is sealed.
+            Unavailable: the keys cannot be had now.
+            Fatal: they cannot be had until somebody changes something; names the option.
+        """
+        if not to_seal((event,)):
+            return event
+        encode_event(event)
+        keys = self._keys.get_or_create([event.user_id])
+        return sealed_event(event, keys, self._keys.masters)
 
 
 def sealed_value(key: DataKey | None, field: str, value: str, event_id: str) -> str:

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from connectors.keys.sealing import EventSealing
 from connectors.large_values import LargeValues
 from connectors.producers import EventProducer, QueueLimits, TopicMissing, Unreachable
 from connectors.producers.event_files import read_events
 from connectors.producers.gps_files import read_fixes
 from connectors.producers.input_files import InputFile, Reading, UnreadableFile
+from connectors.sinks.errors import SinkError
+from schemas.events import InvalidEvent
 from schemas.writes import EventPriority
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, out, print_json
 from streams.cli.sending import send
+from streams.keys import keys_of
 from streams.object_storage import large_values_of
 from streams.settings import Options
 
@@ -54,7 +58,7 @@ def events(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish events, one JSON object a line.
+    """Publish events, one JSON object a line. Where `keys.store` is set, sensitive fields are sealed before.
 
     Each needs its `type`, `event_id`, `user_id` and `occurred_at`; none of these is made up. A bad line is reported
     with its number, and the rest goes on.
@@ -99,11 +103,19 @@ def _produce(
         fail("no Kafka to send to: give --bootstrap host:port, or set the option kafka.bootstrap", Exit.USAGE)
     values = large_values_of(options) if options.large_values.enabled else None
     try:
-        with InputFile(path) as file, closing(values) if values is not None else nullcontext():
-            summary = send(file, read(file), _producer(options, values), rate=rate, priority=priority)
+        keys = keys_of(options)
+        with (
+            InputFile(path) as file,
+            closing(values) if values is not None else nullcontext(),
+            closing(keys) if keys is not None else nullcontext(),
+        ):
+            reading = read(file) if keys is None else _sealed(read(file), EventSealing(keys))
+            summary = send(file, reading, _producer(options, values), rate=rate, priority=priority)
             name = file.name
     except UnreadableFile as error:
         fail(str(error), Exit.USAGE)
+    except SinkError as error:
+        fail(str(error))
     if summary.read == 0 and not summary.interrupted:
         err.print(f"{name} has no records: nothing to send", markup=False, highlight=False, soft_wrap=True)
     if as_json:
@@ -113,6 +125,12 @@ def _produce(
     if summary.error is not None:
         fail(summary.error, summary.exit_code)
     raise typer.Exit(summary.exit_code)
+
+
+def _sealed(reading: Reading, sealing: EventSealing) -> Reading:
+    """Return the records of a file with their sensitive fields sealed."""
+    records = ((number, one if isinstance(one, InvalidEvent) else sealing(one)) for number, one in reading.records)
+    return reading._replace(records=records)
 
 
 def _producer(options: Options, values: LargeValues | None) -> EventProducer:

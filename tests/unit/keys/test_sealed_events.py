@@ -1,16 +1,17 @@
 """Which fields of events are sealed, with what, and what stands beside them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.keys import DataKey, MasterKeys
+from connectors.keys import DataKey, MasterKeys, SQLiteKeyStore, UserKeys
 from connectors.keys.master import KEY_BYTES
-from connectors.keys.sealing import sealed_event, to_seal
-from schemas.events import EVENT_TYPES, DetailsGiven, Event, MessageSent, decode_event, encode_event
+from connectors.keys.sealing import EventSealing, sealed_event, to_seal
+from schemas.events import EVENT_TYPES, DetailsGiven, Event, InvalidEvent, MessageSent, decode_event, encode_event
 from schemas.generate import json_schema
 from schemas.sensitive import ERASED, Sealed, normalised, read_sealed, sealed_text, sensitive_fields
 
@@ -81,6 +82,18 @@ def test_only_events_with_something_to_seal_need_keys() -> None:
     )
     assert to_seal([message, details(), details(email="ann@example.org"), details("e3", card="41111111")]) == ["ann"]
     assert sealed_event(message, {}, MASTERS) is message
+
+
+def test_a_producer_that_seals_leaves_nothing_for_intake_and_refuses_what_breaks_its_schema(tmp_path: Path) -> None:
+    keys = UserKeys(SQLiteKeyStore(tmp_path / "user-keys.db"), lambda _: MASTERS)
+    sealing = EventSealing(keys)
+    sealed = sealing(details(**PLAIN))
+    assert to_seal([sealed]) == []
+    assert sealed == sealed_event(details(**PLAIN), keys.get(["ann"]), MASTERS)
+    with pytest.raises(InvalidEvent, match=r"\$\.email"):
+        sealing(details(email="no address"))
+    assert sealing(details()) == details()
+    keys.close()
 
 
 @given(EVENTS)

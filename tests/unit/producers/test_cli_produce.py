@@ -62,6 +62,19 @@ def test_events_of_a_file_are_sent_and_counted_once_acknowledged(
     assert dict(messages[0].headers() or [])["ce_source"] == b"/travelos/produce"
 
 
+def test_sensitive_fields_of_a_file_are_sealed_before_they_are_sent(
+    kafka: Connection, consume: Callable[[str, int], list[Message]]
+) -> None:
+    line = (
+        '{"type":"details_given","event_id":"e1","user_id":"u1","occurred_at":"2026-03-01T12:00:00Z","email":"a@b.c"}'
+    )
+    result = run("events", events_file(line), "--bootstrap", kafka.bootstrap, TRAVELOS_KEYS_STORE="sqlite")
+    assert result.exit_code == 0, result.output
+    (message,) = consume("user-events", 1)
+    assert b"sealed:1:" in (message.value() or b"")
+    assert b"a@b.c" not in (message.value() or b"")
+
+
 def test_standard_input_is_read_for_a_dash(kafka: Connection) -> None:
     stdin = b"\xef\xbb\xbf" + (EVENT % 1).encode()
     result = run("events", "-", "--json", stdin=stdin, TRAVELOS_KAFKA_BOOTSTRAP=kafka.bootstrap)
