@@ -17,8 +17,10 @@ from connectors.sinks.neo4j.plan import plan
 from connectors.sinks.neo4j.schema import Schema
 from connectors.sinks.neo4j.values import Unfit, check
 from connectors.sinks.neo4j.work import Work
+from connectors.sinks.persons import NO_LINE, delete_of
 from connectors.sinks.undo import emptied
-from schemas.writes import GraphWrite
+from schemas.persons import OWN_LABELS, USER_LABEL
+from schemas.writes import GraphWrite, NodeRef
 
 Numbered = tuple[int, GraphWrite]
 
@@ -100,6 +102,29 @@ class Neo4jSink:
         """
         found = self._found((write.entity for write in writes), whole=True)
         return [_undo(write, found.get(write.entity, Found())) for write in writes]
+
+    def of_user(self, user: str) -> list[GraphWrite]:
+        """Return what the graph holds of a person; see `connectors.sinks.persons.Attributing`. Relations come first."""
+        session, schema = self._opened()
+        if USER_LABEL not in schema.labels:
+            return []
+        with interpreted_alone():
+            asked: dict[str, Any] = {"user": user, "own": sorted(OWN_LABELS)}
+            relations = [row["entity"] for row in session.run(statements.RELATIONS_OF_USER, asked).data()]
+            nodes = session.run(statements.NODES_OF_USER, asked).data()
+        named = {row["entity"] or f"{row['label'].lower()}:{row['id']}": row for row in nodes}
+        found = self._found([*relations, *named], whole=True)
+        deletes: list[GraphWrite] = []
+        for entity in [*relations, *named]:
+            row, content = named.get(entity), found.get(entity, Found()).content
+            if row is not None and row["version"] is None:
+                node = NodeRef(row["label"], row["id"])
+                deletes.append(delete_of(GraphWrite, entity, NO_LINE, 0, node=node))
+            elif content is not None:
+                places = {name: content[name] for name in ("node", "relation", "start", "end")}
+                lines = found[entity].lines.items()
+                deletes += [delete_of(GraphWrite, entity, source, line.version, **places) for source, line in lines]
+        return deletes
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

@@ -12,6 +12,8 @@ when it is not there yet, until the transaction ends.
 
 from collections.abc import Iterable, Sequence
 
+from schemas.persons import USER_ID, USER_LABEL
+
 TOMBSTONE = "TravelosTombstone"
 
 # What both large statements have in row[0..4]: position, version, oldest version the row stands for, entity, id.
@@ -194,6 +196,19 @@ def find(labels: Iterable[str], relations: Iterable[str], *, whole: bool = False
 
 
 _ENDS = ("startNode(x)", "endNode(x)")
+
+# Parameter: user. Entities of relations at a person's node, and of those that name them: no index knows these.
+RELATIONS_OF_USER = f"""
+MATCH (:`{USER_LABEL}` {{id: $user}})-[x]-() WHERE x._entity IS NOT NULL RETURN x._entity AS entity
+UNION MATCH ()-[x]->() WHERE x.`{USER_ID}` = $user AND x._entity IS NOT NULL RETURN x._entity AS entity
+"""
+# Parameters: user, own: labels of things that are a person's own. `version` is null of what only relations have named.
+NODES_OF_USER = f"""
+MATCH (n:`{USER_LABEL}` {{id: $user}})
+RETURN '{USER_LABEL}' AS label, n.id AS id, n._entity AS entity, n._version AS version
+UNION MATCH (:`{USER_LABEL}` {{id: $user}})--(n) WITH n, [name IN labels(n) WHERE name IN $own] AS names
+WHERE size(names) > 0 RETURN names[0] AS label, n.id AS id, n._entity AS entity, n._version AS version
+"""
 
 
 def node_constraint(label: str) -> str:

@@ -4,6 +4,7 @@ A value lies under `<prefix>{<key>}`, its versions under `<prefix>versions:{<ent
 slot of a cluster when the key is the entity, as it is for all that the router writes.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ from schemas.writes import CacheWrite
 
 _MAX_TTL_SECONDS = 10_000 * 365 * 86_400  # beyond that Redis' clock in milliseconds would overflow with some more zeros
 _MAX_LATITUDE = 85.05112878  # of Redis' geo commands, which are a web Mercator projection
+
+_GLOB, _ESCAPED = re.compile(r"[*?\[\]^\\-]"), r"\\\g<0>"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,6 +40,15 @@ class Names(NamedTuple):
     def versions(self, entity: str) -> str:
         """Return where the versions of an entity lie."""
         return f"{self.prefix}versions:{{{entity}}}"
+
+    def versions_of_user(self, user: str) -> str:
+        """Return the pattern of SCAN that fits where the versions of a person's entities lie, and perhaps others."""
+        ending = _GLOB.sub(_ESCAPED, user.replace("%", "%25").replace(":", "%3A"))
+        return f"{_GLOB.sub(_ESCAPED, self.prefix)}versions:{{*:{ending}}}"
+
+    def entity(self, versions: str) -> str:
+        """Return the entity whose versions lie here; the inverse of `versions`."""
+        return versions.removeprefix(f"{self.prefix}versions:")[1:-1]
 
     @property
     def channels(self) -> str:

@@ -21,6 +21,8 @@ from connectors.sinks.redis.address import Address, BadAddress, address_of
 from connectors.sinks.redis.errors import MOVING, OPTION
 from connectors.sinks.redis.options import RedisOptions
 
+_SCANNED_AT_ONCE = 1_000
+
 ScriptName = Literal["write", "held", "before", "positions"]
 
 
@@ -49,6 +51,10 @@ class Server(ABC):
         """
 
     @abstractmethod
+    def hashes(self, pattern: str) -> dict[str, dict[bytes, bytes]]:
+        """Return the hashes whose keys fit a pattern of SCAN; all keys are looked through, a few at a time."""
+
+    @abstractmethod
     def information(self) -> dict[str, Any]:
         """Return what a server that takes our writes says of itself (INFO)."""
 
@@ -70,6 +76,10 @@ class SingleServer(Server):
     def run(self, jobs: Sequence[Job]) -> list[Any]:
         """Run jobs in one pipeline."""
         return _pipelined(self._client, jobs)
+
+    def hashes(self, pattern: str) -> dict[str, dict[bytes, bytes]]:
+        """Return the hashes whose keys fit a pattern."""
+        return _hashes(self._client, pattern)
 
     def information(self) -> dict[str, Any]:
         """Return the server's INFO."""
@@ -111,6 +121,13 @@ class ClusterServer(Server):
         if any(isinstance(answer, MOVING) for answer in answers.values()):
             self._client.nodes_manager.initialize()
         return [answers[index] for index in range(len(jobs))]
+
+    def hashes(self, pattern: str) -> dict[str, dict[bytes, bytes]]:
+        """Return the hashes whose keys fit a pattern, of all primaries."""
+        found: dict[str, dict[bytes, bytes]] = {}
+        for node in self._client.get_primaries():
+            found |= _hashes(self._client.get_redis_connection(node), pattern)
+        return found
 
     def information(self) -> dict[str, Any]:
         """Return the INFO of one primary."""
@@ -182,6 +199,11 @@ def _pipelined(client: Redis, jobs: Sequence[Job]) -> list[Any]:
         for index, answer in zip(missing, _once(client, [jobs[index] for index in missing]), strict=True):
             answers[index] = answer
     return answers
+
+
+def _hashes(client: Redis, pattern: str) -> dict[str, dict[bytes, bytes]]:
+    keys: list[bytes] = list(client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE, _type="hash"))
+    return {key.decode(): client.hgetall(key) for key in keys}  # pyright: ignore[reportReturnType] - no coroutine
 
 
 def _once(client: Redis, jobs: Iterable[Job]) -> list[Any]:

@@ -11,11 +11,13 @@ from msgspec import json, structs
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
+from connectors.sinks.persons import delete_of
 from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
 from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
 from connectors.sinks.redis.options import RedisOptions
 from connectors.sinks.redis.server import Job, Server, connect
 from connectors.sinks.undo import emptied
+from schemas.persons import live_person
 from schemas.writes import CacheWrite
 
 log = structlog.get_logger(__name__)
@@ -121,6 +123,22 @@ class RedisSink:
                 if mark is not None:
                     held[key] = Held(version=int(mark[:-1]), deleted=mark[-1:] == b"-", copies=int(there))
         return held
+
+    def of_user(self, user: str) -> list[CacheWrite]:
+        """Return the values of a person; see `connectors.sinks.persons.Attributing`. All keys are looked through."""
+        with interpreted():
+            hashes = self._opened().hashes(self._names.versions_of_user(user))
+        keys: dict[tuple[str, str], str] = {}
+        for name, marks in hashes.items():
+            entity = self._names.entity(name)
+            key = self._names.key(marks[b""].decode()) if b"" in marks else entity
+            if user in live_person(entity):
+                keys |= {(entity, source.decode()): key for source in marks if source}
+        return [
+            delete_of(CacheWrite, *line, one.version, key=keys[line])
+            for line, one in self.held(list(keys)).items()
+            if one.copies
+        ]
 
     def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`.

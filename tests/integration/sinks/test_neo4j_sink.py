@@ -18,6 +18,8 @@ from connectors.sinks.neo4j import Neo4jOptions, Neo4jSink
 from connectors.sinks.neo4j.statements import TOMBSTONE
 from deploy.local.neo4j import Neo4jServer
 from schemas.writes import GraphWrite, NodeRef
+from streams.routing.examples import events
+from streams.routing.table import route
 
 pytestmark = pytest.mark.integration
 
@@ -337,3 +339,19 @@ def test_tombstones_are_apart_from_the_graph(sink: Neo4jSink, graph: Graph) -> N
     assert graph.query("MATCH (n) RETURN labels(n) AS labels") == [{"labels": [TOMBSTONE]}]
     sink.write([node(PIZZA, 3)])
     assert graph.query("MATCH (n) RETURN labels(n) AS labels") == [{"labels": ["Place"]}]
+
+
+def test_what_is_a_persons_is_found_with_what_relations_made_and_nothing_once_it_is_deleted(sink: Neo4jSink) -> None:
+    writes = [write for one in events().values() for write in route(one) if isinstance(write, GraphWrite)]
+    sink.write([write for write in writes if write.op == "upsert"])
+    sink.write([node(BEN, 1, name="Ben")])
+    found = sink.of_user("ann")
+    expected = {write.entity for write in writes if write.op == "upsert"} | {"user:ann", "photo:f-2"}
+    assert {one.entity for one in found} == expected
+    assert [one.entity for one in sink.of_user("ben")] == ["user:ben"]
+    deletes = [msgspec.structs.replace(one, version=2**62, source=one.source or "events") for one in found]
+    assert sink.write(deletes) == [APPLIED] * len(deletes)
+    assert sink.of_user("ann") == []
+    held = sink.held([(one.entity, one.source) for one in deletes])
+    assert [(one.deleted, one.copies) for one in held.values()] == [(True, 0)] * len(deletes)
+    assert [one.entity for one in sink.of_user("ben")] == ["user:ben"]

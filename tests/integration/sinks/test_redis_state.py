@@ -17,6 +17,7 @@ from connectors.sinks.redis import RedisOptions, RedisSink
 from connectors.sinks.redis.keys import Names
 from deploy.local.redis import RedisServer
 from schemas.writes import CacheWrite
+from streams.routing.entities import entity
 
 pytestmark = pytest.mark.integration
 
@@ -243,3 +244,17 @@ def test_a_lost_server_is_unavailable_and_the_sink_goes_on_when_it_is_back(
     finally:
         sink.close()
         server.delete()
+
+
+@pytest.mark.parametrize("user", ["ann", "a:n%n", "*", "[ab]", "\\"])
+def test_the_values_of_a_person_are_found_and_those_of_others_are_not(sink: RedisSink, user: str) -> None:
+    own, gone = entity("trip", user), entity("urgent", user)
+    others = [entity("trip", f"{user}x"), entity("trip", "b"), user]
+    sink.write([write(one, 3) for one in (own, gone, *others)])
+    sink.write([write(gone, 4, op="delete")])
+    elsewhere = write(entity("position", user), 5)
+    sink.write([msgspec.structs.replace(elsewhere, key="elsewhere")])
+    found = {(one.entity, one.key, one.version) for one in sink.of_user(user)}
+    assert found == {(own, own, 3), (elsewhere.entity, "elsewhere", 5)}
+    sink.write([msgspec.structs.replace(one, version=9) for one in sink.of_user(user)])
+    assert sink.of_user(user) == []
