@@ -141,8 +141,12 @@ def kept(ingest: Ingest, sieve: Sieve | None) -> list[Outgoing]:
 
 
 async def begin_erasures(ingest: Ingest, sieve: Sieve | None) -> None:
-    """Tell that erasures begin; to be called when their requests are durable."""
-    if sieve is not None and sieve.starts:
+    """Tell that erasures begin, and what was held back; to be called when that is durable."""
+    if sieve is None:
+        return
+    if sieve.counts:
+        log.info("events_of_the_erased", **sieve.counts)
+    if sieve.starts:
         topic = ingest.catalogue.erasure_starts.name
         starts = [Outgoing(topic, one.user_id.encode(), encode_erasure_record(one)) for one in sieve.starts]
         await ingest.publish(starts)

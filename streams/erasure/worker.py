@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 2.0  # after Kafka did not answer
-_SESSION_MS = 10_000  # a worker that was killed is replaced after this
+_SESSION_MS = 6_000  # a worker that was killed is replaced after this; brokers allow no less by default
 _POLL_MS = 3_600_000  # a step reads topics and rewrites stores between two polls
 
 
