@@ -1,11 +1,12 @@
 """Write search documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
 from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.elasticsearch import bulk
@@ -16,8 +17,13 @@ from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, settle
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.elasticsearch.register import Register
+from connectors.sinks.elasticsearch.schema import VISIBLE
+from connectors.sinks.persons import delete_of
 from connectors.sinks.undo import emptied
 from schemas.writes import SearchWrite
+
+_WALKED_AT_ONCE = 1_000
+_WALK = {"query": VISIBLE, "_source": ["entity", "source"]}
 
 
 class ElasticsearchSink:
@@ -91,6 +97,20 @@ class ElasticsearchSink:
             known = self._known(entities, self._register().sources(), whole=True)
         visible = {entity: found.document for (entity, _), found in known.items() if found.state is None}
         return [_undo(write, known.get((write.entity, write.source)), visible.get(write.entity)) for write in writes]
+
+    def walk(self) -> Iterator[SearchWrite]:
+        """Yield the documents that readers see; see `connectors.sinks.contract.Walking`.
+
+        A document that names no entity and source is not one of ours: no write could remove it.
+        """
+        client, alias = self._opened(), self._options.write_alias
+        with interpreted():
+            client.indices.refresh(index=alias)
+            found = scan(client, index=alias, query=_WALK, version=True, size=_WALKED_AT_ONCE)
+            for hit in found:
+                entity, source = hit["_source"].get("entity"), hit["_source"].get("source")
+                if entity is not None and source is not None:
+                    yield delete_of(SearchWrite, entity, source, hit["_version"])
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

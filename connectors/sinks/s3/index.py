@@ -63,6 +63,13 @@ class Index:
                 break
         return dict(found)
 
+    def entries(self) -> set[tuple[str, str]]:
+        """Return all entities with the keys that they have or had."""
+        found: set[tuple[str, str]] = set()
+        for file in self._bucket.listed(self._folder):
+            found.update(map(_entry, (self._bucket.get(file.key) or b"").splitlines()))
+        return found
+
     def merge(self) -> None:
         """Make few files of many small ones; those that are merged are removed after the merged one is there."""
         small = [file for file in self._bucket.listed(self._folder) if file.size < SMALL_BYTES]

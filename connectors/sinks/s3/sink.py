@@ -1,12 +1,13 @@
 """Write objects."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import SinkError, Unavailable
+from connectors.sinks.persons import delete_of
 from connectors.sinks.s3.client import Bucket
 from connectors.sinks.s3.errors import LostRaceError, RefusedError
 from connectors.sinks.s3.index import Index, unindexed
@@ -17,6 +18,7 @@ from connectors.sinks.undo import emptied
 from schemas.writes import ObjectWrite
 
 _RACES = 5  # as often another writer may be faster before a write is sent again later
+_WALKED_AT_ONCE = 500
 _REMEMBERED = 100_000  # entities that need no new entry in the index
 
 
@@ -111,6 +113,18 @@ class S3Sink:
     def stored(self, places: Sequence[ObjectWrite]) -> list[ObjectWrite | None]:
         """Return what the bucket holds, with all bytes and without a copy; see `connectors.sinks.content.stored`."""
         return list(self._opened().map(self._stored, places))
+
+    def walk(self) -> Iterator[ObjectWrite]:
+        """Yield what the bucket holds, a request for each object; see `connectors.sinks.contract.Walking`."""
+        places = sorted(self._index.entries())
+        for start in range(0, len(places), _WALKED_AT_ONCE):
+            page = places[start : start + _WALKED_AT_ONCE]
+            states = list(self._opened().map(self._bucket.state, (key for _, key in page)))
+            for (entity, key), state in zip(page, states, strict=True):
+                if state.owner == owner_of(entity) and not state.deleted:
+                    source = max(state.versions)
+                    name = key.removeprefix(self._options.prefix)
+                    yield delete_of(ObjectWrite, entity, source, state.versions[source].version, key=name)
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
