@@ -16,6 +16,7 @@ from schemas.conflicts import (
     encode_conflict_record,
 )
 from schemas.headers import ERROR_MESSAGE, header_map
+from schemas.sagas import SagaStart, decode_saga_record
 from streams.agents.changes import ChangePass
 from streams.agents.reconcile import Reconciler, Tables
 from streams.conflicts.known import Known, Tally
@@ -24,6 +25,8 @@ from streams.conflicts.rules import Rule, Rules
 from streams.conflicts.strategies import Strategy, last_write_wins, manual, merge, rollback
 from streams.runtime.publisher import Outgoing, PublishFailed
 from streams.runtime.records import Record
+from streams.sagas.declared import DECLARED
+from streams.sagas.kinds import Kinds
 
 NOW = 1_777_636_800_000
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -33,11 +36,11 @@ ROW: dict[str, Any] = {"id": "p1", "name": "Roma", "kind": "hotel", "phone": "1"
 class World:
     """A worker that settles places, what it reads, and what it sent."""
 
-    def __init__(self, stage: Any, strategy: Strategy, **rules: Any) -> None:
+    def __init__(self, stage: Any, strategy: Strategy, kinds: Kinds | None = None, **rules: Any) -> None:
         self.stage, self.catalogue = stage, stage.catalogue
         rule = Rule(strategy="as told", settle=strategy, ignored=frozenset({"written"}))
         self.rules = Rules(types={"place": rule}, **rules)
-        self.ingest = stage.ingest(rules=self.rules)
+        self.ingest = stage.ingest(rules=self.rules, kinds=kinds)
         app = stage.app
         self.tables = Tables(
             entities=app.state("entities", Known, changelog="entities-log"),
@@ -143,6 +146,17 @@ async def test_what_is_agreed_is_routed_as_a_change_of_a_version_line_of_its_own
     assert {write.__struct_config__.tag for write in stage.writes()} == {"search", "vector", "graph"}
     assert world.shown() == [("Roma", NOW << 16)]
     assert len(stage.of(world.catalogue.reference_places.name)) == 1
+
+
+async def test_what_is_agreed_begins_the_sagas_of_its_table(stage: Any) -> None:
+    world = World(stage, last_write_wins, kinds=Kinds(DECLARED))
+    await world.take(world.said("crm", 7, name="Roma"))
+    await world.take(world.said("crm", 8, NOW + 1))
+    starts = [decode_saga_record(one.value, SagaStart) for one in stage.of(world.catalogue.saga_starts.name)]
+    assert [(one.definition, one.version) for one in starts] == [
+        ("place_saved", NOW << 16),
+        ("place_deleted", (NOW + 1) << 16),
+    ]
 
 
 async def test_an_echo_goes_no_further_and_a_conflict_is_settled_and_told_with_both_sides(stage: Any) -> None:
