@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Field, Point
 from connectors.sinks.influxdb.merge import Latest, State
+from schemas.persons import USER_ID
 
 SERIES_BY_NAME = 48  # as many statements; each is a pass over the shards
 WINDOWS = 16
@@ -107,6 +108,11 @@ def present_at(points: Iterable[Point]) -> list[str]:
 def states_of(points: Iterable[Point]) -> list[str]:
     """Return statements whose answers hold the versions at all of these points; `states` reads them."""
     return _around(points, _VERSIONS, (DELETED,))
+
+
+def states_of_person(user: str) -> str:
+    """Return the statement whose answer holds the versions at all points whose tags name a person."""
+    return f"{_VERSIONS} FROM /.*/ WHERE {_identifier(USER_ID)} = {_string(user)} GROUP BY *"
 
 
 def fields_of(points: Iterable[Point]) -> list[str]:

@@ -16,6 +16,7 @@ from connectors.sinks.influxdb.errors import OPTION, Refusal
 from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, undo_of, without_stale_fields
 from connectors.sinks.influxdb.options import InfluxOptions
+from connectors.sinks.persons import delete_of
 from connectors.sinks.turns import Turns
 from schemas.writes import TimeSeriesWrite
 
@@ -131,6 +132,24 @@ class InfluxSink:
                 copies = sum(state.present for state in found[entity])
                 held[entity, source] = Held(version=newest.version, deleted=newest.deleted, copies=copies)
         return held
+
+    def of_user(self, user: str) -> list[TimeSeriesWrite]:
+        """Return the points of a person; see `connectors.sinks.persons.Attributing`."""
+        found = queries.states(self._client.ask([queries.states_of_person(user)]))
+        return [
+            delete_of(
+                TimeSeriesWrite,
+                state.entity,
+                source,
+                latest.version,
+                measurement=point.measurement,
+                tags=dict(point.tags),
+                time_ns=point.time_ns,
+            )
+            for point, state in found.items()
+            if state.present and state.entity is not None
+            for source, latest in state.latest().items()
+        ]
 
     def before(self, writes: Sequence[TimeSeriesWrite]) -> list[TimeSeriesWrite | None]:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""

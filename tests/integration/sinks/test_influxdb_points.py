@@ -250,3 +250,20 @@ def test_an_undone_point_that_was_not_there_is_deleted_and_its_neighbours_stay(
     assert sink.write([msgspec.structs.replace(undo, version=6)]) == [APPLIED]
     assert [time_ns - TIME for _, _, time_ns, _ in rows(options)] == [0, 2]
     assert sink.write([msgspec.structs.replace(new, version=5)]) == [SUPERSEDED]
+
+
+@pytest.mark.parametrize("user", ["u1", "a b'c,d=e", "\uc11c\uc6b8 .*"])
+def test_the_points_of_a_person_are_found_and_none_once_they_are_deleted(sink: InfluxSink, user: str) -> None:
+    others = [point(8, tags={"user_id": f"{user}x"}, entity="gps:x:8"), point(9, tags={"mode": "walk"}, entity="gps:9")]
+    own = [
+        point(number, 3, tags={"user_id": user, "mode": mode}, entity=f"gps:{number}", measurement=measurement)
+        for number, (mode, measurement) in enumerate([("walk", "gps"), ("bus", "gps"), ("bus", "speed")])
+    ]
+    assert sink.write([*own, *others]) == [APPLIED] * 5
+    found = sink.of_user(user)
+    assert {(one.entity, one.version, one.measurement, one.time_ns) for one in found} == {
+        (one.entity, 3, one.measurement, one.time_ns) for one in own
+    }
+    assert sink.write([msgspec.structs.replace(one, version=9) for one in found]) == [APPLIED] * 3
+    assert sink.of_user(user) == []
+    assert len(sink.of_user(f"{user}x")) == 1
