@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """Write the graph."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ from schemas.persons import OWN_LABELS, USER_LABEL
 from schemas.writes import GraphWrite, NodeRef
 
 Numbered = tuple[int, GraphWrite]
+
+_WALKED_AT_ONCE = 500
 
 
 class Neo4jSink:
@@ -125,6 +127,28 @@ class Neo4jSink:
                 lines = found[entity].lines.items()
                 deletes += [delete_of(GraphWrite, entity, source, line.version, **places) for source, line in lines]
         return deletes
+
+    def walk(self) -> Iterator[GraphWrite]:
+        """Yield what the graph holds; see `connectors.sinks.contract.Walking`."""
+        _, schema = self._opened()
+        assert self._driver is not None, "the sink is open"
+        with interpreted_alone(), self._driver.session(database=self._options.database) as session:
+            names: list[str] = []
+            for row in session.run(statements.WALK):
+                label = next((label for label in row["labels"] if label in schema.labels), "")
+                names.append(row["entity"] or f"{label.lower()}:{row['id']}")
+                if len(names) == _WALKED_AT_ONCE:
+                    yield from self._places(names)
+                    names = []
+            yield from self._places(names)
+
+    def _places(self, entities: Sequence[str]) -> Iterator[GraphWrite]:
+        """Yield a delete of each entity that is there."""
+        for entity, found in self._found(entities, whole=True).items():
+            if found.content is not None and found.lines:
+                where = {name: found.content[name] for name in ("node", "relation", "start", "end")}
+                source = max(found.lines)
+                yield delete_of(GraphWrite, entity, source, found.lines[source].version, **where)
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

@@ -197,6 +197,13 @@ def find(labels: Iterable[str], relations: Iterable[str], *, whole: bool = False
 
 _ENDS = ("startNode(x)", "endNode(x)")
 
+# Nodes and relations that somebody has written; those that relations alone have named carry no version.
+WALK = """
+MATCH (n) WHERE n._version IS NOT NULL RETURN n._entity AS entity, labels(n) AS labels, n.id AS id
+UNION ALL
+MATCH ()-[x]->() WHERE x._version IS NOT NULL RETURN x._entity AS entity, [] AS labels, null AS id
+"""
+
 # Parameter: user. Entities of relations at a person's node, and of those that name them: no index knows these.
 RELATIONS_OF_USER = f"""
 MATCH (:`{USER_LABEL}` {{id: $user}})-[x]-() WHERE x._entity IS NOT NULL RETURN x._entity AS entity
