@@ -95,7 +95,8 @@ class Catalogue:
             purpose="what enrichment knows of each traveller",
         )
         self.changes = {table: self.changes_of(table) for table in self.tables}
-        self.other_changes = [self.changes_of(table, source) for source in other_sources for table in self.tables]
+        others = [(source, table) for source in other_sources for table in self.tables]
+        self.other_changes = {(source, table): self.changes_of(table, source) for source, table in others}
         self.cdc_offsets = topic(
             "cdc.offsets",
             key="slot",
@@ -273,7 +274,7 @@ class Catalogue:
     @property
     def all_changes(self) -> list[Topic]:
         """The topics of the changes of tables, those of other sources too."""
-        return [*self.changes.values(), *self.other_changes]
+        return [*self.changes.values(), *self.other_changes.values()]
 
     def changes_of(self, table: str, source: str | None = None) -> Topic:
         """Return the topic of the changes of a table, also of one that is captured by a pattern.

@@ -88,7 +88,21 @@ class Batch:
         for entry in self._told:
             yield Outgoing(topic, entry.entity.encode(), encode_conflict_record(entry))
 
+    def _forget(self, record: Record) -> tuple[str, str]:
+        """Forget an entity: what its sources have said and what was agreed. The stores keep what they have."""
+        subject = (record.key or b"").decode(errors="replace")
+        name = subject.partition(":")[0]
+        known = self._entities.get(subject)
+        if known is None or self._entities.position(subject, record.topic) >= record.offset:
+            return name, "replayed"
+        self._keep_tally(name, -1, -(known.conflict is not None), record)
+        self._entities.put(subject, None, record)
+        self._agreed.pop(subject, None)
+        return name, "forgotten"
+
     def _claim(self, record: Record) -> tuple[str, str]:
+        if record.value is None:
+            return self._forget(record)
         said = decode_conflict_record(record.value, EntityClaim)
         rule = self._rules.of_table(said.table)
         if rule is None:
@@ -179,8 +193,10 @@ class Batch:
 
     def _count(self, name: str, before: Known | None, after: Known, record: Record) -> None:
         """Keep the number of entities, and of those that wait for a decision."""
-        new = before is None
         waits = (after.conflict is not None) - (before is not None and before.conflict is not None)
+        self._keep_tally(name, before is None, waits, record)
+
+    def _keep_tally(self, name: str, new: int, waits: int, record: Record) -> None:
         if new or waits:
             tally = self._tallies.get(name) or Tally()
             tally = self.tallies[name] = Tally(tally.entities + new, tally.undecided + waits)

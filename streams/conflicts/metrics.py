@@ -12,10 +12,10 @@ from streams.runtime.metrics import BATCH_SECONDS, Metric
 
 # superseded: older than what its source has said. echo: what is agreed already. applied: a later change. settled, taken
 # back, undecided: a conflict. decided, not decided, late: what an operator decided. replayed: read again after a crash.
-# refused: it cannot be read, or is no row of its table.
+# forgotten: by a record without a value. refused: it cannot be read, or is no row of its table.
 OUTCOMES = (
     *("superseded", "echo", "applied", "settled", "taken back", "undecided"),
-    *("decided", "not decided", "late", "replayed", "refused"),
+    *("decided", "not decided", "late", "replayed", "forgotten", "refused"),
 )
 
 CLAIMS = Metric(

@@ -13,6 +13,7 @@ from schemas.erasures import Remains
 from schemas.persons import TRAVELLER_TABLES
 from schemas.topics import Catalogue, Topic
 from schemas.writes import STORES
+from streams.routing.entities import entity
 
 _key = msgspec.json.Decoder(dict[str, Any])
 
@@ -32,16 +33,20 @@ class Keys(NamedTuple):
 
 
 def compacted_of(connection: Connection, catalogue: Catalogue, user: str) -> Keys:
-    """Return the keys that get a tombstone: the person's profile, and the rows of theirs that were captured.
+    """Return the keys that get a tombstone: the person's profile, rows that were captured, what sources said of them.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
     rows = [topic.name for table, topic in catalogue.changes.items() if table in TRAVELLER_TABLES]
+    rows += [topic.name for (_, table), topic in catalogue.other_changes.items() if table in TRAVELLER_TABLES]
+    # A record of claims without a value has what is known of the entity forgotten.
+    settled = [catalogue.claims.name, catalogue.conflicts.name]
+    names = {user.encode(), entity("user", user).encode()}
     alive: dict[Compacted, bool] = {}
-    for record in records_in(connection, [catalogue.reference_users.name, *rows]):
+    for record in records_in(connection, [catalogue.reference_users.name, *rows, *settled]):
         key = record.key or b""
-        if key == user.encode() or (record.topic in rows and user in values_of_key(key)):
+        if key in names or (record.topic in rows and user in values_of_key(key)):
             alive[Compacted(record.topic, key)] = record.value is not None
     return Keys([one for one, lives in alive.items() if lives], list(alive))
 
@@ -80,6 +85,7 @@ def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterato
     """Yield where events of a person still lie after an erasure, and until when, at the latest but for a segment."""
     topics = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events]
     topics += [catalogue.waiting_events, catalogue.resumed_events, catalogue.dead_letters]
+    topics += [catalogue.claims, catalogue.conflict_commands]
     topics += [catalogue.saga_starts, catalogue.saga_receipts, *(topic for topic, _, _ in catalogue.all_writes())]
     topics += [topic for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]
     for topic in topics:

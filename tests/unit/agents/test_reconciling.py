@@ -54,7 +54,7 @@ class World:
         registry = CollectorRegistry()
         return registry, Reconciler(self.ingest, self.rules, self.tables, ConflictMetrics(registry), lambda: NOW + 200)
 
-    def record(self, topic: str, key: str, value: bytes) -> Record:
+    def record(self, topic: str, key: str, value: bytes | None) -> Record:
         offset = self.offsets[topic] = self.offsets.get(topic, -1) + 1
         return self.stage.record(topic, offset, key.encode(), value)
 
@@ -280,6 +280,18 @@ async def test_whoever_takes_a_partition_over_counts_its_entities_from_the_table
     assert world.figures()["stream_conflict_entities", "agreed"] == 0
     await world.reconciler.count([])
     assert world.figures() == {}
+
+
+async def test_a_claim_without_a_value_has_all_forgotten_that_was_known_of_an_entity(stage: Any) -> None:
+    world = World(stage, manual)
+    await world.reconciler.count([0])
+    await world.take(world.said("crm", 7, name="Roma"), world.said("app", 1, name="Napoli"))
+    nothing = world.record(world.catalogue.claims.name, "place:p1", None)
+    await world.take(nothing, nothing)
+    assert stage.state(world.tables.entities) == {}
+    assert world.figures()["stream_conflict_entities", "undecided"] == 0
+    assert world.figures()["stream_conflict_claims_total", "forgotten"] == 1
+    assert len(world.shown()) == 1
 
 
 async def test_what_is_no_claim_becomes_a_dead_letter_and_the_others_go_on(stage: Any) -> None:
