@@ -62,7 +62,10 @@ class KeyRing:
 
     def _file(self, store: KeyStore) -> str:
         try:
-            return self._path.read_text("ascii")
+            text = self._path.read_text("ascii")
+            if self._path.stat().st_mode & 0o007:
+                log.warning("master_keys_readable_by_everybody", path=str(self._path), fix="chmod 600")
+            return text
         except FileNotFoundError:
             if not self._may_make:
                 raise Fatal(

@@ -117,15 +117,17 @@ def test_everything_that_is_not_named_is_started_and_its_address_is_in_force_her
     assert options.stores.relational.url.get_secret_value() == "postgresql:///travelos"
     assert load(environ=platform.environment).options == options
     assert options.data_dir == tmp_path / "data"
+    assert options.keys.store == "sqlite"
     platform.stop()
     assert sorted(servers.log[:2]) == ["start KafkaServer", "start PostgresServer"] or "create travel" in servers.log
     assert servers.log[-2:] == ["stop KafkaServer", "stop PostgresServer"]
 
 
 def test_what_the_options_name_is_not_started(servers: Servers) -> None:
-    options = loaded(kafka__bootstrap=NAMED, source__dsn="postgresql://s", stores__relational__url="postgresql://r")
-    platform = Platform(options, kafka="auto")
+    urls = {"source__dsn": "postgresql://s", "stores__relational__url": "postgresql://r"}
+    platform = Platform(loaded(kafka__bootstrap=NAMED, keys__store="off", **urls), kafka="auto")
     platform.start()
+    assert platform.loaded.options.keys.store == "off"
     platform.stop()
     assert servers.log == []
 
