@@ -46,6 +46,11 @@ class Names(NamedTuple):
         ending = _GLOB.sub(_ESCAPED, user.replace("%", "%25").replace(":", "%3A"))
         return f"{_GLOB.sub(_ESCAPED, self.prefix)}versions:{{*:{ending}}}"
 
+    @property
+    def all_versions(self) -> str:
+        """The pattern of SCAN that fits where the versions of all entities lie."""
+        return f"{_GLOB.sub(_ESCAPED, self.prefix)}versions:{{*}}"
+
     def entity(self, versions: str) -> str:
         """Return the entity whose versions lie here; the inverse of `versions`."""
         return versions.removeprefix(f"{self.prefix}versions:")[1:-1]

@@ -27,6 +27,7 @@ T = TypeVar("T")
 _OLDEST = (6, 0)
 _AT_ONCE = 200  # writes of one script: nobody else is served while it runs, some 2 ms
 _POSITIONS_AT_ONCE = 1_000  # what Lua passes on at once has a limit of some thousand
+_WALKED_AT_ONCE = 1_000
 _HOUR_MS = 3_600_000
 
 
@@ -126,19 +127,27 @@ class RedisSink:
 
     def of_user(self, user: str) -> list[CacheWrite]:
         """Return the values of a person; see `connectors.sinks.persons.Attributing`. All keys are looked through."""
-        with interpreted():
-            hashes = self._opened().hashes(self._names.versions_of_user(user))
-        keys: dict[tuple[str, str], str] = {}
-        for name, marks in hashes.items():
-            entity = self._names.entity(name)
-            key = self._names.key(marks[b""].decode()) if b"" in marks else entity
-            if user in live_person(entity):
-                keys |= {(entity, source.decode()): key for source in marks if source}
+        found = self._lines(self._names.versions_of_user(user))
+        keys = {line: key for line, key in found.items() if user in live_person(line[0])}
         return [
             delete_of(CacheWrite, *line, one.version, key=keys[line])
             for line, one in self.held(list(keys)).items()
             if one.copies
         ]
+
+    def walk(self) -> Iterator[CacheWrite]:
+        """Yield the values that are there; see `connectors.sinks.contract.Walking`.
+
+        All keys are looked through, and what is known of their versions is in memory at once. A value without versions
+        is not one of ours: no write has made it.
+        """
+        keys = self._lines(self._names.all_versions)
+        told: set[str] = set()
+        for lines in _parts(list(keys), _WALKED_AT_ONCE):
+            for line, one in self.held(lines).items():
+                if one.copies and line[0] not in told:
+                    told.add(line[0])
+                    yield delete_of(CacheWrite, *line, one.version, key=keys[line])
 
     def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`.
@@ -181,6 +190,17 @@ class RedisSink:
     def _home(self, entity: str) -> tuple[str, str]:
         """Return where the versions of an entity lie, and its value unless it was written under another key."""
         return self._names.versions(entity), self._names.value(entity)
+
+    def _lines(self, pattern: str) -> dict[tuple[str, str], str]:
+        """Return the (entity, source) of all versions whose keys fit a pattern, and under which key the value lies."""
+        with interpreted():
+            hashes = self._opened().hashes(pattern)
+        keys: dict[tuple[str, str], str] = {}
+        for name, marks in hashes.items():
+            entity = self._names.entity(name)
+            key = self._names.key(marks[b""].decode()) if b"" in marks else entity
+            keys |= {(entity, source.decode()): key for source in marks if source}
+        return keys
 
     def _fitting(self, writes: Sequence[CacheWrite], server: Server) -> Iterator[int]:
         """Yield the places of the writes that will not be rejected for their names."""
