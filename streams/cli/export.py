@@ -32,7 +32,9 @@ def command(
         Path | None, typer.Option(help="Write to this new file, which only you may read.", show_default=False)
     ] = None,
     sealed: Annotated[bool, typer.Option("--sealed", help="Leave sensitive fields as they are stored.")] = False,
-    events: Annotated[bool, typer.Option(help="The person's events in Kafka, too.")] = True,
+    without_events: Annotated[
+        bool, typer.Option("--without-events", help="Leave out the person's events in Kafka.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Print all that is held about a person, as one JSON document with where each part came from.
@@ -43,7 +45,7 @@ def command(
     if to is not None and to.exists():
         fail(f"{to} exists already; name a new file", Exit.USAGE)
     try:
-        export = _gathered(user, options, events=events)
+        export = _gathered(user, options, events=not without_events)
         if not sealed:
             _open_fields(export, options)
     except KafkaException as error:
