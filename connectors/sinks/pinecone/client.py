@@ -89,17 +89,21 @@ class PineconeClient:
 
     def matching(self, index: str, namespace: str, conditions: Mapping[str, Any]) -> list[str]:
         """Return the ids of the records whose metadata match a filter of Pinecone's language."""
-        ids: list[str] = []
+        return list(self.described(index, namespace, conditions))
+
+    def described(self, index: str, namespace: str, conditions: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """Return the metadata of the records whose metadata match a filter of Pinecone's language, by id."""
+        described: dict[str, Mapping[str, Any]] = {}
         page: str | None = None
         with interpreted():
             while True:
                 found = self._indexes[index].fetch_by_metadata(
                     filter=conditions, namespace=namespace, limit=_PAGE, pagination_token=page
                 )
-                ids += found.vectors
+                described |= {name: one.metadata or {} for name, one in found.vectors.items()}
                 page = found.pagination.next if found.pagination is not None else None
                 if not page:
-                    return ids
+                    return described
 
     def fetch(self, index: str, namespace: str, ids: Sequence[str]) -> dict[str, Fetched]:
         """Return the records of one request; it has to fit into an address (`addressable`)."""

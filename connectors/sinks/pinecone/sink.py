@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from uuid import uuid4
 
 import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError
+from connectors.sinks.persons import delete_of
 from connectors.sinks.pinecone.client import PineconeClient
 from connectors.sinks.pinecone.ledger import Ledger, refusal
 from connectors.sinks.pinecone.merge import Change, Entry, changed, without_record
@@ -18,7 +19,10 @@ from connectors.sinks.pinecone.records import Record, Unfit, record_id, record_o
 from connectors.sinks.pinecone.vectors import Vectors
 from connectors.sinks.turns import Turns
 from connectors.sinks.undo import emptied
+from schemas.persons import USER_ID
 from schemas.writes import VectorWrite
+
+NAMESPACES: tuple[str, ...] = get_args(get_type_hints(VectorWrite)["namespace"])
 
 
 class _Checked(msgspec.Struct, frozen=True):
@@ -99,6 +103,22 @@ class PineconeSink:
             entries = self._ledger.read(list(dict.fromkeys(record_id(write.entity) for write in writes)))
             there = self._vectors.contents({name: entry for name, entry in entries.items() if entry.mark})
         return [_undo(write, entries.get(record_id(write.entity)), there) for write in writes]
+
+    def of_user(self, user: str) -> list[VectorWrite]:
+        """Return the vectors of a person; see `connectors.sinks.persons.Attributing`."""
+        self._ledger.doubt()
+        deletes: list[VectorWrite] = []
+        for namespace in NAMESPACES:
+            index = self._options.index_of(namespace)
+            found = self._client.described(index, namespace, {USER_ID: {"$eq": user}})
+            entries = self._ledger.read(list(found))
+            deletes += [
+                delete_of(VectorWrite, metadata["entity"], source, latest.version, namespace=namespace)
+                for name, metadata in found.items()
+                if name in entries
+                for source, latest in entries[name].versions.items()
+            ]
+        return deletes
 
     def delete_matching(self, namespace: str, conditions: Mapping[str, Any]) -> int:
         """Remove the vectors of a namespace that match a filter of Pinecone's own language; returns how many.

@@ -9,7 +9,16 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.pinecone import PineconeOptions, PineconeSink
 from deploy.local.pinecone import Fault, PineconeStandIn
-from tests.unit.sinks.pinecone_writes import BEYOND_THE_SDK, SOURCE, Opened, stored, texts, vector, write
+from tests.unit.sinks.pinecone_writes import (
+    BEYOND_THE_SDK,
+    NAMESPACES,
+    SOURCE,
+    Opened,
+    stored,
+    texts,
+    vector,
+    write,
+)
 
 
 @pytest.mark.parametrize(
@@ -308,3 +317,16 @@ def test_names_of_metadata_that_the_ledger_cannot_keep_are_refused_and_cost_only
     assert isinstance(outcomes[1], Rejected)
     assert "`metadata`" in outcomes[1].reason
     assert texts(service) == {"a": "text 1", "b": "text 1"}
+
+
+def test_the_vectors_of_a_person_are_found_in_every_namespace_and_none_once_they_are_deleted(opened: Opened) -> None:
+    sink = opened()
+    own = [write(f"ann-{name}", 3, namespace=name, metadata={"user_id": "ann"}) for name in NAMESPACES]
+    sink.write([*own, write("of bob", 1, metadata={"user_id": "bob"}), write("of nobody", 1)])
+    found = sink.of_user("ann")
+    assert {(one.entity, one.namespace, one.version) for one in found} == {
+        (one.entity, one.namespace, 3) for one in own
+    }
+    assert sink.write([msgspec.structs.replace(one, version=9) for one in found]) == [APPLIED] * len(NAMESPACES)
+    assert sink.of_user("ann") == []
+    assert [one.entity for one in sink.of_user("bob")] == ["of bob"]
