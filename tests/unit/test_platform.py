@@ -127,7 +127,7 @@ def test_what_the_options_name_is_not_started(servers: Servers) -> None:
     urls = {"source__dsn": "postgresql://s", "stores__relational__url": "postgresql://r"}
     platform = Platform(loaded(kafka__bootstrap=NAMED, keys__store="off", **urls), kafka="auto")
     platform.start()
-    assert platform.loaded.options.keys.store == "off"
+    assert "TRAVELOS_KEYS_STORE" not in platform.environment
     platform.stop()
     assert servers.log == []
 
