@@ -95,7 +95,7 @@ class Catalogue:
             purpose="what enrichment knows of each traveller",
         )
         self.changes = {table: self.changes_of(table) for table in self.tables}
-        others = [(source, table) for source in other_sources for table in self.tables]
+        others = [(source, table) for source in other_sources if source != cdc_prefix for table in tables]
         self.other_changes = {(source, table): self.changes_of(table, source) for source, table in others}
         self.cdc_offsets = topic(
             "cdc.offsets",

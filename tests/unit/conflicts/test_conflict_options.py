@@ -80,3 +80,9 @@ def test_the_topics_of_other_sources_are_those_of_the_same_tables() -> None:
     catalogue = options.catalogue()
     assert [topic.name for topic in catalogue.all_changes] == ["cdc.travel.public.places", "cdc.crm.public.places"]
     assert {topic.name for topic in catalogue.all_changes} <= {topic.name for topic in catalogue}
+
+
+def test_a_source_that_is_captured_here_is_no_other_source() -> None:
+    overrides = {"conflicts.sources": ["cdc.crm"], "source.topic_prefix": "cdc.crm"}
+    catalogue = load(environ={}, overrides=overrides).options.catalogue()
+    assert catalogue.all_changes == list(catalogue.changes.values())
