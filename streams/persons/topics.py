@@ -24,12 +24,12 @@ def found_in_topics(connection: Connection, catalogue: Catalogue, holdings: Hold
     Raises:
         KafkaException: the brokers do not answer.
     """
-    for topic, read in _sources(catalogue).items():
-        for record in records_in(connection, [topic]):
-            try:
-                holdings.take_all(read(record))
-            except (InvalidWrite, InvalidSagaRecord, InvalidReceipt) as error:
-                log.warning("write_not_readable", topic=topic, offset=record.offset, error=str(error))
+    sources = _sources(catalogue)
+    for record in records_in(connection, sources):
+        try:
+            holdings.take_all(sources[record.topic](record))
+        except (InvalidWrite, InvalidSagaRecord, InvalidReceipt) as error:
+            log.warning("write_not_readable", topic=record.topic, offset=record.offset, error=str(error))
 
 
 def _sources(catalogue: Catalogue) -> Mapping[str, Callable[[StoredRecord], Iterator[Write]]]:

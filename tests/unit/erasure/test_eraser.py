@@ -1,0 +1,221 @@
+"""An erasure on a cluster of this process and embedded stores: whatever it is killed at, it comes to the same."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import structs
+
+from connectors.kafka.connection import Connection
+from connectors.kafka.reading import read_topics
+from connectors.producers import EventProducer
+from connectors.sinks.contract import Held, Sink
+from connectors.sinks.embedded import embedded_sink
+from connectors.sinks.errors import Unavailable
+from connectors.storage import FolderStorage
+from deploy.local.kafka import MemoryKafka
+from schemas.claims import Claim, encode_claim
+from schemas.erasures import (
+    Certificate,
+    Erasure,
+    ErasureEnd,
+    ErasureStart,
+    decode_erasure_record,
+    encode_erasure_record,
+)
+from schemas.topics import Catalogue
+from schemas.writes import STORES, StoreName, Write, decode_write, encode_write, key_of, store_of
+from streams.erasure.certificate import check
+from streams.erasure.eraser import Eraser, Parts
+from streams.erasure.machine import STEPS, Answered, Failed, after, begin
+from streams.erasure.stores import Stores
+from streams.persons.holdings import Holdings
+from streams.routing.changes import route_change
+from streams.routing.examples import events, inserts
+from streams.routing.table import route
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+START = ErasureStart(id="forget", user_id="ann", version=10, requested_at=NOON)
+OF_CARL = ("message_sent", "preference_stated", "place_reviewed", "search_performed", "urgent_request")
+LARGE = Claim(bucket="local", key="aa/aa", size=1, sha256="aa", content_type="text/plain")
+
+
+class NoRows:
+    """Stands for the relational store, which needs a server: it takes all deletes and holds nothing."""
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def write(self, batch: Sequence[Any]) -> None: ...
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        return {one: Held(version=1, deleted=True, copies=0) for one in entities}
+
+
+class Keys:
+    """Stands for users' keys."""
+
+    def __init__(self) -> None:
+        self.destroyed: list[str] = []
+        self.afresh: list[str] = []
+
+    def destroy(self, users: list[str]) -> None:
+        self.destroyed += users
+
+    def start_afresh(self, users: list[str]) -> None:
+        self.afresh += users
+
+
+class Plane:
+    """Topics and stores, with what follows from every event of ann, and from some of carl."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.catalogue = Catalogue(partitions=MemoryKafka.partitions)
+        self.connection = Connection(bootstrap=bootstrap)
+        self.folder = folder
+        self.large = FolderStorage(folder / "large")
+        self.keys = Keys()
+        self.away: set[StoreName] = set()
+        self.large.open()
+        self.large.put(LARGE.key, b"x", "text/plain")
+        value, header = encode_claim(LARGE)
+        with self.producer() as producer:
+            for write in [*self.of("ann", list(events())), *self.of("carl", OF_CARL)]:
+                topic = self.catalogue.writes(store_of(write)).name
+                producer.publish_raw(topic, key_of(write).encode(), encode_write(write))
+            producer.publish_raw(self.catalogue.user_events.name, b"ann", value, (header,))
+            producer.publish_raw(self.catalogue.reference_users.name, b"ann", b"{}")
+            producer.publish_raw(self.catalogue.changes["public.users"].name, b'{"id": "ann"}', b"{}")
+
+    def of(self, user: str, names: Sequence[str]) -> list[Write]:
+        found: list[Write] = []
+        for one in (events()[name] for name in names):
+            event = structs.replace(one.enriched.event, user_id=user, event_id=f"{user}-{one.enriched.event.event_id}")
+            found += route(structs.replace(one, enriched=structs.replace(one.enriched, event=event)))
+        return [*found, *route_change(structs.replace(inserts()["public.users"], row_id=user), None)]
+
+    def producer(self) -> EventProducer:
+        return EventProducer(self.connection, self.catalogue, source="/tests")
+
+    def sink(self, store: StoreName) -> Sink[Any]:
+        if store in self.away:
+            raise Unavailable(f"{store} is away")
+        made: Any = NoRows() if store == "relational" else embedded_sink(store, self.folder / "stores", "")
+        return made
+
+    def deliver(self) -> None:
+        """Have all writes applied that lie in Kafka."""
+        for store in STORES:
+            sink = self.sink(store)
+            sink.open()
+            records = read_topics(self.connection, [self.catalogue.writes(store).name])
+            sink.write([decode_write(one.value or b"") for one in records])
+            sink.close()
+
+    def eraser(self, policy: Any = "refuse") -> Eraser:
+        """Return a new one, as after a crash."""
+        keys: Any = self.keys
+        parts = Parts(
+            connection=self.connection,
+            catalogue=self.catalogue,
+            stores=Stores(self.sink),
+            large_values=self.large,
+            keys=keys,
+            policy=policy,
+            rewrite=True,
+            signing_key=Ed25519PrivateKey.from_private_bytes(b"k" * 32),
+            certificates=self.folder / "certificates",
+            archived=False,
+        )
+        return Eraser(parts)
+
+    def held(self, user: str) -> list[str]:
+        holdings = Holdings(user)
+        Stores(self.sink).search(holdings)
+        return [one.write.entity for one in holdings.all()]
+
+    def last(self, topic: str) -> bytes | None:
+        return read_topics(self.connection, [topic])[-1].value
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    kafka = MemoryKafka()
+    kafka.start()
+    try:
+        yield Plane(kafka.bootstrap, tmp_path)
+    finally:
+        kafka.stop()
+
+
+def _through(plane: Plane, killed_at: str = "", policy: str = "refuse") -> Erasure:
+    """Go through an erasure; at one step whoever does it is killed when it is done, before that is recorded."""
+    eraser, erasure = plane.eraser(policy), begin(START, NOON)
+    while erasure.step != "over":
+        if erasure.step == "ask":
+            plane.deliver()
+        came = eraser.step(erasure)
+        assert not isinstance(came, Failed), came
+        if erasure.step == killed_at:
+            killed_at, eraser = "", plane.eraser(policy)
+            continue
+        erasure = decode_erasure_record(encode_erasure_record(after(erasure, came, NOON)), Erasure)
+    return erasure
+
+
+@pytest.mark.parametrize("killed_at", ["", *STEPS[:-1]])
+def test_whatever_step_it_is_killed_at_it_ends_with_nothing_held_and_the_same_certificate(
+    plane: Plane, killed_at: str
+) -> None:
+    plane.deliver()
+    before = plane.held("carl")
+    erasure = _through(plane, killed_at)
+    assert plane.held("ann") == []
+    assert plane.held("carl") == before
+    certificate = decode_erasure_record(plane.last(plane.catalogue.erasures.name), Certificate)
+    check(certificate)
+    statement = certificate.statement
+    assert {one.found for one in statement.stores.values()} == {0}
+    deleted = {store: one.deleted for store, one in statement.stores.items()}
+    assert deleted == {
+        "graph": 10,
+        "vector": 5,
+        "search": 0,
+        "timeseries": 1,
+        "objects": 1,
+        "relational": 6,
+        "cache": 3,
+        "warehouse": len(events()) + 3,
+    }
+    assert statement.tombstones == {
+        plane.catalogue.reference_users.name: 1,
+        plane.catalogue.changes["public.users"].name: 1,
+    }
+    assert (statement.large_values, statement.key) == (1, "destroyed")
+    assert not plane.large.exists(LARGE.key)
+    assert set(plane.keys.destroyed) == {"ann"}
+    end = decode_erasure_record(plane.last(plane.catalogue.erasure_ends.name), ErasureEnd)
+    assert (end.id, end.highest) == ("forget", erasure.highest)
+
+
+def test_while_deletes_are_not_delivered_no_store_answers_nothing(plane: Plane) -> None:
+    plane.deliver()
+    eraser, erasure = plane.eraser(), begin(START, NOON)
+    erasure = after(erasure, eraser.step(erasure), NOON)
+    came = eraser.step(erasure)
+    assert isinstance(came, Answered)
+    assert {store for store, one in came.answers.items() if one.held} == {*STORES} - {"search", "relational"}
+
+
+def test_a_store_that_is_away_fails_the_step_with_its_reason(plane: Plane) -> None:
+    plane.away = {"graph"}
+    assert plane.eraser().step(begin(START, NOON)) == Failed("graph is away")
+
+
+def test_who_starts_afresh_may_have_a_new_key(plane: Plane) -> None:
+    _through(plane, policy="afresh")
+    assert plane.keys.afresh == ["ann"]
