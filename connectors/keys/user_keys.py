@@ -12,7 +12,7 @@ from connectors.keys.contract import KeyStore, StoredKey
 from connectors.keys.data_key import DataKey
 from connectors.keys.master import KEY_BYTES, MasterKeys, Wrapped
 
-CACHE_ENTRIES = 100_000  # some 60 MB
+CACHE_ENTRIES = 100_000  # 54 MB
 CACHE_SECONDS = 60.0
 REWRAPPED_AT_ONCE = 1_000
 
