@@ -16,6 +16,7 @@ def judge(
     found: BaseWrite | None,
     *,
     now_ms: int,
+    tells: bool = False,
 ) -> list[Finding]:
     """Return what is wrong with one entity.
 
@@ -29,6 +30,7 @@ def judge(
         held: what the store says of them.
         found: what it holds: an upsert, or a delete for nothing; None: it cannot tell.
         now_ms: the time, for what expires.
+        tells: whether the store tells contents; then it cannot tell of what is not what it takes it for.
     """
     findings = [
         finding
@@ -43,6 +45,8 @@ def judge(
         return [_finding(store, lines[0], "different", held, f"it is there {copies} times")]
     if written:
         wrong = _content(written, bool(copies), found)
+        if wrong is None and found is None and tells:
+            wrong = "different", "what is there is not what the store takes it for"
         alone = len(lines) == 1
         if wrong is None or (wrong[0] == "missing" and any(_may_lack(one, held, now_ms, alone) for one in lines)):
             return []

@@ -101,6 +101,7 @@ class StoreSweep:
         self.expected = Expectations(store, share)
         self.surplus: dict[str, Write] = {}  # deletes of what the store holds and nobody has written
         self._sink = sink
+        self._tells = isinstance(sink, Telling | Undoing)
         self._kafka = kafka
         self._bucket = TokenBucket(rate, 1.0, now()) if rate else None
         self._patience = patience
@@ -116,7 +117,7 @@ class StoreSweep:
         """
         started = self._now()
         report = StoreReport(store=self.store, findings=[])
-        report.contents = isinstance(self._sink, Telling | Undoing)
+        report.contents = self._tells
         report.extras = isinstance(self._sink, Walking)
         self._read()
         suspects = {one.entity for one in self._compare(self.expected.entities(self._size), report)}
@@ -217,7 +218,7 @@ class StoreSweep:
             for finding in (
                 [unreadable(self.store, group[-1])]
                 if isinstance(content, _Unreadable)
-                else judge(self.store, group, held, content, now_ms=now_ms)
+                else judge(self.store, group, held, content, now_ms=now_ms, tells=self._tells)
             )
         ]
 

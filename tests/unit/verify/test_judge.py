@@ -80,6 +80,13 @@ def test_an_entity_that_is_there_twice_is_different() -> None:
     assert kinds("search", lines_of(write), held(5, copies=2), write) == ["different"]
 
 
+def test_what_a_store_cannot_tell_of_is_different_where_it_tells_of_others() -> None:
+    lines = lines_of(SearchWrite(**common(5)))
+    assert judge("search", lines, held(5), None, now_ms=AT_MS) == []
+    assert [one.kind for one in judge("search", lines, held(5), None, now_ms=AT_MS, tells=True)] == ["different"]
+    assert [one.kind for one in judge("search", lines, held(5, copies=0), None, now_ms=AT_MS)] == ["missing"]
+
+
 def test_a_relation_that_went_with_its_node_is_not_missing() -> None:
     ends: dict[str, Any] = {"start": NodeRef("User", "u"), "end": NodeRef("Place", "p")}
     relation = GraphWrite(**common(5), relation="VISITED", **ends)
