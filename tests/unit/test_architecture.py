@@ -48,6 +48,9 @@ PURE = (
     "connectors/archive/coverage.py",
     "connectors/bigquery/statements.py",
     "connectors/sinks/contract.py",
+    "connectors/keys/contract.py",
+    "connectors/keys/data_key.py",
+    "connectors/keys/master.py",
 )
 
 # In parts, so that this file names no host either.
