@@ -82,7 +82,6 @@ class Erasure(Struct, kw_only=True, frozen=True, omit_defaults=True):
         highest: the newest version that a delete had.
         tombstones: by topic, how many records were replaced.
         large_values: objects of claims that were removed.
-        archived: records of the archive that were emptied.
         key: what became of the person's key.
         attempts: how often the present step was tried.
         due_ms: when it is tried again, in milliseconds since 1970.
@@ -100,7 +99,6 @@ class Erasure(Struct, kw_only=True, frozen=True, omit_defaults=True):
     highest: Version = 0
     tombstones: dict[str, int] = {}
     large_values: int = 0
-    archived: int = 0
     key: str = ""
     attempts: int = 0
     due_ms: int = 0
@@ -120,7 +118,6 @@ class Statement(Struct, kw_only=True, frozen=True):
     stores: dict[StoreName, StoreAnswer]
     tombstones: dict[str, int]
     large_values: int
-    archived: int
     key: str
     remains: list[Remains]
 

@@ -32,7 +32,6 @@ def statement_of(erasure: Erasure, policy: str, remains: Iterable[Remains]) -> S
         stores=erasure.stores,
         tombstones=erasure.tombstones,
         large_values=erasure.large_values,
-        archived=erasure.archived,
         key=erasure.key,
         remains=list(remains),
     )

@@ -50,7 +50,6 @@ class Forgotten(Struct, frozen=True):
 
     tombstones: Mapping[str, int]
     large_values: int = 0
-    archived: int = 0
 
 
 class Purged(Struct, frozen=True):
@@ -120,9 +119,7 @@ def _deleted(erasure: Erasure, came: Deleted, _now: datetime) -> Erasure:
 
 
 def _forgotten(erasure: Erasure, came: Forgotten, _now: datetime) -> Erasure:
-    return structs.replace(
-        erasure, tombstones=dict(came.tombstones), large_values=came.large_values, archived=came.archived
-    )
+    return structs.replace(erasure, tombstones=dict(came.tombstones), large_values=came.large_values)
 
 
 def _purged(erasure: Erasure, came: Purged, now: datetime) -> Erasure:

@@ -160,7 +160,6 @@ def _certificate(erasure: str) -> Certificate:
         stores={"cache": StoreAnswer(found=0)},
         tombstones={},
         large_values=0,
-        archived=0,
         key="destroyed",
         remains=[],
     )
