@@ -21,8 +21,9 @@ from connectors.sinks.contract import Held, Outcome
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.warehouse.files import Placed
 from connectors.sinks.warehouse.log import CHECKPOINT_EVERY, Deleted, Entry, File, Listing, Log
+from connectors.sinks.warehouse.manifest import SCHEMA
 from connectors.sinks.warehouse.parquet import Source, versions_in, write_table
-from connectors.sinks.warehouse.sink import SCHEMA, SMALL_BYTES, ManifestSink
+from connectors.sinks.warehouse.sink import SMALL_BYTES, ManifestSink
 from connectors.storage import LostRace, Storage
 from schemas.writes import WarehouseWrite
 

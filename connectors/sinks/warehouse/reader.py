@@ -9,7 +9,8 @@ import duckdb
 
 from connectors.sinks.reader import QueryRefused, Reader, Row
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.warehouse.sink import DATASETS, MANIFEST, SCHEMA
+from connectors.sinks.warehouse.manifest import SCHEMA
+from connectors.sinks.warehouse.sink import DATASETS, MANIFEST
 
 _ATTEMPTS = 5
 

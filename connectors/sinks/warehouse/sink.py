@@ -21,12 +21,12 @@ import msgspec
 from connectors.sinks.contract import APPLIED, Held, Limits, Outcome
 from connectors.sinks.errors import Fatal
 from connectors.sinks.persons import delete_of
-from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused, interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
 from connectors.sinks.sqlite.values import json_text
 from connectors.sinks.undo import emptied
 from connectors.sinks.warehouse.files import Files, FolderFiles
+from connectors.sinks.warehouse.manifest import LAIN, LYING, NO_DAY, SCHEMA
 from connectors.sinks.warehouse.parquet import (
     Identity,
     Row,
@@ -47,38 +47,6 @@ DATASETS: tuple[str, ...] = get_args(get_type_hints(WarehouseWrite)["dataset"])
 _ATTEMPTS = 5
 SMALL_BYTES = 8 * 1024 * 1024  # files below are worth merging
 MERGED_BYTES = 64 * 1024 * 1024  # of compressed files merged at once; bounds the memory of `compact`
-
-SCHEMA = Schema(
-    tag="TOwh",
-    synchronous="FULL",  # a manifest that forgot a commit would let `open` remove acknowledged rows
-    migrations=(
-        """
-        -- A file that was replaced stays known: deleted rows still tell by it where they lay.
-        CREATE TABLE files (
-            id INTEGER PRIMARY KEY,
-            path TEXT NOT NULL UNIQUE,
-            dataset TEXT NOT NULL,
-            day TEXT NOT NULL,
-            rows INTEGER NOT NULL,
-            bytes INTEGER NOT NULL,
-            live INTEGER NOT NULL DEFAULT 1
-        ) STRICT;
-        CREATE INDEX files_by_day ON files (dataset, day) WHERE live;
-        ALTER TABLE versions ADD COLUMN file INTEGER REFERENCES files (id);
-        """,
-    ),
-)
-
-
-# Parameters: entity, source. Where a row lies, and where one lies or lay.
-_LYING = """
-SELECT f.path, f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file AND f.live
-WHERE v.entity = ? AND v.source = ? AND NOT v.deleted
-"""
-_LAIN = (
-    "SELECT f.dataset, f.day FROM versions AS v JOIN files AS f ON f.id = v.file WHERE v.entity = ? AND v.source = ?"
-)
-_NO_DAY = "1970-01-01"
 
 
 class _Part(NamedTuple):
@@ -170,7 +138,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
     def content(self, connection: apsw.Connection, write: WarehouseWrite) -> dict[str, Any] | None:
         """Return the row of this entity and source."""
         identity = (write.entity, write.source)
-        found = connection.execute(_LYING, identity).fetchone()
+        found = connection.execute(LYING, identity).fetchone()
         if found is None:
             return None
         path, dataset, day = found
@@ -190,7 +158,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
             files: defaultdict[tuple[str, str, str], list[Identity]] = defaultdict(list)
             for place in places:
                 identity = (place.entity, place.source)
-                found: Any = connection.execute(_LYING, identity).fetchone()
+                found: Any = connection.execute(LYING, identity).fetchone()
                 if found is not None and self.files.holds(found[0]):
                     files[found].append(identity)
             contents = {
@@ -207,7 +175,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
 
     def place(self, connection: apsw.Connection, entity: str, source: str, version: int) -> WarehouseWrite:
         """Return the delete of a row."""
-        dataset, day = connection.execute(_LAIN, (entity, source)).fetchone() or (DATASETS[0], _NO_DAY)
+        dataset, day = connection.execute(LAIN, (entity, source)).fetchone() or (DATASETS[0], NO_DAY)
         return delete_of(
             WarehouseWrite, entity, source, version, dataset=str(dataset), day=date.fromisoformat(str(day))
         )
