@@ -33,7 +33,7 @@ from streams.erasure.certificate import check
 from streams.persons.holdings import Holdings
 from streams.stores import sink_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 
 NOW = datetime.now(UTC)
 WITH_ERASURE = pytest.mark.parametrize(
