@@ -232,5 +232,5 @@ def test_ctrl_c_ends_with_130(arguments: tuple[str, ...], monkeypatch: pytest.Mo
     assert (result.exit_code, result.stdout) == (130, "")
 
 
-def interrupted(*_: object) -> Any:
+def interrupted(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
