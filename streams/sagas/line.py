@@ -26,8 +26,8 @@ _FIRST = HISTORY // 10
 # That all goes well is told with what it leads to: the next step, the end, or another attempt of what is missing.
 _TOLD_LATER = frozenset({"captured", "applied", "superseded"})
 UNDEFINED_MS = 60_000  # after which a saga whose definition is missing is looked at again
-# A line is one record of a changelog, which takes 1 MB, and what runs needs room for its history and its undo values.
-WAITING_BYTES = 400_000
+# A line is one record of a changelog, which takes 10 MiB, and what runs needs room for its writes and its undo values.
+WAITING_BYTES = 4 * 1024 * 1024
 
 _COMMANDS: dict[str, Callable[[Definition, Saga, int], Decision]] = {"retry": retry, "abort": abort, "resume": resume}
 
@@ -277,6 +277,8 @@ class Turn:
             entry = waiting_entry(start, self._now_ms)
             self.answers.append(replace(entry, history=[*entry.history, moment]))
             return
+        if start is self.line.waiting[0]:
+            self.line.held_ms = None  # that the next one cannot begin either is news
         self.line.waiting.remove(start)
         self._end_unbegun(start, Moment(self._now_ms, "abort", "", by))
         if self.line.running is None:

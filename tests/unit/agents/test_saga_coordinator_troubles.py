@@ -118,6 +118,17 @@ async def test_what_waits_and_lost_its_definition_meanwhile_waits_on_and_is_told
     assert world.told(second).status == "completed"
 
 
+async def test_whoever_aborts_one_that_cannot_begin_hears_of_the_next_one_that_cannot(world: World) -> None:
+    first, second, third = pair(500), pair(700), pair(900)
+    await world.take(*(world.start(one) for one in (first, second, third)))
+    moved = Definition(name="pair", steps=(Step(name="live", store="cache"), Step(name="found", store="graph")))
+    world.kinds = Kinds([Kind(definition=moved, about="pair")])
+    world.coordinator = world.another()
+    await world.done(first)
+    await world.take(world.command(second, "abort"))
+    assert [alert.id for alert in alerts(world)] == [second.id, third.id]
+
+
 async def test_a_subject_for_which_too_much_waits_takes_no_more_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
