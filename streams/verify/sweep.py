@@ -1,7 +1,7 @@
 """Go through what a store should hold and what it does hold, and find every difference."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, cast
 
 import msgspec
@@ -15,12 +15,13 @@ from streams.delivery.token_bucket import TokenBucket
 from streams.verify.expectations import Expectations
 from streams.verify.judge import judge, unreadable
 from streams.verify.kafka_side import KafkaSide
-from streams.verify.lines import Finding, Line
+from streams.verify.lines import Finding, Line, encode_lines
 
 PAGE = 500
 # Contents of objects are asked for whole; these many are in memory at a time.
 PAGES: dict[StoreName, int] = {"objects": 50}
 LOOK_SECONDS = 0.2
+LOOKS = 3  # at what is written again and again while it is looked at
 
 
 # What reading something raises that is not what the store once wrote. Sinks tell of the store itself by `SinkError`.
@@ -134,7 +135,8 @@ class StoreSweep:
     def again(self, suspects: Iterable[str], surplus: dict[str, Write]) -> list[Finding]:
         """Look again at some entities, once deliveries have come to where Kafka is now, and return what is wrong.
 
-        An entity of which a write is still under way when the patience has ended is left out.
+        An entity of which a write is still under way when the patience has ended is left out. So is one that is written
+        between what was read of Kafka and what the store answers, at every look.
 
         Args:
             suspects: names of entities that writes tell of.
@@ -145,22 +147,36 @@ class StoreSweep:
             Unavailable: the store does not answer.
         """
         self._catch_up()
-        named = sorted({*suspects, *(entity for entity in surplus if self.expected.knows(entity))})
-        pages = (named[start : start + self._size] for start in range(0, len(named), self._size))
-        findings = self._compare(pages)
-        places = {entity: place for entity, place in surplus.items() if not self.expected.knows(entity)}
-        self.surplus = {entity: place for entity, place in places.items() if self._is_held(place)}
+        self.surplus = {}
+        told: list[Finding] = []
+        named = {*suspects, *surplus}
+        for _ in range(LOOKS):
+            found = self._look(named, surplus)
+            judged = {one.entity: encode_lines(self.expected.lines(one.entity)) for one in found}
+            if not found:
+                break
+            self._read_on()
+            named = {entity for entity, lines in judged.items() if encode_lines(self.expected.lines(entity)) != lines}
+            told += [one for one in found if one.entity not in named and not self.expected.is_under_way(one.entity)]
+        self.surplus = {one.entity: surplus[one.entity] for one in told if not self.expected.knows(one.entity)}
+        return told
+
+    def _look(self, named: Set[str], surplus: Mapping[str, Write]) -> list[Finding]:
+        known = sorted(entity for entity in named if self.expected.knows(entity))
+        findings = self._compare(known[start : start + self._size] for start in range(0, len(known), self._size))
+        places = [surplus[entity] for entity in sorted(named - set(known))]
         return findings + [
             Finding(
                 store=self.store,
-                entity=entity,
+                entity=place.entity,
                 source=place.source,
                 kind="extra",
                 expected=None,
                 found=place.version,
                 detail="it is there, and nobody has written it",
             )
-            for entity, place in sorted(self.surplus.items())
+            for place in places
+            if self._is_held(place)
         ]
 
     @property
@@ -182,6 +198,11 @@ class StoreSweep:
             if all(done[home] >= end for home, end in ends.items()) or self._now() > deadline:
                 break
             self._pause(LOOK_SECONDS)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Take what was written meanwhile. A write becomes a dead letter before deliveries have come to it."""
+        done = {home: one.done for home, one in self._kafka.positions().items()}
         self.expected.reject(self._kafka.rejected())
         self.expected.take(self._kafka.records(), done)
         self.expected.advance(done)

@@ -18,7 +18,7 @@ from connectors.sinks.sqlite.search import SearchSink
 from schemas.writes import SearchWrite, Write
 from streams.verify.lines import Kind
 from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
-from streams.verify.sweep import StoreReport, StoreSweep
+from streams.verify.sweep import LOOKS, StoreReport, StoreSweep
 from tests.unit.verify.kafka_stand_in import AT_MS, TopicInMemory
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -161,6 +161,74 @@ def test_what_is_delivered_between_the_first_look_and_the_second_is_not_reported
 
     _, report = swept(sink, Delivering([write("b", 1)]))
     assert found(report) == set()
+
+
+class Written(SearchSink):
+    """A store that somebody else's writes come to just before it is asked, once they are in the topic."""
+
+    def __init__(self, path: Path, topic: TopicInMemory) -> None:
+        super().__init__(path)
+        self.topic = topic
+        self.looks = 0
+        self.coming: list[tuple[int, SearchWrite]] = []  # from which look on
+
+    def held(self, entities: Any) -> Any:
+        self.looks += 1
+        arrived = [one for look, one in self.coming if look <= self.looks]
+        self.coming = [(look, one) for look, one in self.coming if look > self.looks]
+        self.topic.add(arrived)
+        self.write(arrived)
+        return super().held(entities)
+
+
+def written(path: Path, topic: TopicInMemory, *coming: tuple[int, SearchWrite]) -> Written:
+    sink = Written(path, topic)
+    sink.open()
+    sink.coming = list(coming)
+    return sink
+
+
+def test_what_is_written_between_reading_kafka_and_the_second_look_is_not_reported(tmp_path: Path) -> None:
+    topic = TopicInMemory([write("a", 1), write("b", 1)])
+    sink = written(tmp_path / "search.db", topic, (2, write("a", 2)), (2, write("c", 1)))
+    sink.write([write("a", 1)])
+    with apsw.Connection(str(tmp_path / "search.db")) as connection:
+        connection.execute("UPDATE documents SET name = 'other'")
+    _, report = swept(sink, topic)
+    assert found(report) == {("b", "missing")}
+    assert sink.looks == 3
+    sink.close()
+
+
+def test_what_is_written_at_every_look_is_left_out_and_looked_at_no_more_than_so_often(tmp_path: Path) -> None:
+    topic = TopicInMemory([write("a", 1)])
+    sink = written(tmp_path / "search.db", topic, *((look, write("a", look)) for look in range(2, 100)))
+    assert found(swept(sink, topic)[1]) == set()
+    assert sink.looks == 1 + LOOKS
+    sink.close()
+
+
+def test_what_is_still_under_way_after_the_look_is_not_reported(tmp_path: Path) -> None:
+    topic = TopicInMemory([write("a", 1)], done=1)
+    sink = written(tmp_path / "search.db", topic, (2, write("a", 2)))
+    _, report = swept(sink, topic)
+    assert (found(report), report.under_way) == (set(), 1)
+    sink.close()
+
+
+def test_what_nobody_had_written_and_is_written_while_it_is_looked_at_is_no_extra(sink: SearchSink) -> None:
+    sink.write([write("new", 1)])
+
+    class Late(TopicInMemory):
+        reads = 0
+
+        def records(self) -> Any:
+            self.reads += 1
+            self.add([write("new", 2)] if self.reads == 3 else [])  # after the second look
+            return super().records()
+
+    sweep, report = swept(sink, Late())
+    assert (found(report), sweep.surplus) == (set(), {})
 
 
 def test_an_entity_that_is_written_while_the_store_is_walked_is_not_extra(sink: SearchSink) -> None:
