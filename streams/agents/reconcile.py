@@ -1,7 +1,8 @@
 """Settles what several sources say of one entity, and routes what they agree on as a change of the line `agreed`.
 
-What is agreed goes out before it is durable, as everywhere in the ingest role: what is read again after a crash comes
-to the same agreement, with the same version.
+What is agreed is durable before it goes out, as in the sagas role and unlike elsewhere in the ingest role: claims and
+decisions come from two topics, and what was not kept may be read again in another order, and come to something else
+with the same version. So a record that comes again changes nothing, and has what is agreed sent once more.
 """
 
 from collections import defaultdict
@@ -49,7 +50,7 @@ class Reconciler:
         metrics.read_from(self._look)
 
     async def process(self, records: Sequence[Record]) -> None:
-        """See a batch through: when this returns, its outputs are in Kafka and its state in the changelog."""
+        """See a batch through: when this returns, its state is in the changelog and its outputs are in Kafka."""
         ingest, partition = self._ingest, records[0].partition
         async with ingest.transactions.turn(partition) as transaction:
             entities, tallies = transaction.view(self._tables.entities), transaction.view(self._tables.tallies)
@@ -58,9 +59,10 @@ class Reconciler:
             for record in records:
                 batch.take(record)
             outputs = [*batch.outputs(), *routed(ingest, batch.agreed())]
-            transaction.commit_after(lambda: ingest.publish(outputs))
+            transaction.commit_after(lambda: ingest.publish(batch.letters))
         if partition in self._tallies:  # else they are read from the table, all of them
             self._tallies[partition] |= batch.tallies
+        await ingest.publish(outputs)
         self._metrics.took(batch.outcomes)
         self._metrics.agreed(batch.agreed_at, self._now_ms())
 

@@ -56,9 +56,12 @@ class Batch:
         self._entities = entities
         self._tallies = tallies
         self._now_ms = now_ms
-        self._letters: list[Outgoing] = []
         self._told: list[ConflictEntry] = []
+        self._told_again: dict[str, ConflictEntry] = {}
         self._agreed: dict[str, RowChange] = {}
+        # To be sent before anything is durable: what is refused leaves nothing in the state, so what comes after it may
+        # have it refused no more when it comes again, and nobody would hear of it.
+        self.letters: list[Outgoing] = []
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.agreed_at: list[tuple[str, int]] = []  # type, when the change was made in ms since 1970
         self.tallies: dict[str, Tally] = {}
@@ -74,7 +77,7 @@ class Batch:
             name, outcome = act(record)
         except (InvalidConflictRecord, InvalidChange, NotCanonical) as error:
             name, outcome = "", "refused"
-            self._letters.append(dead_letter(self._catalogue, record, component=COMPONENT, stage="settle", error=error))
+            self.letters.append(dead_letter(self._catalogue, record, component=COMPONENT, stage="settle", error=error))
         self.outcomes[name, outcome] += 1
 
     def agreed(self) -> list[RowChange]:
@@ -82,10 +85,9 @@ class Batch:
         return list(self._agreed.values())
 
     def outputs(self) -> Iterator[Outgoing]:
-        """Yield what is to be sent besides: conflicts and dead letters."""
-        yield from self._letters
+        """Yield what is to be told of conflicts."""
         topic = self._catalogue.conflicts.name
-        for entry in self._told:
+        for entry in (*self._told_again.values(), *self._told):
             yield Outgoing(topic, entry.entity.encode(), encode_conflict_record(entry))
 
     def _forget(self, record: Record) -> tuple[str, str]:
@@ -122,8 +124,8 @@ class Batch:
         after = self._after(subject, before, decision.entity, name, said.at_ms)
         if decision.conflict:
             conflict = before.conflict or OpenConflict(f"{subject}/{said.source}/{said.version}", self._now_ms)
-            self._tell(subject, after, conflict, decision, rule)
-            after = structs.replace(after, conflict=conflict if decision.outcome == "undecided" else None)
+            told = self._tell(subject, after, conflict, decision, rule)
+            after = structs.replace(after, conflict=conflict if decision.outcome == "undecided" else None, told=told)
         self._count(name, before if known is not None else None, after, record)
         self._entities.put(subject, after, record)
         return name, decision.outcome
@@ -167,16 +169,18 @@ class Batch:
         )
         self._told.append(entry)
         self._count(name, known, after, record)
-        self._entities.put(subject, after, record)
+        self._entities.put(subject, structs.replace(after, told=entry), record)
         return name, "decided" if status == "decided" else "not decided"
 
     def _replayed(self, record: Record, subject: str) -> bool:
-        """Whether state has a record's effect already; then what is agreed is sent again, with its version."""
+        """Whether state has a record's effect already; then what is agreed is sent again, and what was told last."""
         if self._entities.position(subject, record.topic) < record.offset:
             return False
         known = self._entities.get(subject)
         if known is not None:
             self._agree(subject, known)
+            if known.told is not None:
+                self._told_again[subject] = known.told
         return True
 
     def _agree(self, subject: str, known: Known) -> None:
@@ -184,12 +188,15 @@ class Batch:
         if change is not None:
             self._agreed[subject] = change
 
-    def _tell(self, subject: str, known: Known, conflict: OpenConflict, decision: Decision, rule: Rule) -> None:
+    def _tell(
+        self, subject: str, known: Known, conflict: OpenConflict, decision: Decision, rule: Rule
+    ) -> ConflictEntry:
         status = _STATUS[decision.outcome]
         entry = entry_of(
             subject, known, conflict, decision.conflict, status, strategy=rule.strategy, now_ms=self._now_ms
         )
         self._told.append(entry)
+        return entry
 
     def _count(self, name: str, before: Known | None, after: Known, record: Record) -> None:
         """Keep the number of entities, and of those that wait for a decision."""

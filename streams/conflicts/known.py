@@ -26,6 +26,7 @@ class Known(Struct, frozen=True, kw_only=True, omit_defaults=True):
         entity: what sources have said, and what is agreed.
         op: what the last agreement did to the row.
         conflict: the one that waits for a decision.
+        told: what was told last of a conflict.
     """
 
     table: str
@@ -33,6 +34,7 @@ class Known(Struct, frozen=True, kw_only=True, omit_defaults=True):
     entity: Entity
     op: Literal["c", "u", "d"] = "c"
     conflict: OpenConflict | None = None
+    told: ConflictEntry | None = None
 
 
 class Tally(Struct, frozen=True):

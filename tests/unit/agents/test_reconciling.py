@@ -113,6 +113,10 @@ def without_changelogs(records: Sequence[Outgoing]) -> Exception | None:
     return PublishFailed("away") if records and records[0].topic.endswith("-log") else None
 
 
+def without_outputs(records: Sequence[Outgoing]) -> Exception | None:
+    return PublishFailed("away") if records and not records[0].topic.endswith("-log") else None
+
+
 def working(_: Sequence[Outgoing]) -> Exception | None:
     return None
 
@@ -211,17 +215,58 @@ async def test_what_was_taken_before_a_crash_changes_nothing_and_is_sent_again(s
     assert world.shown() == [("Napoli", (NOW + 1) << 16)] * 2
 
 
-async def test_what_was_sent_and_not_kept_comes_to_the_same_agreement_with_the_same_version(stage: Any) -> None:
+async def test_nothing_that_is_agreed_leaves_before_it_is_durable(stage: Any) -> None:
     world = World(stage, rollback)
     await world.take(world.said("crm", 7, name="Roma"))
     second = world.said("app", 1, name="Napoli")
     stage.kafka.fails = without_changelogs
     with pytest.raises(PublishFailed):
         await world.take(second)
+    assert (world.shown(), world.conflicts()) == ([("Roma", NOW << 16)], [])
     stage.kafka.fails = working
     await world.take(second)
-    _, one, other = world.shown()
-    assert one == other
+    assert world.shown()[1:] == [("Roma", (NOW << 16) + 1)]
+
+
+async def test_a_decision_that_was_not_kept_has_no_effect_although_a_claim_is_read_before_it_comes_again(
+    stage: Any,
+) -> None:
+    world = World(stage, manual)
+    await world.take(world.said("crm", 7, name="Roma"), world.said("app", 1, name="Napoli"))
+    (told,) = world.conflicts()
+    decision = world.decided(told, told.sides[0].content)
+    stage.kafka.fails = without_changelogs
+    with pytest.raises(PublishFailed):
+        await world.take(decision)
+    stage.kafka.fails = working
+    await world.take(world.said("app", 2, name="Torino"))
+    await world.take(decision)
+    *_, told = world.conflicts()
+    await world.take(world.decided(told, told.sides[1].content))
+    assert [one.status for one in world.conflicts()] == ["undecided", "undecided", "undecided", "decided"]
+    assert world.shown() == [("Roma", NOW << 16), ("Roma", (NOW << 16) + 1)]
+
+
+@pytest.mark.parametrize("strategy", [manual, last_write_wins])
+async def test_what_was_kept_and_not_sent_is_sent_and_told_when_it_comes_again(stage: Any, strategy: Strategy) -> None:
+    world = World(stage, strategy)
+    await world.take(world.said("crm", 7, name="Roma"))
+    last = world.said("app", 1, NOW + 1, name="Napoli")
+    if strategy is manual:
+        await world.take(last)
+        (told,) = world.conflicts()
+        last = world.decided(told, told.sides[0].content)
+    stage.kafka.fails = without_outputs
+    with pytest.raises(PublishFailed):
+        await world.take(last)
+    stage.kafka.fails = working
+    _, world.reconciler = world.another()
+    await world.take(last)
+    assert world.shown() == [("Roma", NOW << 16), ("Napoli", (NOW + 1) << 16)]
+    *_, entry = world.conflicts()
+    assert (entry.status, entry.verdict is not None) == (
+        ("decided", True) if strategy is manual else ("settled", False)
+    )
 
 
 async def test_while_nobody_has_decided_the_last_agreed_content_stands_and_a_decision_is_told_with_who_and_why(
