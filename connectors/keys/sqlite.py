@@ -1,8 +1,9 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Users' keys in a file, for one machine.
 
-A rollback journal and `secure_delete`: what is deleted is overwritten with zeros in the file, and the journal is gone
-after each commit. A write-ahead log would keep the page with the key until somebody writes over it.
+`secure_delete` overwrites with zeros what is deleted, but not the copies that a page keeps behind its rows when it was
+split. So after a destruction the file is written anew (VACUUM). The journal is gone after each commit; a write-ahead
+log would keep the page with the key until somebody writes over it.
 """
 
 from collections.abc import Generator, Sequence
@@ -72,13 +73,16 @@ class SQLiteKeyStore:
         return self.get([one.user_id for one in keys])
 
     def destroy(self, user_ids: Sequence[str]) -> None:
-        """Put a mark in place of the keys; the keys are overwritten with zeros."""
+        """Put a mark in place of the keys, and write the file anew without them."""
         with self._interpreted(), self._connection:
             self._connection.executemany(
                 "INSERT INTO user_keys VALUES (?, '', '', NULL) "
                 "ON CONFLICT (user_id) DO UPDATE SET key_id = '', master = '', wrapped = NULL",
                 [(user_id,) for user_id in user_ids],
             )
+        # Always: what an earlier call was killed before is done by the one that repeats it.
+        with self._interpreted():
+            self._connection.execute("VACUUM")
 
     def start_afresh(self, user_ids: Sequence[str]) -> None:
         """Remove the marks of destroyed keys."""
@@ -133,6 +137,7 @@ class SQLiteKeyStore:
     def _prepare(self, connection: apsw.Connection) -> None:
         connection.pragma("secure_delete", 1)
         connection.pragma("synchronous", "FULL")
+        connection.pragma("temp_store", "MEMORY")  # VACUUM writes no other file with keys
         # Several workers may open a new file at once: who gets the lock second finds the table there.
         connection.execute("BEGIN IMMEDIATE")
         try:

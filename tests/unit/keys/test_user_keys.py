@@ -1,5 +1,6 @@
 """Users' keys in a file: made once, remembered for a while, destroyed for good."""
 
+import random
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -132,6 +133,26 @@ def test_a_destroyed_key_is_in_no_byte_of_the_files(setting: Setting) -> None:
     files = {path.name: path.read_bytes() for path in setting.path.parent.iterdir()}
     assert [name for name, data in files.items() if wrapped in data] == []
     assert [name for name, data in files.items() if other in data] == [setting.path.name]
+    store.close()
+
+
+def test_destroyed_keys_are_in_no_byte_of_the_files_however_the_others_came(setting: Setting) -> None:
+    store, order = setting.store(), random.Random(11)  # a page that is split keeps copies behind its rows: of three
+    users = [f"{'u' * order.randrange(40)}{number}" for number in range(6_000)]
+    order.shuffle(users)
+    wrapped = {user: order.randbytes(60) for user in users}
+    begin = 0
+    while begin < len(users):
+        some = users[begin : begin + order.randint(1, 1_000)]
+        store.add([StoredKey(user_id=user, key_id="k1", master="old", wrapped=wrapped[user]) for user in some])
+        begin += len(some)
+    gone, left = users[:-10], users[-10:]
+    store.destroy(gone)
+    data = b"".join(path.read_bytes() for path in setting.path.parent.iterdir())
+    assert [user for user in gone if wrapped[user] in data] == []
+    assert [user for user in left if wrapped[user] not in data] == []
+    assert all(one.destroyed for one in store.get(gone).values())
+    assert {user: one.wrapped for user, one in store.get(left).items()} == {user: wrapped[user] for user in left}
     store.close()
 
 
