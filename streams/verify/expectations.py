@@ -205,6 +205,7 @@ class Expectations:
             write = decode_write(record.value or b"")
             if store_of(write) != self.store:
                 raise InvalidWrite(f"it is for the store {store_of(write)}")
+            self._note_node(write)
             if not self.includes(write.entity):
                 return
             if record.offset >= finished.get((record.topic, record.partition), 0):
@@ -214,6 +215,11 @@ class Expectations:
             # Delivery has made, or will make, a dead letter of it.
             log.debug("write_not_readable", topic=origin.topic, offset=origin.offset, error=str(error))
 
+    def _note_node(self, write: Write) -> None:
+        """Remember a node that was deleted, whether it is in the sample or not: its relations may be."""
+        if write.op == "delete" and isinstance(write, GraphWrite) and write.node is not None:
+            self._db.execute("INSERT OR IGNORE INTO deleted_nodes VALUES (?, ?)", (write.node.label, write.node.id))
+
     def _fold(self, write: Write, record: StoredRecord, origin: Origin) -> None:
         deleted = write.op == "delete"
         content = b""
@@ -222,8 +228,6 @@ class Expectations:
                 return
         elif not deleted:
             content = digest(comparable(write))
-        if deleted and isinstance(write, GraphWrite) and write.node is not None:
-            self._db.execute("INSERT OR IGNORE INTO deleted_nodes VALUES (?, ?)", (write.node.label, write.node.id))
         removed = write.version if deleted else _NEVER
         gone_at_ms = None
         if isinstance(write, CacheWrite) and write.ttl_seconds is not None:

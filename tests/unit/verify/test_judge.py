@@ -35,8 +35,8 @@ def common(version: int, source: str = "events", entity: str = "a", **given: Any
     return one | given
 
 
-def lines_of(*writes: Write, entity: str = "a", low: int = 0) -> list[Line]:
-    expectations = Expectations(store_of(writes[0]))
+def lines_of(*writes: Write, entity: str = "a", low: int = 0, share: float = 1.0) -> list[Line]:
+    expectations = Expectations(store_of(writes[0]), share)
     topic = TopicInMemory(writes, low=low)
     expectations.complete = low == 0
     expectations.take(topic.records(), {(TOPIC, 0): low + len(writes)})
@@ -97,6 +97,15 @@ def test_a_relation_that_went_with_its_node_is_not_missing() -> None:
     assert kinds("graph", lines_of(relation), deleted, nothing) == ["missing"]
     assert kinds("graph", lines_of(relation, low=9), deleted, nothing) == []  # the delete may be older than the topic
     assert kinds("graph", lines_of(relation, gone), held(5, copies=0), nothing) == ["missing"]
+
+
+def test_a_relation_that_went_with_its_node_is_not_missing_where_the_delete_is_outside_of_the_sample() -> None:
+    relation = GraphWrite(**common(5), relation="VISITED", start=NodeRef("User", "u"), end=NodeRef("Place", "p"))
+    share = 0.95  # "a" is in the sample
+    gone = GraphWrite(**common(6, entity="node-3", op="delete"), node=NodeRef("User", "u"))
+    assert lines_of(gone, share=share, entity="node-3") == []
+    for order in ((relation, gone), (gone, relation)):
+        assert [one.may_be_gone for one in lines_of(*order, share=share)] == [True]
 
 
 def test_live_state_may_be_gone_once_its_time_is_over_and_not_before() -> None:
