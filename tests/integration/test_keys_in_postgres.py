@@ -39,6 +39,15 @@ def stored(user_id: str, key_id: str = "k1", wrapped: bytes = b"wrapped") -> Sto
     return StoredKey(user_id=user_id, key_id=key_id, master="m1", wrapped=wrapped)
 
 
+def files_of(dsn: str) -> bytes:
+    """Return what stands in the files of a database."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        (oid,) = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone() or (0,)
+    return b"".join(path.read_bytes() for path in (Path(folder) / "base" / str(oid)).iterdir() if path.is_file())
+
+
 def test_who_comes_first_stays_and_a_destroyed_key_is_not_made_again(store: PostgresKeyStore) -> None:
     assert store.empty()
     ann, other, bob = stored("ann"), stored("ann", "k2"), stored("bob")
@@ -83,13 +92,28 @@ def test_a_destroyed_key_is_in_no_file_of_the_table(store: PostgresKeyStore, dsn
     store.add([stored(user, wrapped=mark) for user, mark in marks.items()])
     store.rewrap([stored(USERS[7], wrapped=marks[USERS[7]])])  # leaves another copy of it behind
     store.destroy([USERS[7]])
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("CHECKPOINT")
-        (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
-        (oid,) = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone() or (0,)
-    files = [path.read_bytes() for path in (Path(folder) / "base" / str(oid)).iterdir() if path.is_file()]
-    assert [data for data in files if marks[USERS[7]] in data] == []
-    assert any(marks[USERS[8]] in data for data in files)
+    held = files_of(dsn)
+    assert marks[USERS[7]] not in held
+    assert marks[USERS[8]] in held
+
+
+def test_a_transaction_that_began_before_a_destruction_keeps_no_key_in_the_table(
+    store: PostgresKeyStore, dsn: str
+) -> None:
+    marks = {user: uuid4().bytes * 3 for user in USERS}
+    store.add([stored(user, wrapped=mark) for user, mark in marks.items()])
+    with psycopg.connect(dsn) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute("SELECT 1")  # takes its snapshot, and reads none of our tables
+        store.destroy([USERS[7]])
+        held = files_of(dsn)
+    assert marks[USERS[7]] not in held
+    assert marks[USERS[8]] in held
+    assert store.get(USERS[7:9]) == {
+        USERS[7]: StoredKey(user_id=USERS[7]),
+        USERS[8]: stored(USERS[8], wrapped=marks[USERS[8]]),
+    }
+    assert store.add([stored(USERS[8], "k2")])[USERS[8]].key_id == "k1"  # the index of users is there
 
 
 def test_a_connection_that_is_cut_is_opened_anew(store: PostgresKeyStore, dsn: str) -> None:
