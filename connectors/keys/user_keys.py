@@ -89,14 +89,14 @@ class UserKeys:
         return self._through_cache(user_ids, create=True)
 
     def destroy(self, user_ids: Sequence[str]) -> None:
-        """Destroy the keys of users for good, and have none made for them again. May be repeated."""
-        with self._opened() as store:
+        """Destroy the keys of users for good, and have none made for them again. Needs no master key; may be repeated."""
+        with self._stored() as store:
             store.destroy(user_ids)
         self._forget(user_ids)
 
     def start_afresh(self, user_ids: Sequence[str]) -> None:
         """Let users whose key was destroyed have a new one; what the old one sealed stays unreadable."""
-        with self._opened() as store:
+        with self._stored() as store:
             store.start_afresh(user_ids)
         self._forget(user_ids)
 
@@ -142,12 +142,17 @@ class UserKeys:
         return found
 
     @contextmanager
-    def _opened(self) -> Generator[KeyStore]:
+    def _stored(self) -> Generator[KeyStore]:
         with self._store_lock:
-            if self._masters is None:
-                self._store.open()
-                self._masters = self._read_masters(self._store)
+            self._store.open()
             yield self._store
+
+    @contextmanager
+    def _opened(self) -> Generator[KeyStore]:
+        with self._stored() as store:
+            if self._masters is None:
+                self._masters = self._read_masters(store)
+            yield store
 
     def _new(self, user_id: str) -> StoredKey:
         return self._wrapped(user_id, secrets.token_hex(4), secrets.token_bytes(KEY_BYTES))

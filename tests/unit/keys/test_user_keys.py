@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.keys import DataKey, MasterKeys, NotSealedHere, SQLiteKeyStore, StoredKey, UserKeys
+from connectors.keys import DataKey, KeyStore, MasterKeys, NotSealedHere, SQLiteKeyStore, StoredKey, UserKeys
 from connectors.keys.master import KEY_BYTES, read_ring
 from connectors.sinks.errors import Fatal, Unavailable
 from schemas.sensitive import Sealed
@@ -120,6 +120,18 @@ def test_a_destroyed_key_is_used_nowhere_after_the_lifetime_of_the_caches(settin
     setting.clock.seconds = 60
     assert sealing.get(["ann"]) == {"ann": None}
     assert erasing.get(["ann"]) == {"ann": None}
+
+
+def test_a_key_is_destroyed_while_the_master_keys_are_away(setting: Setting) -> None:
+    def away(_: KeyStore) -> MasterKeys:
+        raise Unavailable("KMS does not answer")
+
+    assert key(setting.worker(), "ann")
+    erasing = UserKeys(SQLiteKeyStore(setting.path), away)
+    setting.opened.append(erasing)
+    erasing.destroy(["ann", "bob"])
+    erasing.start_afresh(["bob"])
+    assert setting.worker().get(["ann", "bob"]) == {"ann": None}
 
 
 def test_a_destroyed_key_is_in_no_byte_of_the_files(setting: Setting) -> None:
