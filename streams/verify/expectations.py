@@ -48,6 +48,7 @@ CREATE TABLE columns (
 CREATE TABLE ahead (entity TEXT, topic TEXT, partition INTEGER, offset INTEGER);
 CREATE INDEX ahead_by_entity ON ahead (entity);
 CREATE TABLE deleted_nodes (label TEXT, id TEXT, PRIMARY KEY (label, id)) WITHOUT ROWID;
+CREATE TABLE rows (name TEXT, key TEXT, PRIMARY KEY (name, key)) WITHOUT ROWID;
 CREATE TABLE rejected (topic TEXT, partition INTEGER, offset INTEGER, PRIMARY KEY (topic, partition, offset));
 """
 _KEPT = """
@@ -132,6 +133,15 @@ class Expectations:
         """Whether any write tells of an entity."""
         return self._one("SELECT EXISTS (SELECT 1 FROM lines WHERE entity = ?)", entity) == 1
 
+    def tells_of(self, place: Write) -> bool:
+        """Whether any write tells of an entity, or of the row that it is, by whatever name and in the sample or not."""
+        if self.knows(place.entity):
+            return True
+        if not isinstance(place, RelationalWrite):
+            return False
+        row = (place.table, place.key)
+        return self._one("SELECT EXISTS (SELECT 1 FROM rows WHERE name = ? AND key = ?)", *row) == 1
+
     def is_under_way(self, entity: str) -> bool:
         """Whether a write of an entity may not have come to the store yet."""
         return self._one("SELECT EXISTS (SELECT 1 FROM ahead WHERE entity = ?)", entity) == 1
@@ -205,7 +215,7 @@ class Expectations:
             write = decode_write(record.value or b"")
             if store_of(write) != self.store:
                 raise InvalidWrite(f"it is for the store {store_of(write)}")
-            self._note_node(write)
+            self._note_place(write)
             if not self.includes(write.entity):
                 return
             if record.offset >= finished.get((record.topic, record.partition), 0):
@@ -215,9 +225,11 @@ class Expectations:
             # Delivery has made, or will make, a dead letter of it.
             log.debug("write_not_readable", topic=origin.topic, offset=origin.offset, error=str(error))
 
-    def _note_node(self, write: Write) -> None:
-        """Remember a node that was deleted, whether it is in the sample or not: its relations may be."""
-        if write.op == "delete" and isinstance(write, GraphWrite) and write.node is not None:
+    def _note_place(self, write: Write) -> None:
+        """Remember what others ask for that are in the sample: nodes that were deleted, and rows."""
+        if isinstance(write, RelationalWrite):
+            self._db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (write.table, write.key))
+        elif write.op == "delete" and isinstance(write, GraphWrite) and write.node is not None:
             self._db.execute("INSERT OR IGNORE INTO deleted_nodes VALUES (?, ?)", (write.node.label, write.node.id))
 
     def _fold(self, write: Write, record: StoredRecord, origin: Origin) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Literal, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from schemas.writes import StoreName, Write
@@ -51,10 +50,6 @@ class Line(Struct, frozen=True, kw_only=True):
     gone_at_ms: int | None = None
     columns: dict[str, Column] = {}
     may_be_gone: bool = False
-
-
-# Of what is expected of an entity, to tell whether it is another by now.
-encode_lines = msgspec.msgpack.Encoder().encode
 
 
 class Finding(Struct, frozen=True, kw_only=True):

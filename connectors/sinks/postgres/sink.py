@@ -17,6 +17,7 @@ from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.schema import prepare
 from connectors.sinks.postgres.values import Unfit, checked
 from connectors.sinks.undo import emptied
+from schemas.entities import entity
 from schemas.writes import RelationalTable, RelationalWrite
 
 _PAGE = 500  # entities of a walk that are asked for at once
@@ -128,7 +129,7 @@ class RelationalSink:
     def walk(self) -> Iterator[RelationalWrite]:
         """Yield what the tables hold; see `connectors.sinks.contract.Walking`.
 
-        A row that was not written through a sink has no entity: it gets one of its table and its key.
+        A row that was not written through a sink has no entity: see `stray`.
         """
         last = ""
         while True:
@@ -136,13 +137,13 @@ class RelationalSink:
                 rows = connection.execute(statements.WALK, (last, _PAGE)).fetchall()
             if not rows:
                 break
-            for entity, source, version, table, key in msgspec.convert(rows, list[tuple[str, str, int, str, str]]):
-                yield delete_of(RelationalWrite, entity, source, version, table=table, key=key)
-                last = entity
+            for name, source, version, table, key in msgspec.convert(rows, list[tuple[str, str, int, str, str]]):
+                yield delete_of(RelationalWrite, name, source, version, table=table, key=key)
+                last = name
         with self._transaction() as connection:
             strays = connection.execute(statements.STRAY).fetchall()
-        for table, key in msgspec.convert(strays, list[tuple[str, str]]):
-            yield delete_of(RelationalWrite, f"{table}:{key}", NO_LINE, 0, table=table, key=key)
+        for table, key in msgspec.convert(strays, list[tuple[RelationalTable, str]]):
+            yield stray(table, key)
 
     def close(self) -> None:
         """Close the connection; may be called twice."""
@@ -161,6 +162,11 @@ class RelationalSink:
         except Unavailable:
             self.close()  # whatever state it is in; the next attempt connects anew
             raise
+
+
+def stray(table: RelationalTable, key: str) -> RelationalWrite:
+    """Return the delete of a row that was not written through a sink, by the name that a write of it would have."""
+    return delete_of(RelationalWrite, entity(table, key), NO_LINE, 0, table=table, key=key)
 
 
 def _read_rows(connection: Connection, places: Iterable[Place]) -> dict[Place, dict[str, Value]]:

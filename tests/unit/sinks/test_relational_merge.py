@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED
 from connectors.sinks.postgres.merge import Line, RowChange, Value, apply
+from connectors.sinks.postgres.sink import stray
 from connectors.sinks.postgres.values import Unfit, checked
 from schemas.writes import RelationalWrite
+from streams.routing.entities import Cause
+from streams.routing.shapes import row
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -152,3 +155,10 @@ def test_times_and_dates_take_one_form() -> None:
         "title": None,
         "status": "🗽",
     }
+
+
+@given(st.text(":%ab", max_size=6))
+def test_a_row_that_nobody_has_written_has_the_name_that_a_write_of_it_would_have(key: str) -> None:
+    cause = Cause(version=1, source="events", event_id="e", occurred_at=AT)
+    written, found = row(cause, "bookings", key, {}), stray("bookings", key)
+    assert (found.entity, found.table, found.key) == (written.entity, written.table, written.key)

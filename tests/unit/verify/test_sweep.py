@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from connectors.sinks.contract import APPLIED
+from connectors.sinks.contract import APPLIED, Held
 from connectors.sinks.sqlite.search import SearchSink
-from schemas.writes import SearchWrite, Write
+from schemas.writes import RelationalWrite, SearchWrite, Write
 from streams.verify.lines import Kind
 from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
 from streams.verify.sweep import LOOKS, StoreReport, StoreSweep
@@ -229,6 +229,43 @@ def test_what_nobody_had_written_and_is_written_while_it_is_looked_at_is_no_extr
 
     sweep, report = swept(sink, Late())
     assert (found(report), sweep.surplus) == (set(), {})
+
+
+class Rows:
+    """Stands for the relational store, which needs a server: rows, some by the names that nobody has written."""
+
+    def __init__(self, *strays: RelationalWrite) -> None:
+        self.strays = strays
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Held]:
+        return {one: Held(version=1) for one in entities if not one[0].startswith("bookings:")}
+
+    def walk(self) -> Sequence[RelationalWrite]:
+        return self.strays
+
+    def before(self, writes: Sequence[RelationalWrite]) -> list[RelationalWrite]:
+        return [structs.replace(one, op="upsert") for one in writes]
+
+
+def booking(entity: str, key: str, op: Any = "upsert") -> RelationalWrite:
+    common: Any = {"version": 1, "source": "events", "event_id": "e", "occurred_at": NOW}
+    return RelationalWrite(**common, entity=entity, op=op, table="bookings", key=key)
+
+
+@pytest.mark.parametrize("read", [1, 2, 3])
+def test_a_row_that_a_write_tells_of_by_another_name_by_then_is_not_removed(read: int) -> None:
+    class Late(TopicInMemory):
+        reads = 0
+
+        def records(self) -> Any:
+            self.reads += 1
+            self.add([booking("booking-of-ann", "7")] if self.reads == read else [])
+            return super().records()
+
+    sink: Any = Rows(booking("bookings:7", "7", "delete"), booking("bookings:8", "8", "delete"))
+    sweep = StoreSweep("relational", sink, Late(), patience=0, pause=lambda _: None)
+    assert found(sweep.run()) == {("bookings:8", "extra")}
+    assert sweep.surplus.keys() == {"bookings:8"}
 
 
 def test_an_entity_that_is_written_while_the_store_is_walked_is_not_extra(sink: SearchSink) -> None:
