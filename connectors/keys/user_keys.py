@@ -32,8 +32,8 @@ class UserKeys:
 
     Args:
         store: where the wrapped keys lie.
-        masters: returns the master keys; called when the store is opened, and again when a key was wrapped by one that
-            is not known.
+        masters: returns the master keys; called when the store is opened, after `cache_seconds`, and when a key was
+            wrapped by one that is not known.
         cache_entries: so many users are remembered at most.
         cache_seconds: for so long.
         now: a clock in seconds that is never set back.
@@ -51,6 +51,7 @@ class UserKeys:
         self._store = store
         self._read_masters = masters
         self._masters: MasterKeys | None = None
+        self._masters_until = 0.0
         self._entries, self._seconds, self._now = cache_entries, cache_seconds, now
         self._cache: OrderedDict[str, _Remembered] = OrderedDict()
         self._cache_lock = threading.Lock()  # held for moments only: whoever finds all in the cache waits for no I/O
@@ -89,7 +90,7 @@ class UserKeys:
         return self._through_cache(user_ids, create=True)
 
     def destroy(self, user_ids: Sequence[str]) -> None:
-        """Destroy the keys of users for good, and have none made for them again. Needs no master key; may be repeated."""
+        """Destroy users' keys for good, and have none made for them again. Needs no master key; may be repeated."""
         with self._stored() as store:
             store.destroy(user_ids)
         self._forget(user_ids)
@@ -101,7 +102,18 @@ class UserKeys:
         self._forget(user_ids)
 
     def rewrap(self) -> int:
-        """Have all keys wrapped by the newest master key; return how many were not. May be repeated and interrupted."""
+        """Have all keys wrapped by the newest master key; return how many were not. May be repeated and interrupted.
+
+        Other workers may wrap with an older one until they read the ring again, which they do after `cache_seconds`.
+        """
+        done = 0
+        while True:
+            done += self._rewrap_pages()
+            with self._opened() as store:
+                if store.masters() <= {self.masters.newest}:
+                    return done
+
+    def _rewrap_pages(self) -> int:
         done, last = 0, ""
         while True:
             with self._opened() as store:
@@ -150,9 +162,14 @@ class UserKeys:
     @contextmanager
     def _opened(self) -> Generator[KeyStore]:
         with self._stored() as store:
-            if self._masters is None:
-                self._masters = self._read_masters(store)
+            if self._masters is None or self._masters_until <= self._now():
+                self._read_ring(store)
             yield store
+
+    def _read_ring(self, store: KeyStore) -> None:
+        until = self._now() + self._seconds
+        self._masters = self._read_masters(store)
+        self._masters_until = until
 
     def _new(self, user_id: str) -> StoredKey:
         return self._wrapped(user_id, secrets.token_hex(4), secrets.token_bytes(KEY_BYTES))
@@ -166,7 +183,7 @@ class UserKeys:
 
     def _open(self, stored: StoredKey) -> bytes:
         if stored.master not in self.masters:
-            self._masters = self._read_masters(self._store)  # a rotation has begun since they were read
+            self._read_ring(self._store)  # a rotation has begun since they were read
         assert stored.wrapped is not None
         return self.masters.unwrap(Wrapped(stored.master, stored.wrapped), stored.user_id, stored.key_id)
 

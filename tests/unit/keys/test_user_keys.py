@@ -211,6 +211,37 @@ def test_a_rotation_goes_on_under_workers_that_do_not_know_of_it(setting: Settin
     assert key(setting.worker(), "ann").unseal("email", sealed) == "ann@example.org"
 
 
+def test_a_worker_that_meets_only_new_users_wraps_with_the_newest_master_key_after_the_lifetime_of_the_caches(
+    setting: Setting,
+) -> None:
+    sealing, store = setting.worker(), setting.store()
+    setting.ring = NEW
+    setting.clock.seconds = 59.9
+    key(sealing, "ann")
+    setting.clock.seconds = 60
+    key(sealing, "bob")
+    assert {one.user_id: one.master for one in store.page("", 10)} == {"ann": "old", "bob": "new"}
+    store.close()
+
+
+def test_a_rotation_takes_in_users_who_come_behind_it(setting: Setting) -> None:
+    sealing = setting.worker()
+    key(sealing, "bob")
+    setting.ring = NEW
+
+    class Overtaken(SQLiteKeyStore):
+        def rewrap(self, keys: Sequence[StoredKey]) -> int:
+            key(sealing, "ann")  # it does not know the newest master key yet
+            return super().rewrap(keys)
+
+    rotating = UserKeys(Overtaken(setting.path), lambda _: MasterKeys(NEW, "keys.master_file"))
+    setting.opened.append(rotating)
+    assert rotating.rewrap() == 2
+    store = setting.store()
+    assert store.masters() == {"new"}
+    store.close()
+
+
 def test_a_key_that_is_destroyed_in_a_rotation_stays_destroyed(setting: Setting) -> None:
     keys, store = setting.worker(), setting.store()
     key(keys, "ann")
