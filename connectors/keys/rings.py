@@ -1,8 +1,11 @@
 """Where the key ring comes from: a variable, or a file that may be made once. What is in it, KMS may have encrypted."""
 
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -85,43 +88,73 @@ class KeyRing:
 
 
 def add_line(path: Path, line: str, *, new: bool = False) -> bool:
-    """Add a line to a ring, whole or not at all, in a file of the owner alone (mode 0600).
+    """Add a line to a ring, whole or not at all. Mode and owner of a file stay; a new one is of the owner alone (0600).
 
     Args:
-        path: of the file.
+        path: of the file, or of a link to it.
         line: with its end.
         new: the file must not be there; whoever makes it first wins, and others leave it as it is (False).
 
     Raises:
-        Fatal: it cannot be written.
+        Fatal: it cannot be written, or holds what is no ring.
     """
     try:
+        path = path.resolve()  # a link stays one
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        before = "" if new or not path.exists() else path.read_text("ascii")
-        apart = "" if not before or before.endswith("\n") else "\n"
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(before + apart + line)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            if new:
-                os.link(draft, path)
-            else:
-                draft.replace(path)
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync(path.parent)
+        with _locked(path.parent) as folder:
+            added = _write_first(path, line) if new else _write_behind(path, line)
+            os.fsync(folder)
+    except UnicodeDecodeError as error:
+        raise Fatal(f"{path} is no ring of master keys: it has more than ASCII") from error
     except OSError as error:
         raise Fatal(f"{path} cannot be written: {error.strerror}") from error
+    return added
+
+
+def _write_first(path: Path, line: str) -> bool:
+    with _draft(path, line) as draft:
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
     return True
 
 
-def _sync(folder: Path) -> None:
+def _write_behind(path: Path, line: str) -> bool:
+    try:
+        before, old = path.read_text("ascii"), path.stat()
+    except FileNotFoundError:
+        return _write_first(path, line)
+    apart = "" if not before or before.endswith("\n") else "\n"
+    with _draft(path, before + apart + line, old) as draft:
+        draft.replace(path)
+    return True
+
+
+@contextmanager
+def _draft(path: Path, text: str, like: os.stat_result | None = None) -> Generator[Path]:
+    """Give a file beside another one; it is gone at the end unless it was renamed."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            if like is not None:
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[int]:
+    """Give a folder's descriptor; nobody else adds to a ring in it meanwhile. A file that is replaced holds no lock."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,7 +1,9 @@
 """Where master keys come from: a file that is made once, a variable, KMS."""
 
+import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +117,49 @@ def test_a_line_is_added_behind_a_file_without_a_last_newline(store: SQLiteKeySt
     second = ring_line(new_entry())
     assert add_line(path, second)
     assert path.read_text() == FIRST + second
-    assert path.stat().st_mode & 0o777 == 0o600
     assert not add_line(path, FIRST, new=True)
     assert KeyRing(path=path).read(store).newest == second.partition(":")[0]
+
+
+def test_lines_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "master.keys"
+    lines = [ring_line(new_entry()) for _ in range(32)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(partial(add_line, path), lines))
+    assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)
+    assert [one.name for one in tmp_path.iterdir()] == ["master.keys"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_ring_keeps_its_mode_and_owner_and_is_reached_through_a_link(tmp_path: Path, mode: int) -> None:
+    ring, link = tmp_path / "elsewhere" / "ring", tmp_path / "master.keys"
+    ring.parent.mkdir()
+    ring.write_text(FIRST)
+    ring.chmod(mode)
+    os.chown(ring, -1, other_group(ring))
+    link.symlink_to(ring)
+    before = ring.stat()
+    second = ring_line(new_entry())
+    assert add_line(link, second)
+    after = ring.stat()
+    assert link.is_symlink()
+    assert ring.read_text() == FIRST + second
+    assert (after.st_mode & 0o777, after.st_uid, after.st_gid) == (mode, before.st_uid, before.st_gid)
+
+
+def other_group(path: Path) -> int:
+    """Return a group that a file may be given, another one where there is one."""
+    own = path.stat().st_gid
+    return own + 1 if os.geteuid() == 0 else next((group for group in os.getgroups() if group != own), own)
+
+
+def test_what_is_no_ring_is_an_error_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "master.keys"
+    path.write_text("# cl\u00e9s\n" + FIRST)
+    with pytest.raises(Fatal, match=r"master\.keys is no ring of master keys"):
+        add_line(path, FIRST)
+    assert path.read_text() == "# cl\u00e9s\n" + FIRST
+    assert [one.name for one in tmp_path.iterdir()] == ["master.keys"]
 
 
 def test_master_keys_that_kms_encrypted_are_decrypted_once(store: SQLiteKeyStore, tmp_path: Path) -> None:
