@@ -9,9 +9,10 @@ from uuid import uuid4
 import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
-from connectors.sinks.errors import SinkError
+from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.persons import delete_of
 from connectors.sinks.pinecone.client import PineconeClient
+from connectors.sinks.pinecone.errors import OPTION
 from connectors.sinks.pinecone.ledger import Ledger, refusal
 from connectors.sinks.pinecone.merge import Change, Entry, changed, without_record
 from connectors.sinks.pinecone.options import PineconeOptions
@@ -96,13 +97,24 @@ class PineconeSink:
 
         Nothing where the record is not the one that the ledger speaks of: a write that was killed before its entry was
         there comes again like that, and what it replaced was told the first time.
+
+        Raises:
+            Unavailable: Pinecone does not answer, or an older write still shows than what is to be brought back.
         """
-        if not writes:
-            return []
-        with self._turn():
-            entries = self._ledger.read(list(dict.fromkeys(record_id(write.entity) for write in writes)))
-            there = self._vectors.contents({name: entry for name, entry in entries.items() if entry.mark})
+        entries, there, behind = self._contents(writes)
+        if behind:
+            raise Unavailable(
+                f"{len(behind)} vectors do not show as they were written within `{OPTION}.freshness_seconds`"
+            )
         return [_undo(write, entries.get(record_id(write.entity)), there) for write in writes]
+
+    def stored(self, places: Sequence[VectorWrite]) -> list[VectorWrite | None]:
+        """Return what the indexes hold; see `connectors.sinks.contract.Telling`.
+
+        Nothing where the record is not the one that the ledger speaks of: somebody may have altered it.
+        """
+        entries, there, _ = self._contents(places)
+        return [_stored(place, entries.get(record_id(place.entity)), there) for place in places]
 
     def of_user(self, user: str) -> list[VectorWrite]:
         """Return the vectors of a person; see `connectors.sinks.persons.Attributing`."""
@@ -157,6 +169,17 @@ class PineconeSink:
                 self._ledger.doubt()
             yield
 
+    def _contents(
+        self, writes: Sequence[VectorWrite]
+    ) -> tuple[Mapping[str, Entry], Mapping[str, dict[str, Any]], set[str]]:
+        """Return entries, the contents that lie there, and the ids of which an older write still shows."""
+        if not writes:
+            return {}, {}, set()
+        with self._turn():
+            entries = self._ledger.read(list(dict.fromkeys(record_id(write.entity) for write in writes)))
+            there, behind = self._vectors.contents({name: entry for name, entry in entries.items() if entry.mark})
+        return entries, there, behind
+
     def _record(self, write: VectorWrite) -> Record | None:
         if write.op == "delete":
             return None
@@ -194,10 +217,15 @@ def _undo(write: VectorWrite, entry: Entry | None, there: Mapping[str, dict[str,
     line = entry.versions.get(write.source) if entry is not None else None
     if line is not None and line.version >= write.version:
         return None
+    return _stored(write, entry, there)
+
+
+def _stored(place: VectorWrite, entry: Entry | None, there: Mapping[str, dict[str, Any]]) -> VectorWrite | None:
     if entry is None or not entry.mark:
-        return emptied(write)
-    found = there.get(record_id(write.entity))
+        return emptied(place)
+    found = there.get(record_id(place.entity))
     if found is None:
         return None
+    line = entry.versions.get(place.source)
     version = 0 if line is None else line.version
-    return msgspec.structs.replace(write, **found, op="upsert", version=version, undo=False)
+    return msgspec.structs.replace(place, **found, op="upsert", version=version, undo=False)

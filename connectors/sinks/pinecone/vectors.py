@@ -59,19 +59,20 @@ class Vectors:
         found = self._settled(entries, lambda entry, record: (record is not None) == bool(entry.mark))
         return set(found)
 
-    def contents(self, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
-        """Return the content of the writes that lie there, by id.
+    def contents(self, entries: Mapping[str, Entry]) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Return the content of the writes that lie there, by id, and of which entities an older write still shows.
 
         Left out is a record that is not the one its entry speaks of, and does not become it in time. One that is ahead
         of its entry never does: it is not waited for. One that is absent may have been removed by a writer that was
         killed before its entry.
         """
         found = self._settled(entries, lambda entry, record: _is_written(entry, record) or _is_ahead(entry, record))
-        return {
+        written = {
             name: content(entries[name].namespace, one.values, one.metadata)
             for name, one in found.items()
             if _is_written(entries[name], one)
         }
+        return written, {name for name, one in found.items() if name not in written and _is_behind(entries[name], one)}
 
     def _settled(self, entries: Mapping[str, Entry], fits: Fits) -> dict[str, Fetched]:
         """Return the records of entries, once all fit or the patience has ended."""
@@ -109,3 +110,10 @@ def _is_ahead(entry: Entry, record: Fetched | None) -> bool:
     version, _, source = mark(record.metadata).partition(" ")
     latest = entry.versions.get(source)
     return version.isdecimal() and (latest is None or int(version) > latest.version)
+
+
+def _is_behind(entry: Entry, record: Fetched) -> bool:
+    """Whether a record is of a write that its entry knows of: what overtook it does not show yet."""
+    version, _, source = mark(record.metadata).partition(" ")
+    latest = entry.versions.get(source)
+    return version.isdecimal() and latest is not None and int(version) <= latest.version

@@ -54,6 +54,21 @@ def test_a_record_that_is_ahead_of_its_entry_is_not_waited_for(service: Pinecone
     assert sink.before([write("a", 2, values=vector(0.0, 1.0), undo=True)]) == [None]
 
 
+def test_a_write_waits_while_what_it_would_replace_does_not_show(service: PineconeStandIn, opened: Opened) -> None:
+    """Taken without its undo, what it replaces could not be brought back."""
+    sink = opened(freshness_seconds=0.2)
+    sink.write([write("a", 1)])
+    service.lag(60.0)
+    sink.write([write("a", 2, values=vector(0.0, 1.0))])
+    with pytest.raises(Unavailable, match="freshness_seconds"):
+        sink.before([write("a", 3, undo=True)])
+    assert sink.stored([write("a", 3)]) == [None]
+    service.settle()
+    (undo,) = sink.before([write("a", 3, undo=True)])
+    assert undo is not None
+    assert (undo.version, undo.text) == (2, "text 2")
+
+
 @pytest.mark.parametrize("killed", [1, 2], ids=["smaller", "larger"])
 @pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (1, 1, 1), (3,)], ids=str)
 @pytest.mark.parametrize(
