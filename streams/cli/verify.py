@@ -81,6 +81,7 @@ def _row(report: StoreReport) -> dict[str, Any]:
         "under way": report.under_way,
         **counts,
         "repaired": len(report.repaired),
+        "left alone": report.left_alone,
         "unaccounted": report.unaccounted,
         "not looked at": ", ".join(unseen),
         "seconds": round(report.seconds, 1),

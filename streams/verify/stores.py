@@ -1,7 +1,7 @@
 """Sweep the stores that the options name, and repair them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -77,7 +77,7 @@ def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan) -> S
     sweep = StoreSweep(store, sink, kafka, share=plan.share, rate=plan.rate, patience=plan.patience)
     try:
         report = sweep.run()
-        sent = [one for one in report.findings if can_be_repaired(one)] if plan.repair else []
+        sent = list(_repairable(sweep, report.findings)) if plan.repair else []
         if sent:
             with EventProducer(connection, catalogue, source=SOURCE) as producer:
                 for write in _repairs(sweep, kafka, sent):
@@ -87,10 +87,16 @@ def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan) -> S
             left = {one.entity for one in report.findings}
             report.repaired = [one for one in before if one.entity not in left]
             report.under_way = sweep.expected.under_way()
+        if plan.repair:
+            report.left_alone = len(report.findings) - len(list(_repairable(sweep, report.findings)))
         return report
     finally:
         sweep.expected.close()
         kafka.close()
+
+
+def _repairable(sweep: StoreSweep, findings: Iterable[Finding]) -> Iterator[Finding]:
+    return (one for one in findings if can_be_repaired(one, sweep.expected.lines(one.entity)))
 
 
 def _repairs(sweep: StoreSweep, kafka: KafkaSide, findings: Sequence[Finding]) -> Iterator[Write]:

@@ -49,6 +49,7 @@ class StoreReport(Struct, kw_only=True):
         extras: whether it was gone through for what nobody has written.
         findings: what is wrong.
         repaired: what was wrong and is not any more, since its writes were sent again.
+        left_alone: of the findings, those that a repair does not touch, see `repairs.can_be_repaired`.
         seconds: how long it took.
         failed: why it could not be done.
     """
@@ -63,6 +64,7 @@ class StoreReport(Struct, kw_only=True):
     extras: bool = True
     findings: list[Finding] = []
     repaired: list[Finding] = []
+    left_alone: int = 0
     seconds: float = 0.0
     failed: str | None = None
 

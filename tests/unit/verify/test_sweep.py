@@ -16,7 +16,7 @@ from msgspec import structs
 from connectors.sinks.contract import APPLIED, Held
 from connectors.sinks.sqlite.search import SearchSink
 from schemas.writes import RelationalWrite, SearchWrite, Write
-from streams.verify.lines import Kind
+from streams.verify.lines import Finding, Kind
 from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
 from streams.verify.sweep import LOOKS, StoreReport, StoreSweep
 from tests.unit.verify.kafka_stand_in import AT_MS, TopicInMemory
@@ -100,7 +100,7 @@ def test_whatever_was_done_by_hand_is_found_and_nothing_else(
         assert found(report) == expected
         repair(sweep, topic, sink, report)
         left = found(swept(sink, topic_of(topic))[1])
-        assert left == {(one.entity, one.kind) for one in report.findings if not can_be_repaired(one)}
+        assert left == {(one.entity, one.kind) for one in report.findings if not repairable(sweep, one)}
         sink.close()
 
 
@@ -129,10 +129,14 @@ def topic_of(topic: TopicInMemory) -> TopicInMemory:
     return again
 
 
+def repairable(sweep: StoreSweep, finding: Finding) -> bool:
+    return can_be_repaired(finding, sweep.expected.lines(finding.entity))
+
+
 def repair(sweep: StoreSweep, topic: TopicInMemory, sink: SearchSink, report: StoreReport) -> None:
     sent: list[Write] = []
     for finding in report.findings:
-        if can_be_repaired(finding) and finding.entity not in sweep.surplus:
+        if repairable(sweep, finding) and finding.entity not in sweep.surplus:
             sent += repairs_of(topic.records_at(origins_of(sweep.expected.lines(finding.entity))), AT_MS)
     sent += removals_of(sweep.surplus, report.findings)
     outcomes = sink.write([one for one in sent if isinstance(one, SearchWrite)])
@@ -329,6 +333,18 @@ def test_a_repair_does_not_touch_what_is_newer_by_now(sink: SearchSink) -> None:
     sink.write([write("a", 2)])
     sink.write([one for one in repairs if isinstance(one, SearchWrite)])
     assert sink.held([("a", "events")])["a", "events"].version == 2
+
+
+def test_what_several_sources_tell_of_is_not_repaired_because_one_could_undo_what_another_says_meanwhile(
+    sink: SearchSink,
+) -> None:
+    removed = write("b", 1, source="verify", op="delete")
+    topic = TopicInMemory([write("a", 5), write("a", 7, source="partner"), removed, write("b", 1)])
+    sweep, report = swept(sink, topic)
+    assert found(report) == {("a", "missing"), ("b", "missing")}
+    assert {one.entity for one in report.findings if repairable(sweep, one)} == {"b"}
+    (finding, *_) = report.findings
+    assert can_be_repaired(structs.replace(finding, store="warehouse"), sweep.expected.lines("a"))
 
 
 def test_a_finding_tells_no_content(sink: SearchSink) -> None:
