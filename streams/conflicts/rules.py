@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from schemas.changes import Row, is_unavailable
 from schemas.conflicts import EntityClaim
+from schemas.sensitive import read_sealed
 from streams.conflicts.canonical import digest
 from streams.conflicts.settle import WINDOW_MS
 from streams.conflicts.strategies import Strategy
@@ -63,7 +64,8 @@ class Rules(Struct, frozen=True, kw_only=True):
         before, after = change.change.before, None if change.deleted else change.change.after
         base = None
         if before is not None and after is not None and _is_whole(before, after):
-            base = digest(_content(before, rule))
+            changed = _content(before, rule)
+            base = None if _is_sealed(changed) else digest(changed)
         return EntityClaim(
             table=change.table,
             id=change.row_id,
@@ -100,6 +102,11 @@ def _is_whole(before: Row, after: Row) -> bool:
     if before.keys() != after.keys() or any(is_unavailable(value) for value in before.values()):
         return False
     return any(value is not None for column, value in before.items() if column != "id")
+
+
+def _is_sealed(content: Row) -> bool:
+    """Whether a value is sealed: it is anew in each change, so the content is what no source has ever said."""
+    return any(isinstance(value, str) and read_sealed(value) is not None for value in content.values())
 
 
 def _content(row: Row, rule: Rule) -> Row:

@@ -11,6 +11,7 @@ import pytest
 from connectors.keys import MasterKeys, SQLiteKeyStore, StoredKey, UserKeys
 from connectors.keys.master import KEY_BYTES
 from connectors.sinks.errors import Unavailable
+from schemas.conflicts import EntityClaim, decode_conflict_record
 from schemas.events import DetailsGiven, MessageSent
 from schemas.reference import Profile
 from schemas.sensitive import ERASED, read_sealed, sealed_text
@@ -18,6 +19,8 @@ from schemas.writes import RelationalWrite, WarehouseWrite
 from streams.agents.changes import ChangePass
 from streams.agents.events import EventPass
 from streams.agents.sealing import Sealing
+from streams.conflicts.rules import Rule, Rules
+from streams.conflicts.strategies import manual
 from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.publisher import TryAgain
 
@@ -176,6 +179,23 @@ async def test_what_enrichment_knows_of_a_traveller_is_sealed_as_well(stage: Any
     (known,) = stage.of(stage.catalogue.reference_users.name)
     assert opened(keys, "ann", "name", msgspec.json.decode(known.value, type=Profile).name) == "Ann Smith"
     assert b"Ann Smith" not in b"".join(record.value or b"" for record in stage.kafka.records)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "ignored", "told"),
+    [("email", (), False), ("email", ("email",), True), ("passport", (), True)],
+    ids=["sealed", "sealed and ignored", "not sealed"],
+)
+async def test_what_a_claim_changed_is_not_told_where_a_column_of_it_is_sealed(
+    stage: Any, keys: UserKeys, sealed: str, ignored: tuple[str, ...], told: bool
+) -> None:
+    """It is sealed anew for each change, so it would never be what another source has said."""
+    rule = Rule(strategy="manual", settle=manual, ignored=frozenset(ignored))
+    sealing = Sealing(keys, SensitiveColumns([f"public.users.{sealed}"]))
+    ingest = stage.ingest(sealing=sealing, rules=Rules(types={"user": rule}))
+    await changed(stage, ingest, change("users", id="ann", name="Ann", email=EMAIL))
+    (sent,) = stage.of(stage.catalogue.claims.name)
+    assert (decode_conflict_record(sent.value, EntityClaim).base is not None) is told
 
 
 async def test_rows_without_sensitive_columns_ask_for_no_keys(stage: Any, store: Store, keys: UserKeys) -> None:
