@@ -11,7 +11,7 @@ from schemas.writes import Priority
 from streams.agents.embed import embed
 from streams.agents.erasures import Arrived, begin_erasures, kept, sieve_of
 from streams.agents.ingest import COMPONENT, Ingest
-from streams.agents.intake import Admitted, Intake, intake
+from streams.agents.intake import Intake, intake
 from streams.agents.large_values import Part
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
@@ -42,17 +42,19 @@ class EventPass:
             checked = await ingest.unframing(
                 part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
-            sealed = checked.admitted if ingest.sealing is None else await ingest.sealing.events(checked.admitted)
             states = TravellerStates(transaction.view(ingest.tables.travellers))
-            replayed = [states.reached(one.event.user_id, one.record) for one in sealed]
+            replayed = [states.reached(one.event.user_id, one.record) for one in checked.admitted]
             sieve = sieve_of(ingest, transaction, states)
             passing = [
                 (one, seen_before)
-                for one, seen_before in zip(sealed, replayed, strict=True)
+                for one, seen_before in zip(checked.admitted, replayed, strict=True)
                 if sieve is None or sieve.passes(Arrived(one.event, one.record, self._lane == "urgent"))
             ]
-            admitted = [one for one, _ in passing]
-            accepted = [Accepted(one.event, replayed=seen_before) for one, seen_before in passing]
+            origins = [one.record for one, _ in passing]
+            sealed = await ingest.sealed([one.event for one, _ in passing])
+            accepted = [
+                Accepted(event, replayed=seen_before) for event, (_, seen_before) in zip(sealed, passing, strict=True)
+            ]
             joined = enrich(
                 accepted,
                 places=ingest.reference.places,
@@ -62,8 +64,8 @@ class EventPass:
             )
             outputs = [
                 *kept(ingest, sieve),
-                *self._writes(joined, admitted),
-                *self._waiting(joined, admitted),
+                *self._writes(joined, origins),
+                *self._waiting(joined, origins),
                 *self._letters(checked),
             ]
             transaction.commit_after(lambda: ingest.publish(outputs))
@@ -71,9 +73,9 @@ class EventPass:
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
 
-    def _writes(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
+    def _writes(self, joined: Joined, origins: Sequence[Record]) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
-        low = {index for index, one in enumerate(admitted) if LOW_PRIORITY in one.record.headers}
+        low = {index for index, record in enumerate(origins) if LOW_PRIORITY in record.headers}
         if not low and self._ingest.kinds is None:
             return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
         return [
@@ -84,7 +86,7 @@ class EventPass:
             )
         ]
 
-    def _waiting(self, joined: Joined, admitted: Sequence[Admitted]) -> list[Outgoing]:
+    def _waiting(self, joined: Joined, origins: Sequence[Record]) -> list[Outgoing]:
         topic = self._ingest.catalogue.waiting_events.name
         return [
             Outgoing(
@@ -94,7 +96,7 @@ class EventPass:
                     WaitingEvent(
                         place_id=one.place_id,
                         event=one.event,
-                        waiting_since_ms=admitted[one.index].record.timestamp,
+                        waiting_since_ms=origins[one.index].timestamp,
                         urgent=self._lane == "urgent",
                     )
                 ),

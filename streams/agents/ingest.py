@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from connectors.registry import RegistryError
 from connectors.sinks.errors import SinkError
-from schemas.events import BaseEvent
+from schemas.events import BaseEvent, Event
 from schemas.headers import Headers
 from schemas.reference import Place, Profile, WaitingEvent
 from schemas.sagas import encode_saga_record
@@ -127,6 +127,14 @@ class Ingest(Struct, frozen=True):
             return await asyncio.to_thread(staged) if part.framed else stage(_as_it_is)
         except (RegistryError, SinkError) as error:
             raise TryAgain(str(error)) from error
+
+    async def sealed(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return events with their sensitive fields sealed; to be given what goes on now, with the key of now.
+
+        Raises:
+            TryAgain: the keys cannot be had; the batch has to be tried again.
+        """
+        return events if self.sealing is None else await self.sealing.events(events)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish outputs, dead letters among them."""

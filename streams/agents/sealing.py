@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from connectors.keys import UserKeys
 from connectors.keys.sealing import Keys, sealed_event, to_seal
 from connectors.sinks.errors import SinkError
-from streams.agents.intake import Admitted
+from schemas.events import Event
 from streams.routing.changes import RowChange
 from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.publisher import TryAgain
@@ -23,18 +23,18 @@ class Sealing:
     def __init__(self, keys: UserKeys, columns: SensitiveColumns) -> None:
         self._keys, self._columns = keys, columns
 
-    async def events(self, admitted: Sequence[Admitted]) -> Sequence[Admitted]:
+    async def events(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return events with their sensitive fields sealed.
 
         Raises:
             TryAgain: the keys cannot be had; the batch has to be tried again.
         """
-        users = to_seal([one.event for one in admitted])
+        users = to_seal(events)
         if not users:
-            return admitted
+            return events
         keys = await self._keys_of(users)
         masters = self._keys.masters
-        return [Admitted(sealed_event(one.event, keys, masters), one.record) for one in admitted]
+        return [sealed_event(event, keys, masters) for event in events]
 
     async def changes(self, changes: Sequence[RowChange]) -> Sequence[RowChange]:
         """Return changes with the sensitive columns of their rows sealed. Raises as `events`."""

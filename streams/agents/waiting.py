@@ -118,8 +118,7 @@ class ResumedPass:
         async with ingest.transactions.turn(partition) as transaction:
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             sieve = sieve_of(ingest, transaction, states)
-            accepted: list[Accepted] = []
-            lanes: list[Priority] = []
+            passing: list[tuple[ResumedEvent, bool]] = []
             outputs: list[Outgoing] = []
             for record in records:
                 try:
@@ -139,8 +138,13 @@ class ResumedPass:
                 replayed = states.reached(one.event.user_id, record)
                 if sieve is not None and not sieve.passes(Arrived(one.event, record, one.urgent)):
                     continue
-                accepted.append(Accepted(one.event, replayed=replayed, resumed=True, place=one.place))
-                lanes.append("urgent" if one.urgent else "normal")
+                passing.append((one, replayed))
+            sealed = await ingest.sealed([one.event for one, _ in passing])
+            accepted = [
+                Accepted(event, replayed=replayed, resumed=True, place=one.place)
+                for event, (one, replayed) in zip(sealed, passing, strict=True)
+            ]
+            lanes: list[Priority] = ["urgent" if one.urgent else "normal" for one, _ in passing]
             joined = enrich(
                 accepted,
                 places=ingest.reference.places,

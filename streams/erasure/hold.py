@@ -41,8 +41,8 @@ def fate(event: BaseEvent, erased: Erased | None, policy: Policy) -> Fate:
         return "again"
     if event.version <= erased.version:
         return "refuse"
+    if not asks and policy == "refuse":
+        return "refuse"
     if not erased.over:
         return "hold"
-    if asks:
-        return "begin"
-    return "pass" if policy == "afresh" else "refuse"
+    return "begin" if asks else "pass"

@@ -2,22 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import structs
 
+from connectors.keys import MasterKeys, SQLiteKeyStore, UserKeys
+from connectors.keys.master import KEY_BYTES
+from connectors.keys.reading import FieldValue, unseal
 from schemas.erasures import ErasureEnd, ErasureStart, decode_erasure_record, encode_erasure_record
-from schemas.events import ErasureRequested, Event, GpsUpdate, SearchPerformed, TripStarted
+from schemas.events import DetailsGiven, ErasureRequested, Event, GpsUpdate, SearchPerformed, TripStarted
 from schemas.reference import ResumedEvent, WaitingEvent
 from schemas.writes import GraphWrite, NodeRef, WarehouseWrite
 from streams.agents.erasures import ErasureRoom
 from streams.agents.events import EventPass
 from streams.agents.ingest import Ingest
+from streams.agents.sealing import Sealing
 from streams.agents.waiting import ResumedPass
 from streams.enrichment.travellers import TravellerState
 from streams.erasure.hold import Erased, Policy
+from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.publisher import Outgoing, TryAgain
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -26,6 +32,10 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def _common(event_id: str, minute: int, user: str) -> dict[str, Any]:
     at = NOON + timedelta(minutes=minute)
     return {"event_id": event_id, "user_id": user, "occurred_at": at, "version": 1_000 + minute}
+
+
+def details(event_id: str, minute: int) -> Event:
+    return DetailsGiven(**_common(event_id, minute, "ann"), email="ann@example.org")
 
 
 def search(event_id: str, minute: int, user: str = "ann") -> Event:
@@ -39,12 +49,12 @@ def request(event_id: str = "forget", minute: int = 10) -> Event:
 class Room:
     """The ingest role with erasures."""
 
-    def __init__(self, stage: Any, policy: Policy) -> None:
+    def __init__(self, stage: Any, policy: Policy, sealing: Sealing | None = None) -> None:
         held = stage.app.state("held", WaitingEvent, changelog="held-log")
         tables = stage.tables
         self.stage = stage
         self.held = held
-        self.ingest: Ingest = stage.ingest(erasure=policy, tables=structs.replace(tables, held=held))
+        self.ingest: Ingest = stage.ingest(erasure=policy, tables=structs.replace(tables, held=held), sealing=sealing)
         self.room = ErasureRoom(self.ingest, policy)
         self.offset = 0
 
@@ -90,11 +100,11 @@ def afresh(stage: Any) -> Room:
     return Room(stage, "afresh")
 
 
-async def test_from_the_request_on_events_of_that_person_wait_also_in_the_same_batch(refusing: Room) -> None:
-    await refusing.take(search("a", 0), request(), search("b", 11), search("c", 12, "bob"))
-    await refusing.take(search("d", 13), search("e", 14, "bob"))
-    assert refusing.went_through == ["a", "forget", "c", "e"]
-    assert refusing.waiting == ["b", "d"]
+async def test_from_the_request_on_events_of_that_person_wait_also_in_the_same_batch(afresh: Room) -> None:
+    await afresh.take(search("a", 0), request(), search("b", 11), search("c", 12, "bob"))
+    await afresh.take(search("d", 13), search("e", 14, "bob"))
+    assert afresh.went_through == ["a", "forget", "c", "e"]
+    assert afresh.waiting == ["b", "d"]
 
 
 async def test_the_erasure_begins_once_the_request_is_durable(refusing: Room) -> None:
@@ -139,12 +149,19 @@ async def test_what_is_older_than_the_request_and_comes_late_goes_no_further(ref
     assert refusing.waiting == []
 
 
-async def test_by_the_policy_refuse_what_waited_and_what_comes_goes_no_further(refusing: Room) -> None:
+async def test_by_the_policy_refuse_only_another_request_waits_and_nothing_else_goes_further(refusing: Room) -> None:
     await refusing.take(request(), search("b", 11))
+    assert refusing.waiting == []
+    await refusing.take(request("again", 20))
+    assert refusing.waiting == ["again"]
     await refusing.end()
-    await refusing.take(search("c", 12))
-    assert refusing.stage.of(refusing.stage.catalogue.resumed_events.name) == []
-    assert refusing.went_through == ["forget"]
+    await refusing.resume()
+    assert [one.id for one in refusing.starts] == ["forget", "again"]
+    await refusing.end("again")
+    await refusing.take(search("c", 22))
+    back = refusing.stage.of(refusing.stage.catalogue.resumed_events.name)
+    assert [msgspec.json.decode(one.value, type=ResumedEvent).event for one in back] == [request("again", 20)]
+    assert refusing.went_through == ["forget", "again"]
     assert refusing.waiting == []
 
 
@@ -158,6 +175,21 @@ async def test_by_the_policy_afresh_what_waited_and_what_comes_goes_on_with_a_ne
     assert [(one.entity, one.version, one.node) for one in nodes] == [("user:ann", 5_001, NodeRef("User", "ann"))]
 
 
+async def test_details_that_waited_are_sealed_with_the_key_of_who_began_afresh(stage: Any, tmp_path: Path) -> None:
+    keys = UserKeys(SQLiteKeyStore(tmp_path / "user-keys.db"), lambda _: MasterKeys({"m1": b"m" * KEY_BYTES}, "keys"))
+    room = Room(stage, "afresh", Sealing(keys, SensitiveColumns(())))
+    await room.take(details("a", 9), request(), details("b", 11))
+    keys.destroy(["ann"])
+    keys.start_afresh(["ann"])
+    await room.end()
+    await room.resume()
+    written = [write for write in stage.writes("relational") if write.event_id == "b"]
+    values = [FieldValue("ann", "email", write.columns["email"]) for write in written]
+    assert unseal(keys, values) == ["ann@example.org"]
+    assert values[0].text.startswith("sealed:1:")
+    keys.close()
+
+
 async def test_somebody_who_began_afresh_can_be_erased_once_more(afresh: Room) -> None:
     await afresh.take(request(), search("b", 11), request("again", 20))
     await afresh.end()
@@ -167,10 +199,10 @@ async def test_somebody_who_began_afresh_can_be_erased_once_more(afresh: Room) -
     assert afresh.waiting == ["c"]
 
 
-async def test_the_end_of_another_erasure_ends_nothing(refusing: Room) -> None:
-    await refusing.take(request(), search("b", 11))
-    await refusing.end("another")
-    assert refusing.waiting == ["b"]
+async def test_the_end_of_another_erasure_ends_nothing(afresh: Room) -> None:
+    await afresh.take(request(), search("b", 11))
+    await afresh.end("another")
+    assert afresh.waiting == ["b"]
 
 
 async def test_an_end_that_comes_twice_lets_go_once(afresh: Room) -> None:

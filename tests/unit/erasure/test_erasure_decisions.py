@@ -182,7 +182,7 @@ RUNNING, OVER = Erased("e-9", 100), Erased("e-9", 100, over=True)
     [
         (_event(5), None, "pass", "pass"),
         (_request(5), None, "begin", "begin"),
-        (_event(101), RUNNING, "hold", "hold"),
+        (_event(101), RUNNING, "refuse", "hold"),
         (_event(100), RUNNING, "refuse", "refuse"),
         (_request(100, "e-9"), RUNNING, "again", "again"),
         (_request(100, "e-9"), OVER, "again", "again"),
