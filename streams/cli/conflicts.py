@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
@@ -60,7 +60,8 @@ def list_conflicts(
 
     Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
     """
-    found = [entry for entry in entries_of(with_brokers(config)).values() if every or entry.status == status]
+    told = ConflictLog(with_brokers(config)).look()
+    found = [entry for entry in told.values() if every or entry.status == status]
     found.sort(key=lambda one: (ORDER.index(one.status), one.began_ms))
     print_rows([_row(entry) for entry in found[:limit]], as_json=as_json)
     if len(found) > limit and not as_json:
@@ -73,7 +74,7 @@ def show(entity: Entity, config: ConfigFile = None, as_json: AsJson = False) -> 
 
     Exit codes: 0 printed, 1 there is none or Kafka does not answer, 2 wrong options.
     """
-    entry = _entry(with_brokers(config), entity)
+    entry = _entry(ConflictLog(with_brokers(config)), entity)
     verdict = entry.verdict
     sides = [
         {
@@ -116,7 +117,8 @@ def resolve(
     if (take != "") + (content != "") + gone != 1:
         fail("say what holds: one of --take SOURCE, --content JSON and --gone", Exit.USAGE)
     options = with_brokers(config)
-    entry = _entry(options, entity)
+    known = ConflictLog(options)
+    entry = _entry(known, entity)
     if entry.status != "undecided":
         fail(f"the last conflict of {entity} waits for nobody: {entry.status}")
     command = ConflictCommand(
@@ -135,34 +137,47 @@ def resolve(
             producer.publish_raw(topic.name, entity.encode(), encode_conflict_record(command))
     except ProducerError as error:
         fail(str(error))
-    _await_answer(options, command)
+    _await_answer(known, command)
     out.print(f"{entity}: decided", highlight=False, markup=False, soft_wrap=True)
 
 
-def entries_of(options: Options) -> dict[str, ConflictEntry]:
-    """Return the last conflict of each entity; leave with FAILED when Kafka does not answer."""
-    found: dict[str, ConflictEntry] = {}
-    for record in records_of(options, options.catalogue().conflicts):
-        try:
-            entry = decode_conflict_record(record.value, ConflictEntry)
-        except InvalidConflictRecord as error:
-            log.warning("conflict_not_readable", partition=record.partition, offset=record.offset, error=str(error))
-            continue
-        found[entry.entity] = entry
-    return found
+class ConflictLog:
+    """What is told of conflicts; each look reads what is new. Leaves with FAILED when Kafka does not answer."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._next: dict[tuple[str, int], int] = {}
+        self._entries: dict[str, ConflictEntry] = {}
+
+    def look(self) -> Mapping[str, ConflictEntry]:
+        """Return the last conflict of each entity of which something is known."""
+        for record in records_of(self._options, self._options.catalogue().conflicts, since=self._next):
+            self._next[record.topic, record.partition] = record.offset + 1
+            if record.value is None:
+                self._entries.pop((record.key or b"").decode(errors="replace"), None)
+                continue
+            try:
+                entry = decode_conflict_record(record.value, ConflictEntry)
+            except InvalidConflictRecord as error:
+                log.warning("conflict_not_readable", partition=record.partition, offset=record.offset, error=str(error))
+                continue
+            self._entries[entry.entity] = entry
+        return self._entries
 
 
-def _await_answer(options: Options, command: ConflictCommand) -> None:
+def _await_answer(known: ConflictLog, command: ConflictCommand) -> None:
     """Return once a decision holds; leave with FAILED when it does not, or nobody says so in time."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
-        entry = entries_of(options).get(command.entity)
-        verdict = None if entry is None else entry.verdict
+        entry = known.look().get(command.entity)
+        if entry is None:
+            fail(f"{command.entity} was forgotten meanwhile")
+        verdict = entry.verdict
         if verdict is not None and (verdict.by, verdict.at) == (command.by, command.at):
             if verdict.refused:
                 fail(f"{command.entity}: {verdict.refused}")
             return
-        if entry is not None and (entry.id != command.id or entry.status != "undecided"):
+        if entry.id != command.id or entry.status != "undecided":
             fail(f"{command.entity} was settled meanwhile: {entry.status}; `travelos conflicts show` tells how")
         time.sleep(LOOK_SECONDS)  # between two looks; the condition decides
     fail(
@@ -171,8 +186,8 @@ def _await_answer(options: Options, command: ConflictCommand) -> None:
     )
 
 
-def _entry(options: Options, entity: str) -> ConflictEntry:
-    found = entries_of(options).get(entity)
+def _entry(known: ConflictLog, entity: str) -> ConflictEntry:
+    found = known.look().get(entity)
     if found is None:
         fail(f"there is no conflict about {entity!r}; `travelos conflicts list --all` prints them all")
     return found

@@ -56,8 +56,8 @@ class Batch:
         self._entities = entities
         self._tallies = tallies
         self._now_ms = now_ms
-        self._told: list[ConflictEntry] = []
-        self._told_again: dict[str, ConflictEntry] = {}
+        self._told: list[tuple[str, ConflictEntry | None]] = []  # None: nothing is known of the entity any more
+        self._told_again: dict[str, ConflictEntry | None] = {}
         self._agreed: dict[str, RowChange] = {}
         # To be sent before anything is durable: what is refused leaves nothing in the state, so what comes after it may
         # have it refused no more when it comes again, and nobody would hear of it.
@@ -87,8 +87,8 @@ class Batch:
     def outputs(self) -> Iterator[Outgoing]:
         """Yield what is to be told of conflicts."""
         topic = self._catalogue.conflicts.name
-        for entry in (*self._told_again.values(), *self._told):
-            yield Outgoing(topic, entry.entity.encode(), encode_conflict_record(entry))
+        for subject, entry in (*self._told_again.items(), *self._told):
+            yield Outgoing(topic, subject.encode(), None if entry is None else encode_conflict_record(entry))
 
     def _forget(self, record: Record) -> tuple[str, str]:
         """Forget an entity: what its sources have said and what was agreed. The stores keep what they have."""
@@ -96,10 +96,12 @@ class Batch:
         name = subject.partition(":")[0]
         known = self._entities.get(subject)
         if known is None or self._entities.position(subject, record.topic) >= record.offset:
+            self._told_again[subject] = None if known is None else known.told
             return name, "replayed"
         self._keep_tally(name, -1, -(known.conflict is not None), record)
         self._entities.put(subject, None, record)
         self._agreed.pop(subject, None)
+        self._told.append((subject, None))
         return name, "forgotten"
 
     def _claim(self, record: Record) -> tuple[str, str]:
@@ -167,7 +169,7 @@ class Batch:
         entry = entry_of(
             subject, after, conflict, sides, status, strategy=rule.strategy, now_ms=self._now_ms, verdict=verdict
         )
-        self._told.append(entry)
+        self._told.append((subject, entry))
         self._count(name, known, after, record)
         self._entities.put(subject, structs.replace(after, told=entry), record)
         return name, "decided" if status == "decided" else "not decided"
@@ -195,7 +197,7 @@ class Batch:
         entry = entry_of(
             subject, known, conflict, decision.conflict, status, strategy=rule.strategy, now_ms=self._now_ms
         )
-        self._told.append(entry)
+        self._told.append((subject, entry))
         return entry
 
     def _count(self, name: str, before: Known | None, after: Known, record: Record) -> None:

@@ -93,12 +93,12 @@ def test_what_an_operator_decides_is_what_all_stores_hold(pipeline: Any, monkeyp
     pipeline.wait_for(lambda: called(pipeline) == [{"place:p1": "Roma"}] * 3, "it is everywhere")
     with pipeline.producer() as producer:
         say(pipeline, producer, THEIRS, "places", 9, {"id": "p1", "name": "Napoli", "kind": "hotel"}, now)
-    pipeline.wait_for(lambda: conflicts.entries_of(pipeline.options), "somebody has to decide")
+    pipeline.wait_for(lambda: conflicts.ConflictLog(pipeline.options).look(), "somebody has to decide")
     assert called(pipeline) == [{"place:p1": "Roma"}] * 3
     arguments = ["resolve", "place:p1", "--take", THEIRS, "--why", "it was sold"]
     result = CliRunner().invoke(conflicts.app, arguments)
     assert result.exit_code == 0, result.output
     pipeline.wait_for(lambda: called(pipeline) == [{"place:p1": "Napoli"}] * 3, "it is what holds")
-    (entry,) = conflicts.entries_of(pipeline.options).values()
+    (entry,) = conflicts.ConflictLog(pipeline.options).look().values()
     assert entry.verdict is not None
     assert (entry.status, entry.verdict.why) == ("decided", "it was sold")

@@ -334,9 +334,23 @@ async def test_a_claim_without_a_value_has_all_forgotten_that_was_known_of_an_en
     nothing = world.record(world.catalogue.claims.name, "place:p1", None)
     await world.take(nothing, nothing)
     assert stage.state(world.tables.entities) == {}
+    last = stage.of(world.catalogue.conflicts.name)[-1]
+    assert (last.key, last.value) == (b"place:p1", None)
     assert world.figures()["stream_conflict_entities", "undecided"] == 0
     assert world.figures()["stream_conflict_claims_total", "forgotten"] == 1
     assert len(world.shown()) == 1
+
+
+async def test_that_an_entity_was_forgotten_is_told_when_the_record_comes_again(stage: Any) -> None:
+    world = World(stage, manual)
+    await world.take(world.said("crm", 7, name="Roma"), world.said("app", 1, name="Napoli"))
+    nothing = world.record(world.catalogue.claims.name, "place:p1", None)
+    stage.kafka.fails = without_outputs
+    with pytest.raises(PublishFailed):
+        await world.take(nothing)
+    stage.kafka.fails = working
+    await world.take(nothing)
+    assert [one.value is None for one in stage.of(world.catalogue.conflicts.name)] == [False, True]
 
 
 async def test_what_is_no_claim_becomes_a_dead_letter_and_the_others_go_on(stage: Any) -> None:

@@ -24,7 +24,8 @@ from schemas.conflicts import (
     encode_conflict_record,
 )
 from streams.cli import conflicts
-from streams.settings import Options, load
+from streams.cli.common import records_of
+from streams.settings import load
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 
@@ -51,15 +52,17 @@ def entry(name: str, status: Status, *, began_ms: int = 1_000) -> ConflictEntry:
 
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[str]:
-    """A cluster whose topic tells of a conflict of each status, of one entity twice, and of something unreadable."""
+    """A cluster whose topic tells of a conflict of each status, one twice, one forgotten, and something unreadable."""
     kafka = MemoryKafka()
     kafka.start()
     for topic in (CATALOGUE.conflicts, CATALOGUE.conflict_commands):
         AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(topic.name)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0})
     told = [entry("over", "undecided"), entry("over", "settled"), entry("late", "undecided")]
-    for one in (*told, entry("early", "undecided", began_ms=10), entry("done", "decided")):
+    told += [entry("early", "undecided", began_ms=10), entry("done", "decided"), entry("forgotten", "undecided")]
+    for one in told:
         producer.produce(CATALOGUE.conflicts.name, encode_conflict_record(one), one.entity, partition=0)
+    producer.produce(CATALOGUE.conflicts.name, None, "place:forgotten", partition=0)
     producer.produce(CATALOGUE.conflicts.name, b"{", "place:broken", partition=0)
     assert producer.flush(10) == 0
     try:
@@ -93,6 +96,26 @@ def test_a_conflict_is_shown_with_what_each_source_says_and_what_holds(brokers: 
     ]
     assert shown["agreed"] == {"version": 5, "content": {"id": "late", "name": "Roma"}}
     assert "Napoli" in run(brokers, "show", "place:late").stdout
+
+
+def test_a_conflict_that_was_forgotten_is_not_there_and_each_look_reads_what_is_new(
+    brokers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(*arguments: Any, **named: Any) -> list[Any]:
+        found = records_of(*arguments, **named)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(conflicts, "records_of", counted)
+    log = conflicts.ConflictLog(load(environ={"TRAVELOS_KAFKA_BOOTSTRAP": brokers}).options)
+    assert "place:forgotten" not in log.look()
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
+    producer.produce(CATALOGUE.conflicts.name, None, "place:late", partition=0)
+    assert producer.flush(10) == 0
+    assert log.look().keys() == {"place:over", "place:early", "place:done"}
+    assert read == [8, 1]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +165,7 @@ def test_a_decision_that_nobody_takes_waits_in_kafka_and_that_is_said(
         ("", "decided", "me", "place:late: decided"),
         ("look at it again", "undecided", "me", "place:late: look at it again"),
         ("", "decided", "somebody else", "settled meanwhile: decided"),
+        ("", "decided", "", "place:late was forgotten meanwhile"),
     ],
 )
 def test_what_came_of_a_decision_is_said(
@@ -150,17 +174,17 @@ def test_what_came_of_a_decision_is_said(
     told = entry("late", "undecided")
     at = datetime(2026, 11, 21, tzinfo=UTC)
     answer = structs.replace(told, status=status, verdict=Verdict(by=by, at=at, refused=refused))
-    answers = iter([told, told, answer])
+    answers = iter([{told.entity: told}, {told.entity: told}, {told.entity: answer} if by else {}])
 
     class Clock(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
             return at
 
-    def looked(_: Options) -> dict[str, ConflictEntry]:
-        return {"place:late": next(answers)}
+    def looked(_: conflicts.ConflictLog) -> dict[str, ConflictEntry]:
+        return next(answers)
 
-    monkeypatch.setattr(conflicts, "entries_of", looked)
+    monkeypatch.setattr(conflicts.ConflictLog, "look", looked)
     monkeypatch.setattr(conflicts, "operator", lambda: "me")
     monkeypatch.setattr(conflicts, "datetime", Clock)
     result = run(brokers, "resolve", "place:late", "--take", "app")
