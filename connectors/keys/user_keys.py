@@ -18,7 +18,7 @@ REWRAPPED_AT_ONCE = 1_000
 
 
 class _Remembered(NamedTuple):
-    key: DataKey | None
+    key: DataKey
     until: float
 
 
@@ -27,8 +27,8 @@ class UserKeys:
 
     The first call that needs the store opens it; `open` does so before, to find out what is wrong.
 
-    A key that was destroyed, here or by another process, is used nowhere any more after `cache_seconds`: so long may
-    be remembered what was read from the store. Each method may raise `connectors.sinks.errors.Unavailable` and `Fatal`.
+    A key that was destroyed, here or by another process, is used nowhere any more after `cache_seconds`: so long is it
+    remembered. That it was destroyed is not remembered: who starts afresh has a key at once. Each method may raise `connectors.sinks.errors.Unavailable` and `Fatal`.
 
     Args:
         store: where the wrapped keys lie.
@@ -69,7 +69,7 @@ class UserKeys:
             return
 
     def remembered(self, user_ids: Iterable[str]) -> dict[str, DataKey | None] | None:
-        """Return the keys without asking the store; None when some of them are not remembered."""
+        """Return the keys without asking the store; None when some of them are not remembered, or are destroyed."""
         found: dict[str, DataKey | None] = {}
         now = self._now()
         with self._cache_lock:
@@ -190,6 +190,8 @@ class UserKeys:
     def _remember(self, keys: dict[str, DataKey | None], until: float) -> None:
         with self._cache_lock:
             for user_id, key in keys.items():
+                if key is None:
+                    continue
                 self._cache[user_id] = _Remembered(key, until)
                 self._cache.move_to_end(user_id)
             while len(self._cache) > self._entries:

@@ -30,13 +30,15 @@ class Deleted(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """What a store answered.
 
-    `held` of the `asked` entities it still holds; `unknown` are those that it found besides.
+    `held` of the `asked` entities it still holds; `unknown` are those that it found besides. Of those that are
+    `refused` it holds nothing, and takes nothing: not even their deletes.
     """
 
     asked: int
     held: int
     searched: bool = False
     unknown: int = 0
+    refused: int = 0
 
 
 class Answered(Struct, frozen=True):
@@ -93,8 +95,15 @@ def begin(start: ErasureStart, now: datetime) -> Erasure:
     )
 
 
-def after(erasure: Erasure, came: Came, now: datetime) -> Erasure:
-    """Return how far an erasure is after its present step came to this; what came of another step changes nothing."""
+def after(erasure: Erasure, came: Came, now: datetime, remembered_seconds: float = 0) -> Erasure:
+    """Return how far an erasure is after its present step came to this; what came of another step changes nothing.
+
+    Args:
+        erasure: how far it was.
+        came: what the step came to.
+        now: when.
+        remembered_seconds: so long may others still use the destroyed key; what is held back is released after it.
+    """
     if erasure.step == "over":
         return erasure
     if isinstance(came, Failed):
@@ -102,7 +111,7 @@ def after(erasure: Erasure, came: Came, now: datetime) -> Erasure:
     if isinstance(came, Answered):
         return _asked(erasure, came.answers, now) if erasure.step == "ask" else erasure
     of_step, done = _DONE[type(came)]
-    return _next(done(erasure, came, now)) if erasure.step == of_step else erasure
+    return _next(done(erasure, came, now), remembered_seconds) if erasure.step == of_step else erasure
 
 
 def is_due(erasure: Erasure, now_ms: int) -> bool:
@@ -158,6 +167,7 @@ def _asked(erasure: Erasure, answers: Mapping[StoreName, Answer], now: datetime)
             asked=one.asked,
             searched=one.searched,
             found=one.held + one.unknown,
+            refused=one.refused,
             asked_at=now,
         )
     erasure = structs.replace(erasure, stores=stores)
@@ -171,9 +181,11 @@ def _asked(erasure: Erasure, answers: Mapping[StoreName, Answer], now: datetime)
     return _again(erasure, reason, now)
 
 
-def _next(erasure: Erasure) -> Erasure:
-    step = STEPS[STEPS.index(erasure.step) + 1]
-    return structs.replace(erasure, step=step, attempts=0, due_ms=0, reason="")
+def _next(erasure: Erasure, remembered_seconds: float = 0) -> Erasure:
+    step, due_ms = STEPS[STEPS.index(erasure.step) + 1], 0
+    if step == "release" and erasure.certified_at is not None:  # it is of when the key was destroyed
+        due_ms = milliseconds(erasure.certified_at) + int(remembered_seconds * 1_000)
+    return structs.replace(erasure, step=step, attempts=0, due_ms=due_ms, reason="")
 
 
 def _again(erasure: Erasure, reason: str, now: datetime) -> Erasure:

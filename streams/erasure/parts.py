@@ -36,7 +36,9 @@ def worker_of(options: Options) -> ErasureWorker:
         certificates=certificates_of(options),
         archived=options.archive.enabled,
     )
-    return ErasureWorker(parts.connection, parts.catalogue, group_of(options), Eraser(parts))
+    # By the other policy nothing is given that would be sealed with another key.
+    remembered = options.keys.cache_seconds if parts.keys is not None and parts.policy == "afresh" else 0
+    return ErasureWorker(parts.connection, parts.catalogue, group_of(options), Eraser(parts), remembered)
 
 
 def key_of(options: Options, *, may_make: bool = False) -> Ed25519PrivateKey:

@@ -41,6 +41,7 @@ class ErasureWorker:
         catalogue: its topics.
         group: the consumer group.
         eraser: does the steps.
+        remembered_seconds: so long may others still use a destroyed key.
         now: a clock.
     """
 
@@ -50,12 +51,14 @@ class ErasureWorker:
         catalogue: Catalogue,
         group: str,
         eraser: Eraser,
+        remembered_seconds: float = 0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._connection = connection
         self._catalogue = catalogue
         self._group = group
         self._eraser = eraser
+        self._remembered_seconds = remembered_seconds
         self._now = now
         self._known: dict[int, dict[str, Erasure]] = {}  # partition -> person -> their last erasure
 
@@ -140,7 +143,7 @@ class ErasureWorker:
 
     def _step(self, partition: int, erasure: Erasure) -> None:
         came = self._eraser.step(erasure)
-        result = after(erasure, came, self._now())
+        result = after(erasure, came, self._now(), self._remembered_seconds)
         self._keep(partition, result)
         if result.reason:
             log.warning("erasure_waits", erasure=erasure.id, step=result.step, reason=result.reason)

@@ -131,6 +131,16 @@ def test_a_store_that_does_not_get_on_is_given_its_deletes_again_after_a_while()
     assert after(erasure, BAD[1], NOON).step == "delete"
 
 
+def test_what_is_held_back_is_released_when_nobody_uses_the_destroyed_key_any_more() -> None:
+    erasure = _through(GOOD[:5])
+    assert is_due(erasure, milliseconds(NOON))
+    erasure = after(erasure, Certified(), NOON + timedelta(seconds=2), remembered_seconds=60)
+    assert erasure.step == "release"
+    assert not is_due(erasure, milliseconds(NOON + timedelta(seconds=59)))
+    assert is_due(erasure, milliseconds(NOON + timedelta(seconds=60)))
+    assert after(erasure, Released(), NOON + timedelta(seconds=60), remembered_seconds=60).step == "over"
+
+
 def test_what_is_over_is_never_due() -> None:
     assert not is_due(_through(GOOD), 2**62)
     assert after(_through(GOOD), Failed("late"), NOON) == _through(GOOD)

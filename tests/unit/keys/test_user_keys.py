@@ -104,6 +104,18 @@ def test_a_destroyed_key_is_never_made_again_unless_the_user_starts_afresh(setti
     assert keys.get(["never seen"]) == {"never seen": None}
 
 
+def test_whoever_starts_afresh_when_the_old_key_is_used_nowhere_has_a_new_one_everywhere(setting: Setting) -> None:
+    sealing, erasing = setting.worker(), setting.worker()
+    before = key(sealing, "ann").key_id
+    erasing.destroy(["ann", "bob"])
+    setting.clock.seconds = 59.9
+    assert sealing.get_or_create(["bob"]) == {"bob": None}
+    setting.clock.seconds = 60
+    erasing.start_afresh(["ann", "bob"])
+    assert key(sealing, "ann").key_id not in {before, ""}
+    assert key(sealing, "bob").key_id == key(erasing, "bob").key_id
+
+
 def test_starting_afresh_leaves_a_key_that_stands_alone(setting: Setting) -> None:
     keys = setting.worker()
     before = key(keys, "ann").key_id
