@@ -53,7 +53,9 @@ class Reconciler:
         """See a batch through: when this returns, its state is in the changelog and its outputs are in Kafka."""
         ingest, partition = self._ingest, records[0].partition
         async with ingest.transactions.turn(partition) as transaction:
-            entities, tallies = transaction.view(self._tables.entities), transaction.view(self._tables.tallies)
+            # By its position a tally tells what it counts. An entity that is kept does not tell whether it is counted.
+            tallies = transaction.view(self._tables.tallies, first=True)
+            entities = transaction.view(self._tables.entities)
             batch = Batch(ingest.catalogue, self._rules, entities, tallies, self._now_ms())
             batch.prefetch(records)
             for record in records:

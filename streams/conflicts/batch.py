@@ -206,7 +206,8 @@ class Batch:
         self._keep_tally(name, before is None, waits, record)
 
     def _keep_tally(self, name: str, new: int, waits: int, record: Record) -> None:
-        if new or waits:
+        """Count what a record does, unless that is counted: tallies may be durable without the entities."""
+        if (new or waits) and self._tallies.position(name, record.topic) < record.offset:
             tally = self._tallies.get(name) or Tally()
             tally = self.tallies[name] = Tally(tally.entities + new, tally.undecided + waits)
             self._tallies.put(name, tally, record)

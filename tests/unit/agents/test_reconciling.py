@@ -117,6 +117,10 @@ def without_outputs(records: Sequence[Outgoing]) -> Exception | None:
     return PublishFailed("away") if records and not records[0].topic.endswith("-log") else None
 
 
+def without_entities(records: Sequence[Outgoing]) -> Exception | None:
+    return PublishFailed("away") if any(one.topic == "entities-log" for one in records) else None
+
+
 def working(_: Sequence[Outgoing]) -> Exception | None:
     return None
 
@@ -325,6 +329,21 @@ async def test_whoever_takes_a_partition_over_counts_its_entities_from_the_table
     assert world.figures()["stream_conflict_entities", "agreed"] == 0
     await world.reconciler.count([])
     assert world.figures() == {}
+
+
+async def test_an_entity_is_counted_once_though_the_worker_was_killed_before_it_was_kept(stage: Any) -> None:
+    world = World(stage, manual)
+    first = world.said("crm", 7, name="Roma")
+    stage.kafka.fails = without_entities
+    with pytest.raises(PublishFailed):
+        await world.take(first)
+    (kept,) = stage.of("tallies-log")
+    async with stage.transactions.turn(0) as restored:
+        restored.view(world.tables.tallies).put("place", world.tables.tallies.decode(kept.value).value, first)
+        restored.commit_after(lambda: stage.kafka.publish([]))
+    stage.kafka.fails = working
+    await world.take(first, world.said("app", 1, name="Napoli"))
+    assert stage.state(world.tables.tallies) == {"place": Tally(1, 1)}
 
 
 async def test_a_claim_without_a_value_has_all_forgotten_that_was_known_of_an_entity(stage: Any) -> None:
