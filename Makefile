@@ -18,8 +18,8 @@ test: unit integration ## All tests that take minutes, not more; servers are sta
 unit: $(VENV)/dev.installed ## Three processes for two cores: a third of the time goes by in waiting for brokers
 	$(BIN)/python -m pytest tests/unit -n 3 --dist worksteal $(ARGS)
 
-integration: $(VENV)/dev.installed ## Two processes, each with servers of its own: half of the time goes by in waiting for them
-	$(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile $(ARGS)
+integration: $(VENV)/dev.installed ## Two processes, each with servers of its own: half of the time goes by in waiting; long files are not left to the end
+	$(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes)
 	$(BIN)/python -m pytest tests/integration -m slow $(ARGS)
