@@ -49,6 +49,7 @@ class StoreAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
         asked: of how many of them it was asked whether it holds them.
         searched: whether it was asked for all that is the person's, too.
         found: what it still held when it was asked last; None: not asked yet. 0 is its answer "nothing".
+        refused: of how many it holds nothing and refuses even the delete, as for a name that it cannot have.
         asked_at: when that was.
         purged_at: when its files were rewritten without what was deleted; None: it needs none, or it is left to it.
     """
@@ -57,6 +58,7 @@ class StoreAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
     asked: int = 0
     searched: bool = False
     found: int | None = None
+    refused: int = 0
     asked_at: Timestamp | None = None
     purged_at: Timestamp | None = None
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,6 +35,7 @@ from streams.erasure.machine import (
     Purged,
     Released,
 )
+from streams.erasure.refusals import Refusals
 from streams.erasure.stores import Stores
 from streams.erasure.traces import claimed_by, compacted_of, remains_of
 from streams.persons.holdings import Holdings
@@ -74,12 +76,19 @@ class Parts(Struct, frozen=True, kw_only=True):
     archived: bool
 
 
+class _Found(NamedTuple):
+    """What was found of a person, and what the stores refused to delete of it."""
+
+    holdings: Holdings
+    refusals: Refusals
+
+
 class Eraser:
     """Does one step of an erasure at a time."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._found: dict[str, Holdings] = {}  # by erasure; what is lost with the process is looked for again
+        self._found: dict[str, _Found] = {}  # by erasure; what is lost with the process is looked for again
         self._steps: dict[ErasureStep, Callable[[Erasure], Came]] = {
             "delete": self._delete,
             "ask": self._ask,
@@ -111,24 +120,25 @@ class Eraser:
             for topic, key, value in records:
                 producer.publish_raw(topic, key, value)
 
-    def _look(self, erasure: Erasure) -> Holdings:
+    def _look(self, erasure: Erasure) -> _Found:
         parts = self._parts
         holdings = Holdings(erasure.user_id, own=erasure.id)
         found_in_topics(parts.connection, parts.catalogue, holdings)
         parts.stores.search(holdings)
-        self._found = {erasure.id: holdings}  # of one at a time: a person may have a million points
-        return holdings
+        found = _Found(holdings, Refusals(parts.connection, parts.catalogue, erasure.id))
+        self._found = {erasure.id: found}  # of one at a time: a person may have a million points
+        return found
 
     def _delete(self, erasure: Erasure) -> Came:
-        writes = deletes_of(erasure, self._look(erasure).all())
+        writes = deletes_of(erasure, self._look(erasure).holdings.all())
         topics = self._parts.catalogue.write_topics()
         self.send((topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes)
         counts = Counter[StoreName](store_of(write) for write in writes)
         return Deleted(counts, max((write.version for write in writes), default=erasure.version))
 
     def _ask(self, erasure: Erasure) -> Came:
-        holdings = self._found.get(erasure.id) or self._look(erasure)
-        return Answered(self._parts.stores.ask(holdings))
+        found = self._found.get(erasure.id) or self._look(erasure)
+        return Answered(self._parts.stores.ask(found.holdings, found.refusals.look))
 
     def _forget(self, erasure: Erasure) -> Came:
         parts = self._parts

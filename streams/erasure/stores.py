@@ -1,14 +1,15 @@
 """Ask the stores for what they hold of a person, and have them rewrite their files."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, cast
 
 from connectors.sinks.contract import Sink
 from connectors.sinks.persons import Attributing, Purging
 from schemas.writes import STORES, StoreName, Write
 from streams.erasure.machine import Answer
-from streams.persons.holdings import Holding, Holdings, by_store, entities_of
+from streams.persons.holdings import Holding, Holdings, Line, by_store, entities_of
 
 ASKED_AT_ONCE = 1_000
 
@@ -35,14 +36,18 @@ class Stores:
                     for found in cast(Attributing[Write], sink).of_user(holdings.user):
                         holdings.add(found)
 
-    def ask(self, holdings: Holdings) -> dict[StoreName, Answer]:
+    def ask(self, holdings: Holdings, refused: Callable[[], Set[Line]] = frozenset) -> dict[StoreName, Answer]:
         """Return what each store answers; what it finds besides is taken into holdings.
 
         An entity counts as held until its delete has arrived, even if nothing of it was ever there: a write that is on
-        its way could still bring it.
+        its way could still bring it. If the store refuses that delete it refuses such a write, too.
+
+        Args:
+            holdings: what is asked for.
+            refused: returns the lines whose deletes the stores have refused; asked only where one has not arrived.
         """
-        known = by_store(holdings.all())
-        return {store: self._ask(store, known.get(store, []), holdings) for store in STORES}
+        known, refused = by_store(holdings.all()), cache(refused)
+        return {store: self._ask(store, known.get(store, []), holdings, refused) for store in STORES}
 
     def purge(self) -> list[StoreName]:
         """Have the stores that need it rewrite their files, and return which."""
@@ -54,13 +59,17 @@ class Stores:
                     purged.append(store)
         return purged
 
-    def _ask(self, store: StoreName, known: Sequence[Holding], holdings: Holdings) -> Answer:
+    def _ask(
+        self, store: StoreName, known: Sequence[Holding], holdings: Holdings, refused: Callable[[], Set[Line]]
+    ) -> Answer:
         wanted = list(entities_of(known))
-        held = unknown = 0
+        held = unknown = never = 0
         with self._opened(store) as sink:
             for start in range(0, len(wanted), ASKED_AT_ONCE):
                 some = wanted[start : start + ASKED_AT_ONCE]
                 answers = sink.held(some)
+                absent = [one for one in some if one not in answers]
+                never += sum(1 for one in absent if (store, *one) in refused())
                 held += sum(1 for one in some if not _is_gone(answers.get(one)))
             searched = isinstance(sink, Attributing)
             if searched:
@@ -68,7 +77,7 @@ class Stores:
                 for found in cast(Attributing[Write], sink).of_user(holdings.user):
                     holdings.add(found)
                 unknown = len(holdings) - before
-        return Answer(asked=len(wanted), held=held, searched=searched, unknown=unknown)
+        return Answer(asked=len(wanted), held=held - never, searched=searched, unknown=unknown, refused=never)
 
     @contextmanager
     def _opened(self, store: StoreName) -> Generator[Sink[Any]]:

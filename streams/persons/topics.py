@@ -4,6 +4,8 @@ Complete for as long as those topics are kept; what is older, the stores themsel
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -14,12 +16,13 @@ from schemas.sagas import InvalidSagaRecord, Request, SagaStart, decode_saga_rec
 from schemas.topics import Catalogue
 from schemas.writes import STORES, InvalidWrite, Write, decode_write
 from streams.persons.holdings import Holdings
+from streams.redrive import read_letters
 
 log = structlog.get_logger(__name__)
 
 
 def found_in_topics(connection: Connection, catalogue: Catalogue, holdings: Holdings) -> None:
-    """Take every write into holdings that Kafka still has: sent, put off, of sagas, and what undoes those.
+    """Take every write into holdings that Kafka still has: sent, put off, refused, of sagas, and what undoes those.
 
     Raises:
         KafkaException: the brokers do not answer.
@@ -35,11 +38,23 @@ def found_in_topics(connection: Connection, catalogue: Catalogue, holdings: Hold
 def _sources(catalogue: Catalogue) -> Mapping[str, Callable[[StoredRecord], Iterator[Write]]]:
     writes = [topic.name for topic, _, _ in catalogue.all_writes()]
     beside = [topic.name for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]
-    return {
+    sources: dict[str, Callable[[StoredRecord], Iterator[Write]]] = {
         **dict.fromkeys([*writes, *beside], _of_write),
         catalogue.saga_starts.name: _of_start,
         catalogue.saga_receipts.name: _of_receipt,
     }
+    # A letter is kept longer than the topic it comes from, and may be sent again.
+    return {**sources, catalogue.dead_letters.name: partial(_of_letter, sources)}
+
+
+def _of_letter(
+    sources: Mapping[str, Callable[[StoredRecord], Iterator[Write]]], record: StoredRecord
+) -> Iterator[Write]:
+    for letter in read_letters([record]):
+        if letter.topic in sources:
+            # Most were refused because they cannot be read: sent again, they come to nothing.
+            with suppress(InvalidWrite, InvalidSagaRecord, InvalidReceipt):
+                yield from sources[letter.topic](record)
 
 
 def _of_write(record: StoredRecord) -> Iterator[Write]:

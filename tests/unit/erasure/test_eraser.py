@@ -26,8 +26,9 @@ from schemas.erasures import (
     decode_erasure_record,
     encode_erasure_record,
 )
+from schemas.headers import dead_letter_headers
 from schemas.topics import Catalogue
-from schemas.writes import STORES, StoreName, Write, decode_write, encode_write, key_of, store_of
+from schemas.writes import STORES, CacheWrite, StoreName, Write, decode_write, encode_write, key_of, store_of
 from streams.erasure.certificate import check
 from streams.erasure.eraser import Eraser, Parts
 from streams.erasure.machine import STEPS, Answered, Failed, after, begin
@@ -80,6 +81,7 @@ class Plane:
         self.large = FolderStorage(folder / "large")
         self.keys = Keys()
         self.away: set[StoreName] = set()
+        self.unfit: set[str] = set()  # names that no store takes
         self.large.open()
         self.large.put(LARGE.key, b"x", "text/plain")
         value, header = encode_claim(LARGE)
@@ -98,6 +100,24 @@ class Plane:
             found += route(structs.replace(one, enriched=structs.replace(one.enriched, event=event)))
         return [*found, *route_change(structs.replace(inserts()["public.users"], row_id=user), None)]
 
+    def refuse(self, write: Write, error: str = "WriteRejected", offset: int = 99) -> None:
+        """Make a dead letter of a write, as deliveries do."""
+        topic, store = self.catalogue.writes(store_of(write)).name, store_of(write)
+        headers = dead_letter_headers(
+            (),
+            topic=topic,
+            partition=0,
+            offset=offset,
+            component=f"deliver.{store}",
+            stage="write",
+            error=error,
+            message="no",
+            store=store,
+        )
+        with self.producer() as producer:
+            name = self.catalogue.dead_letters.name
+            producer.publish_raw(name, key_of(write).encode(), encode_write(write), headers)
+
     def producer(self) -> EventProducer:
         return EventProducer(self.connection, self.catalogue, source="/tests")
 
@@ -112,9 +132,16 @@ class Plane:
         for store in STORES:
             sink = self.sink(store)
             sink.open()
-            records = read_topics(self.connection, [self.catalogue.writes(store).name])
-            sink.write([decode_write(one.value or b"") for one in records])
+            writes = self.written(store)
+            sink.write([one for one in writes if one.entity not in self.unfit])
             sink.close()
+            for one in writes:
+                if one.entity in self.unfit:
+                    self.refuse(one, offset=100)
+
+    def written(self, store: StoreName) -> list[Write]:
+        records = read_topics(self.connection, [self.catalogue.writes(store).name])
+        return [decode_write(one.value or b"") for one in records]
 
     def eraser(self, policy: Any = "refuse") -> Eraser:
         """Return a new one, as after a crash."""
@@ -209,6 +236,43 @@ def test_while_deletes_are_not_delivered_no_store_answers_nothing(plane: Plane) 
     came = eraser.step(erasure)
     assert isinstance(came, Answered)
     assert {store for store, one in came.answers.items() if one.held} == {*STORES} - {"search", "relational"}
+
+
+def live(entity: str) -> CacheWrite:
+    return CacheWrite(entity=entity, key=entity, version=7, source="events", event_id="e", occurred_at=NOON, value="x")
+
+
+def test_what_was_refused_and_is_sent_again_after_the_erasure_does_not_come_back(plane: Plane) -> None:
+    refused = live("note:ann")
+    plane.refuse(refused)
+    _through(plane)
+    sink = plane.sink("cache")
+    sink.open()
+    sink.write([refused])
+    sink.close()
+    assert plane.held("ann") == []
+
+
+def test_what_a_store_refuses_to_delete_and_does_not_hold_is_gone_and_the_certificate_says_so(plane: Plane) -> None:
+    plane.refuse(live("..:ann"))
+    plane.unfit = {"..:ann"}
+    _through(plane)
+    statement = decode_erasure_record(plane.last(plane.catalogue.erasures.name), Certificate).statement
+    assert {store: one.refused for store, one in statement.stores.items() if one.refused} == {"cache": 1}
+
+
+@pytest.mark.parametrize("error", ["WriteRejected", "RetriesExhausted"])
+def test_only_a_refusal_of_this_erasures_delete_counts(plane: Plane, error: str) -> None:
+    plane.refuse(live("..:ann"))
+    eraser, erasure = plane.eraser(), begin(START, NOON)
+    erasure = after(erasure, eraser.step(erasure), NOON)
+    (delete,) = [one for one in plane.written("cache") if one.entity == "..:ann"]
+    plane.refuse(structs.replace(delete, event_id="another erasure"), offset=100)
+    plane.refuse(delete, error, offset=101)
+    came = eraser.step(erasure)
+    assert isinstance(came, Answered)
+    assert came.answers["cache"].refused == (error == "WriteRejected")
+    assert came.answers["cache"].held == came.answers["cache"].asked - came.answers["cache"].refused
 
 
 def test_a_store_that_is_away_fails_the_step_with_its_reason(plane: Plane) -> None:
