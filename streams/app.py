@@ -100,6 +100,9 @@ def _ingest_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("ingest", options), options.catalogue()
     large_values = large_values_of(options)
     app.at_end(large_values.close)
+    sealing = _sealing(options)
+    if sealing is not None:
+        app.at_end(sealing.close)
     reference = Reference(PlaceIndex(options.enrich.nearest_place_metres), {})
     ingest = Ingest(
         catalogue=catalogue,
@@ -118,7 +121,7 @@ def _ingest_app(options: Options) -> StreamApp:
         erasure=options.erasure.policy if options.erasure.enabled else None,
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
         rules=rules_of(options.conflicts),
-        sealing=_sealing(options),
+        sealing=sealing,
     )
 
     async def set_aside(record: Record, error: Exception) -> None:

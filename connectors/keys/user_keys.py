@@ -28,7 +28,8 @@ class UserKeys:
     The first call that needs the store opens it; `open` does so before, to find out what is wrong.
 
     A key that was destroyed, here or by another process, is used nowhere any more after `cache_seconds`: so long is it
-    remembered. That it was destroyed is not remembered: who starts afresh has a key at once. Each method may raise `connectors.sinks.errors.Unavailable` and `Fatal`.
+    remembered. That it was destroyed is not remembered: who starts afresh has a key at once. Each method may raise
+    `connectors.sinks.errors.Unavailable` and `Fatal`.
 
     Args:
         store: where the wrapped keys lie.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from connectors.keys import UserKeys
 from connectors.keys.sealing import Keys, sealed_event, to_seal
@@ -16,12 +17,14 @@ class Sealing:
     """Seals batches. What has nothing to seal costs a look at its type, or at the names of its table's columns.
 
     Args:
-        keys: of users.
+        keys: of users; they are closed with this.
         columns: of rows that are sealed.
     """
 
     def __init__(self, keys: UserKeys, columns: SensitiveColumns) -> None:
         self._keys, self._columns = keys, columns
+        # One, because the store is asked by one at a time; its own, because whoever waits for it needs no other's.
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="users-keys")
 
     async def events(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return events with their sensitive fields sealed.
@@ -44,11 +47,16 @@ class Sealing:
         keys = await self._keys_of(users)
         return [self._columns.sealed(one, keys) for one in changes]
 
+    def close(self) -> None:
+        """Let go of the keys; may be called twice."""
+        self._asking.shutdown(cancel_futures=True)
+        self._keys.close()
+
     async def _keys_of(self, users: Sequence[str]) -> Keys:
         known = self._keys.remembered(users)
         if known is not None:
             return known
         try:
-            return await asyncio.to_thread(self._keys.get_or_create, users)
+            return await asyncio.get_running_loop().run_in_executor(self._asking, self._keys.get_or_create, users)
         except SinkError as error:
             raise TryAgain(str(error)) from error

@@ -7,8 +7,9 @@ import pytest
 import typer
 from structlog.testing import capture_logs
 
-from connectors.keys import SQLiteKeyStore
+from connectors.keys import SQLiteKeyStore, UserKeys
 from connectors.sinks.errors import Fatal
+from streams.app import build
 from streams.cli.worker import prepare_keys
 from streams.keys import MASTER_FILE, STORE_FILE, keys_of, ring_of
 from streams.settings import Options, load
@@ -33,6 +34,24 @@ def test_a_store_in_the_data_folder_makes_its_master_key_at_the_first_start_only
     assert [one["event"] for one in logs] == ["master_key_made"]
     assert (tmp_path / MASTER_FILE).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / STORE_FILE).exists()
+
+
+async def test_the_worker_that_seals_closes_the_store_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = load(
+        environ={"TRAVELOS_KAFKA_BOOTSTRAP": "127.0.0.1:1"},
+        overrides={"data_dir": str(tmp_path), "keys.store": "sqlite"},
+    ).options
+    keys = keys_of(chosen)
+    assert keys is not None
+    closed: list[UserKeys] = []
+
+    def of(_: Options) -> UserKeys:
+        return keys
+
+    monkeypatch.setattr("streams.app.keys_of", of)
+    monkeypatch.setattr(keys, "close", lambda: closed.append(keys))
+    await build("ingest", chosen).on_shutdown()
+    assert closed == [keys]
 
 
 def test_a_worker_does_not_start_with_a_mistyped_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

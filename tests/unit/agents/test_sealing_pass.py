@@ -1,6 +1,9 @@
 """Sensitive fields in the pass over a batch of events: sealed before anything leaves; without keys it waits."""
 
+import asyncio
+import threading
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +45,15 @@ class Store(SQLiteKeyStore):
     away = False
     asked = 0
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_asked, self.answers = threading.Event(), threading.Event()
+        self.answers.set()
+
     def get(self, user_ids: Sequence[str]) -> dict[str, StoredKey]:
         self.asked += 1
+        self.is_asked.set()
+        self.answers.wait()
         if self.away:
             raise Unavailable("the keys are away")
         return super().get(user_ids)
@@ -103,6 +113,21 @@ async def test_while_keys_cannot_be_had_the_batch_is_tried_again_and_nothing_is_
     assert stage.kafka.records == []
     store.away = False
     await events.process([stage.event(details(), 1)])
+    assert row(stage)["email"].startswith("sealed:1:")
+
+
+async def test_while_the_store_of_keys_does_not_answer_others_have_their_threads(
+    stage: Any, store: Store, keys: UserKeys
+) -> None:
+    with ThreadPoolExecutor(1) as only:
+        asyncio.get_running_loop().set_default_executor(only)
+        answers = store.answers = threading.Event()
+        waiting = asyncio.create_task(EventPass(ingest_of(stage, keys), "normal").process([stage.event(details(), 1)]))
+        try:
+            await asyncio.wait_for(asyncio.to_thread(store.is_asked.wait), 10)
+        finally:
+            answers.set()
+        await waiting
     assert row(stage)["email"].startswith("sealed:1:")
 
 
