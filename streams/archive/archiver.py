@@ -65,14 +65,16 @@ class Archiver:
         self._plan = plan
         self._now = now
         self._lanes: dict[tuple[str, int], Lane] = {}
-        self._left_out: dict[tuple[str, int], ArchiveError] = {}
+        self._left_out: dict[tuple[str, int], ArchiveError] = {}  # of the partitions that this member has
+        self._told: dict[tuple[str, int], str] = {}  # why partitions were left out, also those that moved away
 
     def run(self, stop: threading.Event) -> None:
         """Archive until told to stop; then what was collected becomes objects too.
 
         Raises:
             Fatal: the store will never take it like this.
-            ArchiveError: partitions were left out, because what lies in the archive does not fit them.
+            ArchiveError: partitions that it had at last were left out, because what lies in the archive does not fit
+                them.
         """
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
@@ -109,6 +111,7 @@ class Archiver:
                 "log_level": 0,
             }
         )
+        self._left_out = {}  # whether this member gets them again, it does not know yet
         try:
             subscribed: list[str] = []
             looked = float("-inf")
@@ -121,7 +124,9 @@ class Archiver:
                 self._close_complete(consumer)
             self._close(consumer, list(self._lanes.values()), "stop")
         finally:
+            left_out = self._left_out.copy()  # to close is to give all partitions back
             consumer.close()
+            self._left_out = left_out
 
     def _subscribe(self, consumer: Consumer, before: list[str]) -> list[str]:
         topics = self._plan.topics(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
@@ -146,7 +151,7 @@ class Archiver:
                 left_out.append(home)
             else:
                 self._lanes[home.topic, home.partition] = lane
-                self._left_out.pop((home.topic, home.partition), None)
+                self._told.pop((home.topic, home.partition), None)
         consumer.incremental_assign(list(homes))
         consumer.pause(left_out)
 
@@ -157,6 +162,7 @@ class Archiver:
         self._save_deleted(consumer, [lane for lane in lanes if lane.records])
         for home in homes:
             self._lanes.pop((home.topic, home.partition), None)
+            self._left_out.pop((home.topic, home.partition), None)
         consumer.incremental_unassign(list(homes))
 
     def _save_deleted(self, consumer: Consumer, lanes: Sequence[Lane]) -> None:
@@ -232,9 +238,9 @@ class Archiver:
     def _leave_out(self, lane: Lane, error: ArchiveError) -> None:
         home = lane.topic, lane.partition
         self._lanes.pop(home, None)
-        if str(self._left_out.get(home)) != str(error):  # told once, not at every rebalance
+        if self._told.get(home) != str(error):  # told once, not at every rebalance
             log.error("archive_partition_left_out", topic=lane.topic, partition=lane.partition, reason=str(error))
-        self._left_out[home] = error
+        self._left_out[home], self._told[home] = error, str(error)
 
     def _write(self, lane: Lane, reason: Reason) -> Collected | None:
         began = self._now()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -221,13 +221,35 @@ def test_a_partition_with_other_records_under_a_name_is_left_out_and_the_others_
     assert ends()[name.partition] == name.last
 
 
+def archived_further(storage: FolderStorage, topic: str) -> None:
+    """Have the archive be that of an older namesake of the topic, which was longer."""
+    for partition in range(MemoryKafka.partitions):
+        head = b'{"first":0,"last":999,"day":"2026-01-04","format":"jsonl"}'
+        storage.put(head_path(topic, partition), head, "x")
+        storage.put(Name(topic, partition, "2026-01-04", 0, 999, "jsonl").path, b"", "x")
+
+
+def test_a_partition_that_moved_away_counts_against_the_worker_that_has_it_only(
+    kafka: Connection, tmp_path: Path
+) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.open()
+    archived_further(storage, "t1")
+    produce(kafka, "t1", 50)
+    with capture_logs() as logs, ExitStack() as later:
+        with running(kafka, storage) as first:
+            wait_for(lambda: len(left_out(logs)) == 4)
+            second = later.enter_context(running(kafka, storage))
+            wait_for(lambda: len(left_out(logs)) == 6)
+        assert "2 partitions are not archived" in str(first[0])
+        wait_for(lambda: len(left_out(logs)) == 8)
+    assert "4 partitions are not archived" in str(second[0])
+
+
 def test_a_topic_that_was_made_anew_is_left_out_and_the_others_go_on(kafka: Connection, tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     storage.open()
-    for partition in range(MemoryKafka.partitions):  # as if its older namesake had been archived further
-        head = b'{"first":0,"last":999,"day":"2026-01-04","format":"jsonl"}'
-        storage.put(head_path("t1", partition), head, "x")
-        storage.put(Name("t1", partition, "2026-01-04", 0, 999, "jsonl").path, b"", "x")
+    archived_further(storage, "t1")
     produce(kafka, "t1", 50)
     produce(kafka, "t2", 50)
     with capture_logs() as logs, running(kafka, storage) as raised:
