@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from connectors.producers import DeliveryFailed, EventProducer, ProducerError
 from connectors.producers.input_files import InputFile, Reading
 from connectors.producers.pacing import TokenBucket
+from connectors.sinks.errors import SinkError
 from schemas.events import Event, InvalidEvent
 from schemas.writes import EventPriority
 from streams.cli.common import Exit, err
@@ -70,7 +71,8 @@ def send(
     """Send everything, or what can be sent until Ctrl-C; return once the brokers acknowledged it or it was given up on.
 
     A bad record is reported on standard error with its number, and the rest goes on. After the first record that the
-    brokers did not acknowledge, no more are read. A second Ctrl-C does not wait for the brokers any longer.
+    brokers did not acknowledge, or that cannot be sealed, no more are read. A second Ctrl-C does not wait for the
+    brokers any longer.
 
     Args:
         file: for its name, and how far it was read.
@@ -81,10 +83,13 @@ def send(
     """
     started = time.monotonic()
     feed = _Feed(file.name, reading, producer, priority)
-    failed: ProducerError | None = None
+    failed: ProducerError | SinkError | None = None
     with StopOnInterrupt() as interrupt, _progress(file, producer) as redraw:
         try:
-            feed.run(interrupt, _Pace(rate, producer, interrupt), redraw)
+            try:
+                feed.run(interrupt, _Pace(rate, producer, interrupt), redraw)
+            except SinkError as error:  # keys are away, say: what was taken before is sent all the same
+                failed = error
             if interrupt.stopped:
                 err.print("interrupted: waiting for the brokers; Ctrl-C again gives up on what they do not acknowledge")
             producer.flush()
@@ -116,7 +121,7 @@ def _close(producer: EventProducer) -> ProducerError | None:
     return None
 
 
-def _reason(error: ProducerError) -> str:
+def _reason(error: ProducerError | SinkError) -> str:
     if isinstance(error, DeliveryFailed):  # how many they are, the summary says
         return f"the brokers did not acknowledge everything: {error.failures[0].reason}"
     return str(error)

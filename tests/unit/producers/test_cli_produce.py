@@ -75,6 +75,26 @@ def test_sensitive_fields_of_a_file_are_sealed_before_they_are_sent(
     assert b"a@b.c" not in (message.value() or b"")
 
 
+def test_when_a_record_cannot_be_sealed_those_before_it_are_sent_and_counted(
+    kafka: Connection, consume: Callable[[str, int], list[Message]]
+) -> None:
+    details = EVENT.replace("trip_started", "details_given").replace('"trip_id":"t1"', '"email":"a@b.c"') % 3
+    path = events_file(EVENT % 1, EVENT % 2, details, EVENT % 4)
+    result = run(
+        *("events", path, "--bootstrap", kafka.bootstrap, "--json"),
+        TRAVELOS_KEYS_STORE="postgres",
+        TRAVELOS_KEYS_URL="postgresql://nobody@127.0.0.1:1/none",
+    )
+    assert result.exit_code == 1, result.output
+    assert {name: summary(result)[name] for name in ("read", "sent", "unacknowledged")} == {
+        "read": 2,
+        "sent": 2,
+        "unacknowledged": 0,
+    }
+    assert "127.0.0.1" in summary(result)["error"]
+    assert [decode_event(one.value() or b"").event_id for one in consume("user-events", 2)] == ["e1", "e2"]
+
+
 def test_standard_input_is_read_for_a_dash(kafka: Connection) -> None:
     stdin = b"\xef\xbb\xbf" + (EVENT % 1).encode()
     result = run("events", "-", "--json", stdin=stdin, TRAVELOS_KAFKA_BOOTSTRAP=kafka.bootstrap)
