@@ -145,7 +145,8 @@ class Eraser:
         self._found.pop(erasure.id, None)
         keys = compacted_of(parts.connection, parts.catalogue, erasure.user_id)
         self.send((topic, key, None) for topic, key in keys.alive)
-        large = claimed_by(parts.connection, parts.catalogue, erasure.user_id)
+        # What is newer goes nowhere by the policy `refuse`: nobody would ever ask for its object.
+        large = claimed_by(parts.connection, parts.catalogue, erasure, newer=parts.policy == "refuse")
         if large:
             try:
                 parts.large_values.open()

@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from connectors.kafka.connection import Connection
-from connectors.kafka.reading import records_in
+from connectors.kafka.reading import StoredRecord, records_in
 from schemas.claims import InvalidClaim, read_claim
-from schemas.erasures import Remains
+from schemas.clock import milliseconds
+from schemas.erasures import Erasure, Remains
+from schemas.headers import CE_ID, CE_TIME, header_map
 from schemas.persons import TRAVELLER_TABLES
 from schemas.topics import Catalogue, Topic
 from schemas.writes import STORES
@@ -61,24 +64,48 @@ def values_of_key(key: bytes) -> set[str]:
     return {str(value) for value in columns.values()}
 
 
-def claimed_by(connection: Connection, catalogue: Catalogue, user: str) -> list[str]:
+def claimed_by(connection: Connection, catalogue: Catalogue, erasure: Erasure, *, newer: bool) -> list[str]:
     """Return the keys of the objects that hold large events of a person.
+
+    Args:
+        connection: how to reach the brokers.
+        catalogue: the topics.
+        erasure: of the person.
+        newer: also those of events that are newer than the request, and came after it.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
     events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
-    found: set[str] = set()
+    asked: StoredRecord | None = None
+    found: list[tuple[str, StoredRecord]] = []
     for record in records_in(connection, [topic.name for topic in events]):
-        if record.key != user.encode() or not record.headers:
+        if record.key != erasure.user_id.encode() or not record.headers:
             continue
+        if asked is None and header_map(record.headers).get(CE_ID) == erasure.id:
+            asked = record
         try:
             claim = read_claim(record.value or b"", record.headers)
         except InvalidClaim:  # it leads to no object, and has become a dead letter
             continue
         if claim is not None:
-            found.add(claim.key)
-    return sorted(found)
+            found.append((claim.key, structs.replace(record, value=None)))
+    kept = set[str]() if newer else {key for key, record in found if _goes_on(record, erasure, asked)}
+    return sorted({key for key, _ in found} - kept)
+
+
+def _goes_on(record: StoredRecord, erasure: Erasure, asked: StoredRecord | None) -> bool:
+    """Whether a record came after the request, with an event that is newer, as far as its headers tell."""
+    if asked is None:  # it is kept no more
+        later = record.timestamp > milliseconds(erasure.began_at)
+    elif (record.topic, record.partition) == (asked.topic, asked.partition):
+        later = record.offset > asked.offset
+    else:
+        later = record.timestamp > asked.timestamp
+    try:
+        return later and datetime.fromisoformat(header_map(record.headers)[CE_TIME]) > erasure.requested_at
+    except (KeyError, ValueError, TypeError):  # no such header, no time, no zone
+        return later
 
 
 def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterator[Remains]:

@@ -1,7 +1,7 @@
 """An erasure on a cluster of this process and embedded stores: whatever it is killed at, it comes to the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from schemas.erasures import (
     decode_erasure_record,
     encode_erasure_record,
 )
-from schemas.headers import dead_letter_headers
+from schemas.headers import cloudevents_headers, dead_letter_headers
 from schemas.topics import Catalogue
 from schemas.writes import STORES, CacheWrite, StoreName, Write, decode_write, encode_write, key_of, store_of
 from streams.erasure.certificate import check
@@ -283,3 +283,20 @@ def test_a_store_that_is_away_fails_the_step_with_its_reason(plane: Plane) -> No
 def test_who_starts_afresh_may_have_a_new_key(plane: Plane) -> None:
     _through(plane, policy="afresh")
     assert plane.keys.afresh == ["ann"]
+
+
+@pytest.mark.parametrize(("policy", "left"), [("refuse", []), ("afresh", ["late"])])
+def test_a_large_event_that_goes_on_after_the_erasure_keeps_its_object(
+    plane: Plane, policy: str, left: list[str]
+) -> None:
+    minute = timedelta(minutes=1)
+    sent = {"old": NOON - minute, "forget": NOON, "late": NOON + minute, "too late": NOON - minute}
+    with plane.producer() as producer:
+        for name, at in sent.items():
+            plane.large.put(name, b"x", "text/plain")
+            value, header = encode_claim(structs.replace(LARGE, key=name))
+            headers = cloudevents_headers(event_id=name, event_type="t", source="s", occurred_at=at)
+            producer.publish_raw(plane.catalogue.user_events.name, b"ann", value, (*headers, header))
+    _through(plane, policy=policy)
+    assert [name for name in sent if plane.large.exists(name)] == left
+    assert not plane.large.exists(LARGE.key)
