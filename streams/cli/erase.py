@@ -9,7 +9,7 @@ import typer
 from msgspec import to_builtins
 
 from connectors.producers import EventProducer, ProducerError
-from schemas.erasures import Certificate, decode_erasure_record
+from schemas.erasures import Certificate, StoreAnswer, decode_erasure_record
 from schemas.events import ErasureRequested, InvalidEvent
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, have_topic, out, print_json, records_of, with_brokers
 from streams.cli.erasure import erasures_of
@@ -47,8 +47,13 @@ def command(
         return
     statement = certificate.statement
     for store, answer in statement.stores.items():
-        out.print(f"{store:<11} {answer.deleted:>7} deleted, holds nothing", highlight=False, markup=False)
+        out.print(f"{store:<11} {answer.deleted:>7} deleted, {_holds(answer)}", highlight=False, markup=False)
     out.print(f"certified: {asked}, key {statement.key}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _holds(answer: StoreAnswer) -> str:
+    """Return what a store's answer means: one that cannot be searched by a person knows only what it was asked for."""
+    return "holds nothing" if answer.searched else f"holds nothing of the {answer.asked} it was asked for, not searched"
 
 
 def _ask(options: Options, user: str) -> str:

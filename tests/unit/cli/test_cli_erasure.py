@@ -9,6 +9,7 @@ import pytest
 import typer
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import json, structs
 from typer.testing import CliRunner, Result
 
@@ -110,6 +111,23 @@ def test_who_waits_in_vain_is_told_where_it_hangs(brokers: str) -> None:
     result = run(brokers, "erase", "dora", "--wait", "0.6", **ON)
     assert result.exit_code == common.Exit.FAILED
     assert "do the roles ingest and erasure run?" in result.stderr
+
+
+def test_of_a_store_that_cannot_be_searched_it_is_told_how_many_entities_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, brokers: str
+) -> None:
+    searched, asked = StoreAnswer(deleted=4, asked=4, searched=True, found=0), StoreAnswer(deleted=2, asked=3, found=0)
+    over = structs.replace(_erasure("ann"), stores={"graph": searched, "objects": asked})
+
+    def certificate(*_: object) -> Certificate:
+        return certify(statement_of(over, "refuse", []), Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+
+    monkeypatch.setattr(erase, "_certificate", certificate)
+    lines = [line.split(maxsplit=1) for line in run(brokers, "erase", "ann", **ON).stdout.splitlines()]
+    assert lines[:2] == [
+        ["graph", "4 deleted, holds nothing"],
+        ["objects", "2 deleted, holds nothing of the 3 it was asked for, not searched"],
+    ]
 
 
 def _unaltered(one: Certificate) -> Certificate:
