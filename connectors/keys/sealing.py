@@ -34,25 +34,28 @@ class Indexing(Protocol):
 
 
 def to_seal(events: Collection[Event]) -> list[str]:
-    """Return the users for whose events keys are needed; events that are sealed already need none."""
+    """Return the users for whose events keys are needed: to seal a value, or to see if a blind index may stay."""
     if _FIELDS.keys().isdisjoint(map(type, events)):  # of all events at once: one by one, it would be felt
         return []
     found = (event for event in events if type(event) in _FIELDS)
     return list(
-        dict.fromkeys(event.user_id for event in found if any(_plain(event, one) for one in _FIELDS[type(event)]))
+        dict.fromkeys(event.user_id for event in found if any(_needs_key(event, one) for one in _FIELDS[type(event)]))
     )
 
 
 def sealed_event(event: Event, keys: Keys, indexing: Indexing) -> Event:
     """Return an event with its sensitive fields sealed, and their blind indexes beside them.
 
-    What was sealed by the producer stays as it is. For a user whose key is destroyed nothing is kept of a value: the
-    field says that it was erased. `keys` has whom `to_seal` named.
+    What was sealed by the producer stays as it is, and its blind index as long as the value can be read. For a user
+    whose key is destroyed nothing is kept of a value: the field says that it was erased. `keys` has whom `to_seal`
+    named.
     """
     changed: dict[str, Any] = {}
     for field in _FIELDS.get(type(event), ()):
         value = _plain(event, field)
         if value is None:
+            if field.index_field is not None and _has_index(event, field) and not _readable(event, field, keys):
+                changed[field.index_field] = None
             continue
         key = keys[event.user_id]
         changed[field.name] = sealed_value(key, field.name, value, event.event_id)
@@ -93,6 +96,20 @@ class EventSealing:
 def sealed_value(key: DataKey | None, field: str, value: str, event_id: str) -> str:
     """Return what stands in a field instead of its value."""
     return sealed_text(ERASED if key is None else key.seal(field, value, event_id))
+
+
+def _needs_key(event: Event, field: SensitiveField) -> bool:
+    return _plain(event, field) is not None or _has_index(event, field)
+
+
+def _has_index(event: Event, field: SensitiveField) -> bool:
+    return field.index_field is not None and getattr(event, field.index_field) is not None
+
+
+def _readable(event: Event, field: SensitiveField, keys: Keys) -> bool:
+    """Whether a field holds what its user's key of now opens; another id is of a key that was destroyed."""
+    sealed, key = read_sealed(getattr(event, field.name) or ""), keys[event.user_id]
+    return sealed is not None and key is not None and key.key_id == sealed.key_id
 
 
 def _plain(event: Event, field: SensitiveField) -> str | None:

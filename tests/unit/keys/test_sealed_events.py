@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from connectors.keys import DataKey, MasterKeys, SQLiteKeyStore, UserKeys
 from connectors.keys.master import KEY_BYTES
@@ -70,10 +71,26 @@ def test_of_a_user_whose_key_is_destroyed_nothing_is_kept() -> None:
     assert sealed == details(**dict.fromkeys(PLAIN, sealed_text(ERASED)))
 
 
-def test_what_a_producer_has_sealed_stays_as_it_is_and_needs_no_key() -> None:
+def test_what_a_producer_has_sealed_stays_as_it_is_and_needs_a_key_for_its_indexes_only() -> None:
     once = sealed_event(details(**PLAIN), {"ann": ANN}, MASTERS)
-    assert to_seal([once]) == []
-    assert sealed_event(once, {}, MASTERS) is once
+    assert to_seal([once]) == ["ann"]
+    assert sealed_event(once, {"ann": ANN}, MASTERS) is once
+    passport = sealed_event(details(passport="AB1234567"), {"ann": ANN}, MASTERS)
+    assert to_seal([passport]) == []
+    assert sealed_event(passport, {}, MASTERS) is passport
+
+
+@pytest.mark.parametrize("key", [None, DataKey("ann", "a2", b"b" * KEY_BYTES)], ids=["destroyed", "afresh"])
+def test_beside_what_nobody_can_read_any_more_no_blind_index_goes_on(key: DataKey | None) -> None:
+    once = sealed_event(details(**PLAIN), {"ann": ANN}, MASTERS)
+    assert isinstance(once, DetailsGiven)
+    assert once.email_index is not None
+    assert sealed_event(once, {"ann": key}, MASTERS) == structs.replace(once, email_index=None, phone_index=None)
+
+
+def test_a_blind_index_without_its_value_is_not_taken() -> None:
+    alone = details(email_index=MASTERS.index("email", "bob@example.org"))
+    assert sealed_event(alone, dict.fromkeys(to_seal([alone]), ANN), MASTERS) == details()
 
 
 def test_only_events_with_something_to_seal_need_keys() -> None:
@@ -88,7 +105,7 @@ def test_a_producer_that_seals_leaves_nothing_for_intake_and_refuses_what_breaks
     keys = UserKeys(SQLiteKeyStore(tmp_path / "user-keys.db"), lambda _: MASTERS)
     sealing = EventSealing(keys)
     sealed = sealing(details(**PLAIN))
-    assert to_seal([sealed]) == []
+    assert sealed_event(sealed, keys.get(["ann"]), MASTERS) is sealed
     assert sealed == sealed_event(details(**PLAIN), keys.get(["ann"]), MASTERS)
     with pytest.raises(InvalidEvent, match=r"\$\.email"):
         sealing(details(email="no address"))
@@ -101,7 +118,9 @@ def test_a_sealed_event_is_still_an_event_and_none_of_its_fields_is_plain(event:
     key = DataKey(event.user_id, "k1", b"k" * KEY_BYTES)
     sealed = sealed_event(event, {event.user_id: key}, MASTERS)
     assert decode_event(encode_event(sealed)) == sealed
-    assert to_seal([sealed]) == []
+    values = [getattr(sealed, field.name) for field in sensitive_fields(type(sealed))]
+    assert [value for value in values if value is not None and read_sealed(value) is None] == []
+    assert sealed_event(sealed, {event.user_id: key}, MASTERS) == sealed
     assert sealed_event(event, {event.user_id: key}, MASTERS) == sealed
 
 
