@@ -146,8 +146,8 @@ class UserKeys:
             until = self._now() + self._seconds  # from before the look: what is destroyed after it counts from then
             with self._opened() as store:
                 stored = store.get(missing)
-                new = [user_id for user_id in missing if user_id not in stored] if create else []
-                if new:
+                # Again for those whose mark somebody removed between the adding and the look at it.
+                while create and (new := [user_id for user_id in missing if user_id not in stored]):
                     stored |= store.add([self._new(user_id) for user_id in new])
                 read = {user_id: self._read(one) for user_id, one in stored.items()}
             self._remember(read, until)

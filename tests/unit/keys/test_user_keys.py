@@ -116,6 +116,25 @@ def test_whoever_starts_afresh_when_the_old_key_is_used_nowhere_has_a_new_one_ev
     assert key(sealing, "bob").key_id == key(erasing, "bob").key_id
 
 
+def test_a_user_who_starts_afresh_while_others_make_their_key_has_one(setting: Setting) -> None:
+    class Between(SQLiteKeyStore):
+        added = 0
+
+        def add(self, keys: Sequence[StoredKey]) -> dict[str, StoredKey]:
+            self.added += 1
+            if self.added > 1:
+                return super().add(keys)
+            users = [one.user_id for one in keys]
+            self.destroy(users)
+            super().add(keys)
+            self.start_afresh(users)
+            return self.get(users)
+
+    keys = UserKeys(Between(setting.path), lambda _: MasterKeys(OLD, "keys.master_file"))
+    setting.opened.append(keys)
+    assert key(keys, "ann").key_id == key(setting.worker(), "ann").key_id
+
+
 def test_starting_afresh_leaves_a_key_that_stands_alone(setting: Setting) -> None:
     keys = setting.worker()
     before = key(keys, "ann").key_id
