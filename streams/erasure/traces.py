@@ -115,6 +115,9 @@ def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterato
     topics += [catalogue.claims, catalogue.conflict_commands]
     topics += [catalogue.saga_starts, catalogue.saga_receipts, *(topic for topic, _, _ in catalogue.all_writes())]
     topics += [topic for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]
+    topics += catalogue.all_changes
+    # A compacted topic keeps what a tombstone has followed until the brokers come to it.
+    topics += [catalogue.changelog("waiting"), catalogue.changelog("lines", role="sagas")]
     for topic in topics:
         yield Remains(where=f"topic {topic.name}", until=_kept_until(topic, at))
     if archived:
@@ -122,4 +125,8 @@ def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterato
 
 
 def _kept_until(topic: Topic, at: datetime) -> datetime | None:
-    return None if topic.retention_ms is None else at + timedelta(milliseconds=topic.retention_ms)
+    return (
+        None
+        if topic.retention_ms is None or topic.retention_ms < 0
+        else at + timedelta(milliseconds=topic.retention_ms)
+    )

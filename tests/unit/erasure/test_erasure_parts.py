@@ -197,3 +197,22 @@ def test_a_certificate_says_of_every_topic_with_events_until_when_it_keeps_them(
     assert found["topic writes.graph"] == datetime(2026, 5, 8, 12, tzinfo=UTC)
     assert found["archive"] is None
     assert "archive" not in {one.where for one in remains_of(Catalogue(), NOON, archived=False)}
+
+
+# Topics without events of theirs: what is known of places, what is about offsets, stores and operators, what names a
+# person by their id and tells nothing of them, and what an erasure gives tombstones to or ends with.
+WITHOUT = {
+    *("reference.places", "reference.place-vectors", "reference.users", "conflicts"),
+    *("cdc.offsets", "cdc.travel-signal", "deliver.controls", "dead-letters.actions", "receipts"),
+    *("sagas.commands", "saga-log", "saga-alerts", "erasures.starts", "erasures.ends", "erasures.log", "erasures"),
+    *(f"travelos-ingest-{name}-changelog" for name in ("seen", "travellers", "arrived", "entities", "tallies", "held")),
+    "travelos-sagas-ended-changelog",
+}
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+def test_a_certificate_names_all_topics_but_those_without_events_of_the_person(keyless: bool) -> None:
+    catalogue = Catalogue(keyless_changes=keyless)
+    found = {one.where.removeprefix("topic "): one.until for one in remains_of(catalogue, NOON, archived=False)}
+    assert found.keys() == {topic.name for topic in catalogue} - WITHOUT
+    assert found["cdc.travel.public.users"] is None  # a topic without keys is kept for ever
