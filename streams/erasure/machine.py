@@ -5,7 +5,7 @@ is recorded is only that a step was done. Nothing is skipped: over is who has be
 that still holds something sends it back to the deletes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
@@ -117,6 +117,19 @@ def after(erasure: Erasure, came: Came, now: datetime, remembered_seconds: float
 def is_due(erasure: Erasure, now_ms: int) -> bool:
     """Whether the next step is to be tried now."""
     return erasure.step != "over" and erasure.due_ms <= now_ms
+
+
+def turns(erasures: Iterable[Erasure], now_ms: int) -> list[Erasure]:
+    """Return the erasures whose next step is to be done now.
+
+    Of those that are looked for and asked for one at a time, the oldest first: what is found of a person may be much,
+    and to find it all topics of writes are read. Who is asked for in vain is sent back, and goes after who waits.
+    """
+    everyone = list(erasures)
+    asked = sorted((one for one in everyone if one.step == "ask"), key=lambda one: one.began_at)
+    sought = sorted((one for one in everyone if one.step == "delete"), key=lambda one: (one.due_ms, one.began_at))
+    others = [one for one in everyone if one.step not in ("delete", "ask")]
+    return [one for one in (*others, *(asked or sought)[:1]) if is_due(one, now_ms)]
 
 
 def _deleted(erasure: Erasure, came: Deleted, _now: datetime) -> Erasure:

@@ -20,7 +20,7 @@ from schemas.erasures import (
 )
 from schemas.topics import Catalogue
 from streams.erasure.eraser import Eraser
-from streams.erasure.machine import after, begin, is_due
+from streams.erasure.machine import after, begin, turns
 
 log = structlog.get_logger(__name__)
 
@@ -135,11 +135,11 @@ class ErasureWorker:
         self._keep(partition, begin(start, self._now()))
 
     def _go_on(self) -> None:
-        """Do one step of each erasure that is due."""
-        for partition, known in list(self._known.items()):
-            for erasure in list(known.values()):
-                if is_due(erasure, milliseconds(self._now())):
-                    self._step(partition, erasure)
+        """Do one step of each erasure whose turn it is."""
+        homes = {one.id: partition for partition, known in self._known.items() for one in known.values()}
+        everyone = [one for known in self._known.values() for one in known.values()]
+        for erasure in turns(everyone, milliseconds(self._now())):
+            self._step(homes[erasure.id], erasure)
 
     def _step(self, partition: int, erasure: Erasure) -> None:
         came = self._eraser.step(erasure)

@@ -41,6 +41,7 @@ from streams.erasure.machine import (
     after,
     begin,
     is_due,
+    turns,
 )
 from streams.persons.holdings import Holdings
 from streams.routing.examples import events
@@ -144,6 +145,38 @@ def test_what_is_held_back_is_released_when_nobody_uses_the_destroyed_key_any_mo
 def test_what_is_over_is_never_due() -> None:
     assert not is_due(_through(GOOD), 2**62)
     assert after(_through(GOOD), Failed("late"), NOON) == _through(GOOD)
+
+
+# -- turns
+
+
+def test_one_person_at_a_time_is_looked_for_and_asked_for_the_oldest_first() -> None:
+    going = {
+        user: begin(structs.replace(START, id=user, user_id=user), NOON + timedelta(seconds=after_noon))
+        for after_noon, user in enumerate(("ann", "bob", "carl"))
+    }
+    asked: list[str] = []
+    now = NOON
+    while left := [one for one in going.values() if one.step != "over"]:
+        now += timedelta(seconds=1)
+        for one in turns(left, milliseconds(now)):
+            if one.step == "ask":
+                asked.append(one.id)
+            # Of each person a store still holds something when it is asked for the first three times.
+            waits = one.step == "ask" and asked.count(one.id) <= 3
+            going[one.id] = after(one, BAD[1] if waits else GOOD[STEPS.index(one.step)], now)
+    assert asked == ["ann"] * 4 + ["bob"] * 4 + ["carl"] * 4
+
+
+def test_who_is_asked_for_in_vain_lets_the_next_go_first_and_what_is_past_the_asking_waits_for_nobody() -> None:
+    now = milliseconds(NOON) + 3_600_000
+    fresh = structs.replace(begin(START, NOON + timedelta(seconds=9)), id="fresh")
+    sent_back = _through([GOOD[0], *[BAD[1]] * ASKS])
+    assert [one.id for one in turns([sent_back, fresh], now)] == ["fresh"]
+    assert [one.id for one in turns([sent_back], now)] == [sent_back.id]
+    purging = structs.replace(_through(GOOD[:3]), id="purging")
+    asking = structs.replace(_through(GOOD[:1]), id="asking", due_ms=now + 1)
+    assert [one.id for one in turns([sent_back, fresh, asking, purging], now)] == ["purging"]
 
 
 # -- deletes
