@@ -52,12 +52,13 @@ def fetched_ahead(part: Part, unframe: Unframe) -> Generator[Unframe]:
     if not part.claims:
         yield unframe
         return
+    claims = {
+        (record.value, *record.headers): (record.value, record.headers)
+        for record in part.records
+        if record.value is not None and _has_claim(record)
+    }
     with ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="large-value") as pool:
-        coming = {
-            (record.value, *record.headers): pool.submit(unframe, record.value, record.headers)
-            for record in part.records
-            if record.value is not None and _has_claim(record)
-        }
+        coming = {claim: pool.submit(unframe, value, headers) for claim, (value, headers) in claims.items()}
 
         def fetched(value: bytes, headers: Headers = ()) -> bytes:
             found = coming.pop((value, *headers), None)  # a value is let go of once it was read

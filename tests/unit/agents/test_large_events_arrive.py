@@ -97,6 +97,22 @@ async def test_claims_are_redeemed_several_at_once(stage: Any, tmp_path: Path) -
     assert stage.letters() == []
 
 
+async def test_a_claim_that_comes_twice_is_redeemed_once_for_each(stage: Any, tmp_path: Path) -> None:
+    class Counted(FolderStorage):
+        fetched = 0
+
+        def get(self, path: str) -> Found | None:
+            self.fetched += 1
+            return super().get(path)
+
+    storage = Counted(tmp_path)
+    values = LargeValues(storage)
+    claim = values.put(event_bytes(), "application/json")
+    await pass_of(stage, values).process([claimed(stage, claim, 1), claimed(stage, claim, 2)])
+    assert storage.fetched == 2
+    assert {write.event_id for write in stage.writes()} == {"e1"}
+
+
 async def test_an_object_store_that_is_away_holds_the_batch(stage: Any, tmp_path: Path) -> None:
     class Away(FolderStorage):
         def get(self, path: str) -> Found | None:
