@@ -111,7 +111,7 @@ class MasterKeys:
         """Return a data key.
 
         Raises:
-            Unavailable: it was wrapped by a master key that is not in this ring: in a rotation, one that comes later.
+            Unavailable: it was wrapped by a master key that is not in this ring: one that came after the ring was read.
             Fatal: the master key of that id is another one, or the key was altered.
         """
         cipher = self._wrapping.get(wrapped.master)

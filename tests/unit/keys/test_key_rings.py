@@ -105,6 +105,28 @@ def test_a_ring_without_the_master_key_of_users_keys_is_refused_at_the_start(
         UserKeys(store, other.read).open()
 
 
+def test_a_worker_that_meets_a_key_of_a_master_key_it_lacks_goes_on_when_its_ring_has_it(
+    store: SQLiteKeyStore, tmp_path: Path
+) -> None:
+    ours, theirs = tmp_path / "ours.keys", tmp_path / "theirs.keys"
+    for path in (ours, theirs):
+        add_line(path, FIRST)
+    second = ring_line(new_entry())
+    worker = UserKeys(store, KeyRing(path=ours).read)
+    worker.open()
+    add_line(theirs, second)
+    other = UserKeys(SQLiteKeyStore(store.path), KeyRing(path=theirs).read)
+    sealed = other.get_or_create(["ann"])["ann"]
+    other.close()
+    with pytest.raises(Fatal, match=rf"{second.partition(':')[0]}, which .*ours\.keys.* does not have"):
+        worker.get_or_create(["ann"])
+    add_line(ours, second)
+    found = worker.get_or_create(["ann"])["ann"]
+    assert sealed is not None
+    assert found is not None
+    assert found.key_id == sealed.key_id
+
+
 def test_a_ring_in_a_variable_needs_no_file(store: SQLiteKeyStore, tmp_path: Path) -> None:
     second = ring_line(new_entry())
     ring = KeyRing(text=f"{FIRST.strip()},{second.strip()}", path=tmp_path / "none")
