@@ -110,6 +110,11 @@ class Eraser:
         except OSError as error:
             return Failed(f"{error.filename}: {error.strerror}")
 
+    def close(self) -> None:
+        """Let go of users' keys; may be called twice."""
+        if self._parts.keys is not None:
+            self._parts.keys.close()
+
     def send(self, records: Iterable[Record]) -> None:
         """Publish records, and return when the brokers have them.
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 import structlog
@@ -63,15 +64,16 @@ class ErasureWorker:
         self._known: dict[int, dict[str, Erasure]] = {}  # partition -> person -> their last erasure
 
     def run(self, stop: threading.Event) -> None:
-        """Carry out erasures until told to stop; a step that is under way is finished first."""
-        while not stop.is_set():
-            try:
-                self._session(stop)
-            except (KafkaException, ProducerError) as error:
-                log.warning("erasures_interrupted", reason=str(error), pause_seconds=PAUSE_SECONDS)
-                stop.wait(PAUSE_SECONDS)
-            finally:
-                self._known = {}
+        """Carry out erasures until told to stop; a step that is under way is finished; then closes the eraser."""
+        with closing(self._eraser):
+            while not stop.is_set():
+                try:
+                    self._session(stop)
+                except (KafkaException, ProducerError) as error:
+                    log.warning("erasures_interrupted", reason=str(error), pause_seconds=PAUSE_SECONDS)
+                    stop.wait(PAUSE_SECONDS)
+                finally:
+                    self._known = {}
 
     def _session(self, stop: threading.Event) -> None:
         consumer = Consumer(

@@ -1,5 +1,6 @@
 """An erasure on a cluster of this process and embedded stores: whatever it is killed at, it comes to the same."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from streams.erasure.certificate import check
 from streams.erasure.eraser import Eraser, Parts
 from streams.erasure.machine import STEPS, Answered, Failed, after, begin
 from streams.erasure.stores import Stores
+from streams.erasure.worker import ErasureWorker
 from streams.persons.holdings import Holdings
 from streams.routing.changes import route_change
 from streams.routing.examples import events, inserts
@@ -63,12 +65,16 @@ class Keys:
     def __init__(self) -> None:
         self.destroyed: list[str] = []
         self.afresh: list[str] = []
+        self.closed = 0
 
     def destroy(self, users: list[str]) -> None:
         self.destroyed += users
 
     def start_afresh(self, users: list[str]) -> None:
         self.afresh += users
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class Plane:
@@ -278,6 +284,13 @@ def test_only_a_refusal_of_this_erasures_delete_counts(plane: Plane, error: str)
 def test_a_store_that_is_away_fails_the_step_with_its_reason(plane: Plane) -> None:
     plane.away = {"graph"}
     assert plane.eraser().step(begin(START, NOON)) == Failed("graph is away")
+
+
+def test_a_worker_that_is_told_to_stop_closes_the_keys(plane: Plane) -> None:
+    stop = threading.Event()
+    stop.set()
+    ErasureWorker(plane.connection, plane.catalogue, "erasures", plane.eraser("refuse")).run(stop)
+    assert plane.keys.closed == 1
 
 
 def test_who_starts_afresh_may_have_a_new_key(plane: Plane) -> None:
