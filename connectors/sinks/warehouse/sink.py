@@ -10,10 +10,11 @@ replaced are removed after the commit, or by the next `open`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import apsw
 import msgspec
@@ -30,6 +31,7 @@ from connectors.sinks.warehouse.manifest import LAIN, LYING, NO_DAY, SCHEMA
 from connectors.sinks.warehouse.parquet import (
     Identity,
     Row,
+    Source,
     content_of,
     contents_of,
     identities_in,
@@ -41,6 +43,8 @@ from connectors.sinks.warehouse.parquet import (
     without,
 )
 from schemas.writes import WarehouseWrite
+
+T = TypeVar("T")
 
 MANIFEST = "_manifest.db"  # Spark and Hive skip names that begin with "_"
 DATASETS: tuple[str, ...] = get_args(get_type_hints(WarehouseWrite)["dataset"])
@@ -86,19 +90,37 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the folder holds: rows counted in all files of the day they belong to."""
+
+        def look(lost: bool) -> Mapping[tuple[str, str], Held]:
+            held = super(ManifestSink, self).held(entities)
+            rows = self._count([entity for entity, _ in entities], lost=lost)
+            return {key: msgspec.structs.replace(found, copies=rows[key]) for key, found in held.items()}
+
+        return self._look(look)
+
+    def _look(self, look: Callable[[bool], T]) -> T:
+        """Look at manifest and files as of one moment, again where another process has merged a file meanwhile.
+
+        In the end that nobody can: then a file that is not there is `lost`, which the look is told.
+        """
         with interpreted(self.path):
             for _ in range(_ATTEMPTS):
                 try:
-                    return self._held(entities)
-                except FileNotFoundError:  # another process has merged a file after we had read the manifest
+                    with self.snapshot():
+                        return look(False)
+                except FileNotFoundError:
                     continue
-            return self._held(entities, lost=True)
+            with self.transaction():
+                return look(True)
 
-    def _held(self, entities: Sequence[tuple[str, str]], *, lost: bool = False) -> Mapping[tuple[str, str], Held]:
-        with self.snapshot():
-            held = super().held(entities)
-            rows = self._count([entity for entity, _ in entities], lost=lost)
-        return {key: msgspec.structs.replace(found, copies=rows[key]) for key, found in held.items()}
+    def _in_file(self, path: str, read: Callable[[Source], T], otherwise: T, *, lost: bool) -> T:
+        """Read a file; with `lost` one that is not there holds nothing, else that is an error."""
+        try:
+            return read(self.files.source(path))
+        except FileNotFoundError:
+            if not lost:
+                raise
+            return otherwise
 
     def begin(self, connection: apsw.Connection) -> None:
         """Forget what an earlier attempt left behind."""
@@ -145,27 +167,38 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         content = content_of(self.files.source(path), identity)
         return None if content is None else {**content, "dataset": dataset, "day": date.fromisoformat(day)}
 
-    def belonging(self, connection: apsw.Connection, user: str) -> Iterator[WarehouseWrite]:
-        """Yield the rows that name a person, and those of a traveller's own row; every file is read."""
-        files: list[Any] = connection.execute("SELECT path, dataset, day FROM files WHERE live").fetchall()
-        for path, dataset, day in files:
-            for entity, source, version in rows_of_person(self.files.source(path), user):
-                yield delete_of(WarehouseWrite, entity, source, version, dataset=dataset, day=date.fromisoformat(day))
+    def of_user(self, user: str) -> list[WarehouseWrite]:
+        """Return the rows that name a person, and those of a traveller's own row; every file is read."""
+
+        def look(lost: bool) -> list[WarehouseWrite]:
+            files: list[Any] = self.connection.execute("SELECT path, dataset, day FROM files WHERE live").fetchall()
+            return [
+                delete_of(WarehouseWrite, entity, source, version, dataset=dataset, day=date.fromisoformat(day))
+                for path, dataset, day in files
+                for entity, source, version in self._in_file(path, partial(rows_of_person, user=user), [], lost=lost)
+            ]
+
+        return self._look(look)
 
     def stored(self, places: Sequence[WarehouseWrite]) -> list[WarehouseWrite | None]:
         """Return what the warehouse holds, each file read once; see `connectors.sinks.content.stored`."""
-        with interpreted(self.path), self.snapshot() as connection:
+
+        def look(lost: bool) -> dict[Identity, dict[str, Any]]:
             files: defaultdict[tuple[str, str, str], list[Identity]] = defaultdict(list)
             for place in places:
                 identity = (place.entity, place.source)
-                found: Any = connection.execute(LYING, identity).fetchone()
-                if found is not None and self.files.holds(found[0]):
+                found: Any = self.connection.execute(LYING, identity).fetchone()
+                if found is not None:
                     files[found].append(identity)
-            contents = {
+            return {
                 identity: {**content, "dataset": dataset, "day": date.fromisoformat(day)}
-                for (path, dataset, day), identities in files.items()
-                for identity, content in contents_of(self.files.source(path), identities).items()
+                for (path, dataset, day), some in files.items()
+                for identity, content in self._in_file(
+                    path, partial(contents_of, identities=some), {}, lost=lost
+                ).items()
             }
+
+        contents = self._look(look)
         return [
             msgspec.structs.replace(place, **contents[place.entity, place.source], op="upsert")
             if (place.entity, place.source) in contents
@@ -274,11 +307,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         ).fetchall()
         rows: Counter[Identity] = Counter()
         for (path,) in paths:
-            try:
-                rows.update(identities_in(self.files.source(str(path)), entities))
-            except FileNotFoundError:
-                if not lost:
-                    raise
+            rows.update(self._in_file(str(path), partial(identities_in, entities=entities), [], lost=lost))
         return rows
 
 

@@ -13,6 +13,7 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.reader import QueryRefused
 from connectors.sinks.warehouse import WarehouseReader, WarehouseSink
+from connectors.sinks.warehouse.files import FolderFiles
 from schemas.writes import WarehouseWrite
 
 SOURCE = "user-events"
@@ -248,3 +249,46 @@ def test_a_deleted_row_leaves_the_folder_although_its_file_could_not_be_removed_
             sink.write([write("b", 2, op="delete")])
     assert sink.write([write("b", 2, op="delete")]) == [SUPERSEDED]
     assert on_disk(tmp_path) == {"a@1": 1}
+
+
+def read_by(sink: WarehouseSink) -> list[object]:
+    """Return what every question about what is there answers, of `a` and of `b`."""
+    held = sink.held([("a", SOURCE), ("b", SOURCE)])
+    contents = [
+        None if one is None or one.op == "delete" else one.body for one in sink.stored([write("a"), write("b")])
+    ]
+    return [[one.copies for one in held.values()], contents, sorted(one.entity for one in sink.of_user("ann"))]
+
+
+@pytest.mark.parametrize("question", ["held", "stored", "of_user"])
+def test_a_file_that_is_merged_away_while_it_is_asked_for_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    sink, other = opened(tmp_path), opened(tmp_path)
+    for entity in ("a", "b"):
+        sink.write([write(entity, user_id="ann")])
+    before = read_by(sink)
+    source, ask, merged = FolderFiles.source, getattr(WarehouseSink, question), 0
+
+    def late(files: FolderFiles, path: str) -> Any:
+        nonlocal merged
+        if files is sink.files and not merged:
+            merged = other.compact()
+        return source(files, path)
+
+    def asked(asked: WarehouseSink, about: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(FolderFiles, "source", late)
+            return ask(asked, about)
+
+    monkeypatch.setattr(WarehouseSink, question, asked)
+    assert read_by(sink) == before == [[1, 1], [{"version": 1}] * 2, ["a", "b"]]
+    assert merged == 1
+
+
+def test_a_file_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
+    sink = opened(tmp_path)
+    sink.write([write("a", user_id="ann"), write("b", day=date(2026, 5, 2), user_id="ann")])
+    (file,) = tmp_path.glob("events/day=2026-05-01/*.parquet")
+    file.unlink()
+    assert read_by(sink) == [[0, 1], [None, {"version": 1}], ["b"]]
