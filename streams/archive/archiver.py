@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from connectors.archive.errors import ArchiveError
 from connectors.archive.partition import Overtaken
@@ -168,7 +169,11 @@ class Archiver:
     def _save_deleted(self, consumer: Consumer, lanes: Sequence[Lane]) -> None:
         if not lanes:
             return
-        there = set(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
+        # By a client of its own: `list_topics` of a consumer inside of one of its callbacks has the next callback abort
+        # the process (confluent-kafka 2.16, "CallState_get: Assertion `cs != NULL' failed").
+        there = set(
+            AdminClient({**self._connection.client(), "log_level": 0}).list_topics(timeout=KAFKA_SECONDS).topics
+        )
         for lane in lanes:
             if lane.topic not in there:
                 log.warning("archive_topic_deleted", topic=lane.topic, partition=lane.partition, records=lane.records)

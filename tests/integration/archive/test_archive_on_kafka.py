@@ -17,12 +17,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient
 from msgspec import structs
 
 from connectors.archive.reading import Checked, Wanted, check, read
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.lag import LagMeter
 from connectors.kafka.reading import StoredRecord, read_topics, stored
 from connectors.storage.contract import Storage
 from deploy.local.kafka import KafkaServer
@@ -94,8 +95,11 @@ class Installation:
         return process
 
     def stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """Stop a worker in order: one that has only begun to start would be ended by the signal itself."""
+        log = self.folder / f"run{self.processes.index(process)}.log"
+        wait_for(lambda: b"archive_topics" in log.read_bytes())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(30) == 0, log.read_text()
 
     def in_kafka(self) -> list[StoredRecord]:
         return sorted(read_topics(self.connection, [self.topic]), key=lambda one: (one.partition, one.offset))
@@ -105,16 +109,16 @@ class Installation:
         ends: dict[int, int] = {}
         for record in self.in_kafka():
             ends[record.partition] = record.offset + 1
-        consumer = Consumer(self.connection.consumer(group_of(self.options)))
+        meter = LagMeter(self.connection, group_of(self.options))
         try:
 
             def committed() -> bool:
-                homes = [TopicPartition(self.topic, partition) for partition in ends]
-                return all(one.offset >= ends[one.partition] for one in consumer.committed(homes, timeout=10))
+                positions = meter.positions([self.topic])
+                return all(positions[self.topic, partition].done >= end for partition, end in ends.items())
 
             wait_for(committed)
         finally:
-            consumer.close()
+            meter.close()
 
     def storage(self) -> Storage:
         storage = storage_of(self.options)
