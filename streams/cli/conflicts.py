@@ -2,20 +2,17 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
-import structlog
 import typer
 
 from connectors.producers import EventProducer, ProducerError
 from schemas.conflicts import (
     ConflictCommand,
     ConflictEntry,
-    InvalidConflictRecord,
     Status,
-    decode_conflict_record,
     encode_conflict_record,
 )
 from streams.cli.common import (
@@ -28,12 +25,9 @@ from streams.cli.common import (
     out,
     print_json,
     print_rows,
-    records_of,
     with_brokers,
 )
-from streams.settings import Options
-
-log = structlog.get_logger(__name__)
+from streams.cli.newest import Newest, conflicts_of
 
 SOURCE = "/travelos/conflicts"
 ANSWER_SECONDS = 10.0
@@ -60,7 +54,7 @@ def list_conflicts(
 
     Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
     """
-    told = ConflictLog(with_brokers(config)).look()
+    told = conflicts_of(with_brokers(config)).look()
     found = [entry for entry in told.values() if every or entry.status == status]
     found.sort(key=lambda one: (ORDER.index(one.status), one.began_ms))
     print_rows([_row(entry) for entry in found[:limit]], as_json=as_json)
@@ -74,7 +68,7 @@ def show(entity: Entity, config: ConfigFile = None, as_json: AsJson = False) -> 
 
     Exit codes: 0 printed, 1 there is none or Kafka does not answer, 2 wrong options.
     """
-    entry = _entry(ConflictLog(with_brokers(config)), entity)
+    entry = _entry(conflicts_of(with_brokers(config)), entity)
     verdict = entry.verdict
     sides = [
         {
@@ -117,7 +111,7 @@ def resolve(
     if (take != "") + (content != "") + gone != 1:
         fail("say what holds: one of --take SOURCE, --content JSON and --gone", Exit.USAGE)
     options = with_brokers(config)
-    known = ConflictLog(options)
+    known = conflicts_of(options)
     entry = _entry(known, entity)
     if entry.status != "undecided":
         fail(f"the last conflict of {entity} waits for nobody: {entry.status}")
@@ -141,31 +135,7 @@ def resolve(
     out.print(f"{entity}: decided", highlight=False, markup=False, soft_wrap=True)
 
 
-class ConflictLog:
-    """What is told of conflicts; each look reads what is new. Leaves with FAILED when Kafka does not answer."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._next: dict[tuple[str, int], int] = {}
-        self._entries: dict[str, ConflictEntry] = {}
-
-    def look(self) -> Mapping[str, ConflictEntry]:
-        """Return the last conflict of each entity of which something is known."""
-        for record in records_of(self._options, self._options.catalogue().conflicts, since=self._next):
-            self._next[record.topic, record.partition] = record.offset + 1
-            if record.value is None:
-                self._entries.pop((record.key or b"").decode(errors="replace"), None)
-                continue
-            try:
-                entry = decode_conflict_record(record.value, ConflictEntry)
-            except InvalidConflictRecord as error:
-                log.warning("conflict_not_readable", partition=record.partition, offset=record.offset, error=str(error))
-                continue
-            self._entries[entry.entity] = entry
-        return self._entries
-
-
-def _await_answer(known: ConflictLog, command: ConflictCommand) -> None:
+def _await_answer(known: Newest[ConflictEntry], command: ConflictCommand) -> None:
     """Return once a decision holds; leave with FAILED when it does not, or nobody says so in time."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
@@ -186,7 +156,7 @@ def _await_answer(known: ConflictLog, command: ConflictCommand) -> None:
     )
 
 
-def _entry(known: ConflictLog, entity: str) -> ConflictEntry:
+def _entry(known: Newest[ConflictEntry], entity: str) -> ConflictEntry:
     found = known.look().get(entity)
     if found is None:
         fail(f"there is no conflict about {entity!r}; `travelos conflicts list --all` prints them all")

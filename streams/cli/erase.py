@@ -12,7 +12,7 @@ from connectors.producers import EventProducer, ProducerError
 from schemas.erasures import Certificate, StoreAnswer, decode_erasure_record
 from schemas.events import ErasureRequested, InvalidEvent
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, have_topic, out, print_json, records_of, with_brokers
-from streams.cli.erasure import erasures_of
+from streams.cli.newest import erasures_of
 from streams.settings import Options
 
 SOURCE = "/travelos/erase"
@@ -72,8 +72,9 @@ def _ask(options: Options, user: str) -> str:
 def _certificate(options: Options, user: str, asked: str, seconds: float) -> Certificate:
     deadline = time.monotonic() + seconds
     waits_for = "it was not taken up: do the roles ingest and erasure run?"
+    known = erasures_of(options)
     while time.monotonic() < deadline:
-        erasure = erasures_of(options).get(user)
+        erasure = known.look().get(user)
         if erasure is not None and erasure.id == asked:
             if erasure.step == "over":
                 return next(

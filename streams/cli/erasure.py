@@ -12,13 +12,13 @@ import typer
 from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import UnknownKind
 from schemas.erasures import Certificate, Erasure, InvalidErasureRecord, decode_erasure_record
-from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_rows, records_of, with_brokers
+from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_rows, with_brokers
+from streams.cli.newest import erasures_of
 from streams.cli.worker import prepare_topics
 from streams.erasure.certificate import NotGenuine
 from streams.erasure.certificate import check as check_signature
 from streams.erasure.parts import key_of, worker_of
 from streams.erasure.signing import public_key_of
-from streams.settings import Options
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def list_erasures(
 
     Exit codes: 0 printed, 1 Kafka does not answer, 2 wrong options.
     """
-    found = erasures_of(with_brokers(config)).values()
+    found = erasures_of(with_brokers(config)).look().values()
     rows = [_row(one) for one in sorted(found, key=lambda one: one.began_at) if over or one.step != "over"]
     print_rows(rows, as_json=as_json)
 
@@ -95,19 +95,6 @@ def check(
         markup=False,
         soft_wrap=True,
     )
-
-
-def erasures_of(options: Options) -> dict[str, Erasure]:
-    """Return the last erasure of each person; leave with FAILED when Kafka does not answer."""
-    found: dict[str, Erasure] = {}
-    for record in records_of(options, options.catalogue().erasure_log):
-        try:
-            one = decode_erasure_record(record.value, Erasure)
-        except InvalidErasureRecord as error:
-            log.warning("erasure_not_readable", partition=record.partition, offset=record.offset, error=str(error))
-            continue
-        found[one.user_id] = one
-    return found
 
 
 def _row(one: Erasure) -> dict[str, Any]:

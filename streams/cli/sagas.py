@@ -1,23 +1,20 @@
 """`travelos sagas`: what became of facts that go into several stores, and what to do about those that are stuck."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import structlog
 import typer
 
 from connectors.producers import EventProducer, ProducerError
 from schemas.sagas import (
     ENDED,
     Action,
-    InvalidSagaRecord,
     Moment,
     SagaCommand,
     SagaEntry,
     Status,
-    decode_saga_record,
     encode_saga_record,
 )
 from streams.cli.common import (
@@ -29,12 +26,10 @@ from streams.cli.common import (
     out,
     print_json,
     print_rows,
-    records_of,
     with_brokers,
 )
+from streams.cli.newest import Newest, sagas_of
 from streams.settings import Options
-
-log = structlog.get_logger(__name__)
 
 SOURCE = "/travelos/sagas"
 ANSWER_SECONDS = 10.0
@@ -64,7 +59,7 @@ def list_sagas(
     """
     found = [
         entry
-        for entry in SagaLog(with_brokers(config)).look().values()
+        for entry in sagas_of(with_brokers(config)).look().values()
         if (ended or status in ENDED or entry.status not in ENDED)
         and status in (None, entry.status)
         and definition in ("", entry.definition)
@@ -82,7 +77,7 @@ def show(saga: SagaId, config: ConfigFile = None, as_json: AsJson = False) -> No
 
     Exit codes: 0 printed, 1 there is no such saga or Kafka does not answer, 2 wrong options.
     """
-    entry = _entry(SagaLog(with_brokers(config)), saga)
+    entry = _entry(sagas_of(with_brokers(config)), saga)
     moments = [_moment(one, entry.began_ms) for one in entry.history]
     steps = [
         {
@@ -134,30 +129,9 @@ def resume(saga: SagaId, why: Why = "", config: ConfigFile = None) -> None:
     _ask(with_brokers(config), saga, "resume", why)
 
 
-class SagaLog:
-    """What the log of sagas says last of each saga; each look reads what is new. Leaves with FAILED without Kafka."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._next: dict[tuple[str, int], int] = {}
-        self._entries: dict[str, SagaEntry] = {}
-
-    def look(self) -> Mapping[str, SagaEntry]:
-        """Return the newest entry of each saga, by id."""
-        for record in records_of(self._options, self._options.catalogue().saga_log, since=self._next):
-            self._next[record.topic, record.partition] = record.offset + 1
-            try:
-                entry = decode_saga_record(record.value, SagaEntry)
-            except InvalidSagaRecord as error:
-                log.warning("saga_not_readable", partition=record.partition, offset=record.offset, error=str(error))
-                continue
-            self._entries[entry.id] = entry
-        return self._entries
-
-
 def _ask(options: Options, saga: str, action: Action, why: str) -> None:
     """Give a command to whoever runs a saga, and tell what came of it."""
-    known = SagaLog(options)
+    known = sagas_of(options)
     before = _entry(known, saga)
     if before.status in ENDED:
         fail(f"saga {saga} is over: {before.status}")
@@ -175,7 +149,7 @@ def _ask(options: Options, saga: str, action: Action, why: str) -> None:
     out.print(f"{saga}: {action}, now {entry.status}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _answer(known: SagaLog, before: SagaEntry, action: Action) -> tuple[Moment, SagaEntry]:
+def _answer(known: Newest[SagaEntry], before: SagaEntry, action: Action) -> tuple[Moment, SagaEntry]:
     """Return what the saga's history says of a command, once it does."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
@@ -195,7 +169,7 @@ def last_answer(entry: SagaEntry, action: Action) -> Moment | None:
     return next((one for one in reversed(entry.history) if one.what.startswith(action)), None)
 
 
-def _entry(known: SagaLog, saga: str) -> SagaEntry:
+def _entry(known: Newest[SagaEntry], saga: str) -> SagaEntry:
     found = known.look().get(saga)
     if found is None:
         fail(f"there is no saga {saga!r}; `travelos sagas list --ended` prints them all")

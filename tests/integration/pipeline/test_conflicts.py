@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from connectors.sinks.errors import Unavailable
 from streams.cli import conflicts
+from streams.cli.newest import conflicts_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -93,12 +94,12 @@ def test_what_an_operator_decides_is_what_all_stores_hold(pipeline: Any, monkeyp
     pipeline.wait_for(lambda: called(pipeline) == [{"place:p1": "Roma"}] * 3, "it is everywhere")
     with pipeline.producer() as producer:
         say(pipeline, producer, THEIRS, "places", 9, {"id": "p1", "name": "Napoli", "kind": "hotel"}, now)
-    pipeline.wait_for(lambda: conflicts.ConflictLog(pipeline.options).look(), "somebody has to decide")
+    pipeline.wait_for(lambda: conflicts_of(pipeline.options).look(), "somebody has to decide")
     assert called(pipeline) == [{"place:p1": "Roma"}] * 3
     arguments = ["resolve", "place:p1", "--take", THEIRS, "--why", "it was sold"]
     result = CliRunner().invoke(conflicts.app, arguments)
     assert result.exit_code == 0, result.output
     pipeline.wait_for(lambda: called(pipeline) == [{"place:p1": "Napoli"}] * 3, "it is what holds")
-    (entry,) = conflicts.ConflictLog(pipeline.options).look().values()
+    (entry,) = conflicts_of(pipeline.options).look().values()
     assert entry.verdict is not None
     assert (entry.status, entry.verdict.why) == ("decided", "it was sold")

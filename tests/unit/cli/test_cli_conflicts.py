@@ -23,7 +23,7 @@ from schemas.conflicts import (
     decode_conflict_record,
     encode_conflict_record,
 )
-from streams.cli import conflicts
+from streams.cli import conflicts, newest
 from streams.cli.common import records_of
 from streams.settings import load
 
@@ -108,8 +108,8 @@ def test_a_conflict_that_was_forgotten_is_not_there_and_each_look_reads_what_is_
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(conflicts, "records_of", counted)
-    log = conflicts.ConflictLog(load(environ={"TRAVELOS_KAFKA_BOOTSTRAP": brokers}).options)
+    monkeypatch.setattr(newest, "records_of", counted)
+    log = newest.conflicts_of(load(environ={"TRAVELOS_KAFKA_BOOTSTRAP": brokers}).options)
     assert "place:forgotten" not in log.look()
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
     producer.produce(CATALOGUE.conflicts.name, None, "place:late", partition=0)
@@ -181,10 +181,10 @@ def test_what_came_of_a_decision_is_said(
         def now(cls, tz: Any = None) -> datetime:
             return at
 
-    def looked(_: conflicts.ConflictLog) -> dict[str, ConflictEntry]:
+    def looked(_: newest.Newest[ConflictEntry]) -> dict[str, ConflictEntry]:
         return next(answers)
 
-    monkeypatch.setattr(conflicts.ConflictLog, "look", looked)
+    monkeypatch.setattr(newest.Newest, "look", looked)
     monkeypatch.setattr(conflicts, "operator", lambda: "me")
     monkeypatch.setattr(conflicts, "datetime", Clock)
     result = run(brokers, "resolve", "place:late", "--take", "app")
