@@ -22,6 +22,7 @@ from deploy.local.kafka import KafkaServer
 from deploy.local.kafka.server import VERSION as KAFKA_VERSION
 
 SHOWN = 5  # faults of each kind
+STORES = "chaos.stores"  # the result file of the scenarios that are about stores, which may be run alone
 SHORT_SESSION = 6.0  # seconds; the least that brokers allow by default
 SCENARIOS = (
     Scenario(
@@ -102,12 +103,14 @@ SCENARIOS = (
     Scenario(
         name="sink-workers",
         run=stores.kill_workers,
+        about_stores=True,
         full=Size(events=600, times=20),  # of these two, `events` are writes a second
         short=Size(events=300, times=2),
     ),
     Scenario(
         name="sink-servers",
         run=stores.kill_servers,
+        about_stores=True,
         full=Size(events=600, times=2, seconds=5),
         short=Size(events=300, times=1, seconds=1),
     ),
@@ -115,7 +118,10 @@ SCENARIOS = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; all scenarios in their full form are the benchmark, and its result is kept."""
+    """Run what is asked for; all scenarios in their full form are the benchmark, and its result is kept.
+
+    So is that of all scenarios about stores, in a file of its own.
+    """
     given = _parse(arguments)
     chosen = [one for one in SCENARIOS if one.name in given.scenarios or not given.scenarios]
     folder = Path(tempfile.mkdtemp(prefix="chaos-")) if given.keep is None else given.keep
@@ -132,14 +138,16 @@ def main(arguments: Sequence[str]) -> int:
             seconds[one.name] = round(time.monotonic() - began, 1)
     finally:
         kafka.stop()
-    whole = all(_size(one, given) == one.full for one in SCENARIOS) and chosen == list(SCENARIOS)
+    whole = all(_size(one, given) == one.full for one in chosen)
+    about_stores = chosen == [one for one in SCENARIOS if one.about_stores]
     setup = {
         "seed": given.seed,
         "kafka": KAFKA_VERSION,
         "librdkafka": confluent_kafka.libversion()[0],
         "sizes": {one.name: msgspec.structs.asdict(_size(one, given)) for one in chosen},
     }
-    code = finish("chaos", figures, setup=setup, rounds={"seconds": seconds}, keep=whole)
+    name, keep = (STORES if about_stores else "chaos"), whole and (about_stores or chosen == list(SCENARIOS))
+    code = finish(name, figures, setup=setup, rounds={"seconds": seconds}, keep=keep)
     if code == 0 and given.keep is None:
         shutil.rmtree(folder)
     else:

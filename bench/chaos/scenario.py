@@ -33,6 +33,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     run: Callable[[Trial, Size], Outcome]
     full: Size
     short: Size
+    about_stores: bool = False
 
 
 def exactly_none(name: str, value: int) -> Figure:

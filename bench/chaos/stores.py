@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from bench.chaos.checker import Findings
-from bench.chaos.scenario import Outcome, Size
+from bench.chaos.scenario import Outcome, Size, exactly_none
 from bench.chaos.trial import PATIENCE_SECONDS, Trial
 from bench.report import Figure
 from bench.stores.adding_up import TWICE
@@ -29,23 +29,23 @@ class _Setup(NamedTuple):
 def kill_workers(trial: Trial, size: Size) -> Outcome:
     """Kill -9 the workers that deliver to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
     with _setup(trial) as setup:
+        kills = dict.fromkeys(setup.deliveries, 0)
         with _load(setup, size):
             for number in range(1, size.times + 1):
                 # All at once: a worker's start takes longer than what it then does until it is killed again.
                 for name in setup.deliveries:
                     _wait_for_progress(trial, setup, name)
-                for delivered in setup.deliveries.values():
+                for name, delivered in setup.deliveries.items():
                     delivered.kill()
+                    kills[name] += 1
                 trial.note(f"each worker killed for the {number}. time; {_state(setup)}")
-        findings = _reconciled(trial, setup)
-    kills = size.times * len(KINDS)
-    return Outcome(findings, [Figure(name="kills", value=kills, unit="", bar=kills)])
+        return _reconciled(trial, setup, "kills of its worker", kills)
 
 
 def kill_servers(trial: Trial, size: Size) -> Outcome:
     """Kill -9 the server of each of these stores under load, and start it again."""
-    kills = 0
     with _setup(trial) as setup:
+        kills = dict.fromkeys(setup.servers, 0)
         with _load(setup, size):
             for _ in range(size.times):
                 for name, server in setup.servers.items():
@@ -53,10 +53,9 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
                     server.kill()
                     trial.pause(size.seconds)
                     server.start()
-                    kills += 1
+                    kills[name] += 1
                     trial.note(f"{name} killed and away for {size.seconds:.0f} s; {_state(setup)}")
-        findings = _reconciled(trial, setup)
-    return Outcome(findings, [Figure(name="kills", value=kills, unit="", bar=size.times * len(KINDS))])
+        return _reconciled(trial, setup, "kills of its server", kills)
 
 
 @contextmanager
@@ -113,15 +112,23 @@ def _wait_for_progress(trial: Trial, setup: _Setup, name: str) -> None:
     delivered.wait_for(lambda: delivered.done() >= aim, f"{name} has taken {aim:,} writes", PATIENCE_SECONDS)
 
 
-def _reconciled(trial: Trial, setup: _Setup) -> Findings:
+def _reconciled(trial: Trial, setup: _Setup, killed: str, kills: Mapping[str, int]) -> Outcome:
+    """Compare each topic with its receipts and its store, once everything has an end."""
     problems: list[str] = []
+    figures: list[Figure] = []
     for name, delivered in setup.deliveries.items():
         delivered.send(0)  # all that was handed over is acknowledged
         delivered.settle(SETTLED_SECONDS)
         found = delivered.problems()
-        trial.note(f"{name}: {delivered.done():,} writes, {len(found)} that do not add up")
+        done = delivered.done()
+        trial.note(f"{name}: {done:,} writes, {len(found)} that do not add up")
         problems += [f"{name}: {problem}" for problem in found]
-    return Findings(
+        figures += [
+            Figure(name=f"{name}: {killed}", value=kills[name], unit="", bar=1),
+            Figure(name=f"{name}: writes compared", value=done, unit="", bar=1),
+            exactly_none(f"{name}: does not add up", len(found)),
+        ]
+    findings = Findings(
         missing=[problem for problem in problems if not problem.endswith(TWICE)],
         invented=[],
         differences=[],
@@ -131,6 +138,7 @@ def _reconciled(trial: Trial, setup: _Setup) -> Findings:
         duplicates=0,
         bounds=[],
     )
+    return Outcome(findings, figures)
 
 
 def _state(setup: _Setup) -> str:
