@@ -6,18 +6,14 @@ its age whether it still turns.
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Self
-
-from prometheus_client.exposition import choose_encoder
+from typing import Any, NamedTuple
 
 from connectors.cdc.counters import Counters
 from connectors.cdc.metrics import registry_of
+from streams.pages import Answer, Pages, as_json, metrics_of
 
 
 class Health(NamedTuple):
@@ -46,7 +42,7 @@ def health(counters: Counters, now: float, patience: float) -> Health:
     return Health(live=True, ready=counters.connected, state=counters.phase)
 
 
-class CdcPages:
+class CdcPages(Pages):
     """Serves what a source says of itself. Use as a context manager.
 
     Args:
@@ -56,36 +52,21 @@ class CdcPages:
     """
 
     def __init__(self, listener: socket.socket, counters: Counters, patience: float) -> None:
-        self._listener = listener
-        registry = registry_of(counters)
-
-        def metrics(accept: str) -> tuple[int, str, bytes]:
-            encode, kind = choose_encoder(accept)
-            return 200, kind, encode(registry)
-
-        def live(_: str) -> tuple[int, str, bytes]:
+        def live(_: str) -> Answer:
             found = health(counters, time.monotonic(), patience)
-            return _json(found.live, {"state": found.state})
+            return as_json(found.live, {"state": found.state})
 
-        def ready(_: str) -> tuple[int, str, bytes]:
+        def ready(_: str) -> Answer:
             found = health(counters, time.monotonic(), patience)
-            return _json(found.ready, {"state": found.state})
+            return as_json(found.ready, {"state": found.state})
 
-        def status(_: str) -> tuple[int, str, bytes]:
-            return _json(True, counters.told())
+        def status(_: str) -> Answer:
+            return as_json(True, counters.told())
 
-        pages = {"/metrics": metrics, "/live": live, "/ready": ready, "/status": status}
-        self._server = _Server(listener, pages)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="cdc-pages", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(
+            listener,
+            {"/metrics": metrics_of(registry_of(counters)), "/live": live, "/ready": ready, "/status": status},
+        )
 
 
 def read_page(host: str, port: int, page: str = "/status") -> dict[str, Any]:
@@ -98,43 +79,3 @@ def read_page(host: str, port: int, page: str = "/status") -> dict[str, Any]:
     with closing(connection):
         connection.request("GET", page)
         return json.loads(connection.getresponse().read())
-
-
-Page = Callable[[str], tuple[int, str, bytes]]
-
-
-class _Server(ThreadingHTTPServer):
-    """A server on a socket that listens already; pages by path, each given what the client accepts."""
-
-    daemon_threads = True
-
-    def __init__(self, listener: socket.socket, pages: dict[str, Page]) -> None:
-        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-        self.pages = pages
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
-
-    timeout = 5.0  # a client that says nothing is let go
-
-    def do_GET(self) -> None:
-        """Answer with a page, or 404."""
-        assert isinstance(self.server, _Server)
-        page = self.server.pages.get(self.path.partition("?")[0])
-        code, kind, body = (404, "text/plain", b"not found\n") if page is None else page(self.headers.get("Accept", ""))
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing: probes come every few seconds."""
-
-
-def _json(good: bool, body: dict[str, Any]) -> tuple[int, str, bytes]:
-    return 200 if good else 503, "application/json", json.dumps(body, default=str).encode()

@@ -9,6 +9,7 @@ import typer
 
 from connectors.cdc.types_document import types_page
 from schemas.document import events_page
+from streams.archive.metrics import METRICS as ARCHIVE_METRICS
 from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
 from streams.conflicts.metrics import METRICS as CONFLICT_METRICS
@@ -24,7 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,
-    "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS, CONFLICT_METRICS),
+    "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS, CONFLICT_METRICS, ARCHIVE_METRICS),
     "routing.md": routing_page,
     "sagas-declared.md": sagas_page,
 }

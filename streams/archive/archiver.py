@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
 
 from connectors.archive.errors import ArchiveError
 from connectors.archive.partition import Overtaken
@@ -21,6 +22,7 @@ from connectors.sinks.errors import Unavailable
 from connectors.storage.contract import Storage
 from streams.archive.collecting import Collected, Reason
 from streams.archive.lane import Lane, largest_beyond
+from streams.archive.metrics import ArchiveMetrics
 from streams.archive.plan import Plan
 
 log = structlog.get_logger(__name__)
@@ -28,13 +30,14 @@ log = structlog.get_logger(__name__)
 CONSUMED_AT_ONCE = 2_000
 POLL_SECONDS = 0.2
 TOPICS_SECONDS = 10.0  # between two looks for new topics
+SAMPLE_SECONDS = 1.0  # between two samples for the metrics
 KAFKA_SECONDS = 15.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _QUEUE_KIB = 32 * 1024  # of records that librdkafka reads ahead
 _SESSION_MS = 10_000  # a worker that was killed is replaced after this
 # What a partition answers whose topic was deleted; it is taken from the consumer soon.
 _DELETED = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
-_POLL_MS = 600_000  # an upload to a slow store happens between two polls
+POLL_SECONDS_MOST = 600  # an upload to a slow store happens between two polls
 
 
 class Archiver:
@@ -49,7 +52,12 @@ class Archiver:
         group: the consumer group.
         storage: where the objects go; opened and closed here.
         plan: which topics, and how.
-        now: a clock in seconds that is never set back.
+        metrics: counts what happens.
+        now: a clock in seconds that is never set back; that of the metrics.
+
+    Attributes:
+        state: "starting", "reading", "interrupted" while the store or Kafka does not answer, or "stopped".
+        turned_at: when it last looked for something to do, by this clock.
     """
 
     def __init__(
@@ -58,13 +66,18 @@ class Archiver:
         group: str,
         storage: Storage,
         plan: Plan,
+        metrics: ArchiveMetrics | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._group = group
         self._storage = storage
         self._plan = plan
+        self._metrics = metrics or ArchiveMetrics(CollectorRegistry(), now)
         self._now = now
+        self._sampled_at = float("-inf")
+        self.state = "starting"
+        self.turned_at = now()
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._left_out: dict[tuple[str, int], ArchiveError] = {}  # of the partitions that this member has
         self._told: dict[tuple[str, int], str] = {}  # why partitions were left out, also those that moved away
@@ -79,11 +92,13 @@ class Archiver:
         """
         pause = FIRST_PAUSE_SECONDS
         while not stop.is_set():
-            began = self._now()
+            began = self.turned_at = self._now()
             try:
                 self._storage.open()
                 self._session(stop)
             except (Unavailable, Overtaken, KafkaException) as error:
+                self.state = "interrupted"
+                self._metrics.failed(error)
                 if self._now() - began > LONGEST_PAUSE_SECONDS:
                     pause = FIRST_PAUSE_SECONDS
                 log.warning("archive_interrupted", reason=str(error), pause_seconds=round(pause, 1))
@@ -91,7 +106,9 @@ class Archiver:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             finally:
                 self._lanes = {}
+                self._metrics.shows((), len(self._left_out))
                 self._storage.close()
+        self.state = "stopped"
         if self._left_out:
             (topic, partition), error = next(iter(self._left_out.items()))
             count = len(self._left_out)
@@ -108,7 +125,7 @@ class Archiver:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "queued.max.messages.kbytes": _QUEUE_KIB,
                 "session.timeout.ms": _SESSION_MS,
-                "max.poll.interval.ms": _POLL_MS,
+                "max.poll.interval.ms": POLL_SECONDS_MOST * 1_000,
                 "log_level": 0,
             }
         )
@@ -123,11 +140,20 @@ class Archiver:
                 for message in consumer.consume(CONSUMED_AT_ONCE, POLL_SECONDS):
                     self._take(consumer, message)
                 self._close_complete(consumer)
+                self.state, self.turned_at = "reading", self._now()
+                self._show(consumer)
             self._close(consumer, list(self._lanes.values()), "stop")
         finally:
             left_out = self._left_out.copy()  # to close is to give all partitions back
             consumer.close()
             self._left_out = left_out
+
+    def _show(self, consumer: Consumer) -> None:
+        if self._now() - self._sampled_at >= SAMPLE_SECONDS:
+            self._sampled_at = self._now()
+            self._metrics.shows(
+                [lane.sample(_end(consumer, lane)) for lane in self._lanes.values()], len(self._left_out)
+            )
 
     def _subscribe(self, consumer: Consumer, before: list[str]) -> list[str]:
         topics = self._plan.topics(consumer.list_topics(timeout=KAFKA_SECONDS).topics)
@@ -251,12 +277,14 @@ class Archiver:
         began = self._now()
         written = lane.close(reason, began)
         if written is not None:
+            seconds = self._now() - began
+            self._metrics.written(written, reason, seconds)
             log.info(
                 "archive_object_written",
                 path=written.name.path,
                 records=written.records,
                 bytes=len(written.data),
-                seconds=round(self._now() - began, 3),
+                seconds=round(seconds, 3),
                 reason=reason,
             )
         return written
@@ -277,3 +305,9 @@ def _start(consumer: Consumer, lane: Lane) -> int:
         return found.offset
 
     return lane.start(partial(watermarks, consumer, home, timeout=KAFKA_SECONDS), committed)
+
+
+def _end(consumer: Consumer, lane: Lane) -> int | None:
+    """Return where a partition ends as the last answer of its broker had it; nothing is asked for."""
+    _, high = consumer.get_watermark_offsets(TopicPartition(lane.topic, lane.partition), cached=True)
+    return high if high >= 0 else None

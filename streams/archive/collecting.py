@@ -52,8 +52,8 @@ class Collecting:
         self.first = first
         self.day = day
         self.records = 0
+        self.opened = opened
         self._form: Format = form
-        self._opened = opened
         self._last = first
         self._encoder = encoder_of(form)
 
@@ -83,7 +83,7 @@ class Collecting:
             return "records"
         if self._encoder.size >= bounds.bytes:
             return "bytes"
-        return "time" if now - self._opened >= bounds.seconds else None
+        return "time" if now - self.opened >= bounds.seconds else None
 
     def finish(self, last: int | None = None) -> Collected:
         """Return the object; nothing can be added after.

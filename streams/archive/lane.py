@@ -10,16 +10,22 @@ from connectors.archive.partition import PartitionArchive
 from connectors.kafka.reading import StoredRecord
 from connectors.storage.contract import Storage
 from streams.archive.collecting import Bounds, Collected, Collecting, Reason
+from streams.archive.metrics import LaneSample
 
 log = structlog.get_logger(__name__)
 
 
 class Lane:
-    """What was read of a partition and is not archived yet; one owner, one thread."""
+    """What was read of a partition and is not archived yet; one owner, one thread.
+
+    Attributes:
+        lost: records that the topic had lost before they were archived, as found at the start.
+    """
 
     def __init__(self, storage: Storage, topic: str, partition: int, form: Format) -> None:
         self.topic = topic
         self.partition = partition
+        self.lost = 0
         self._form: Format = form
         self._archive = PartitionArchive(storage, topic, partition)
         self._next = 0
@@ -35,6 +41,22 @@ class Lane:
     def records(self) -> int:
         """How many were read and are not archived yet."""
         return 0 if self._collecting is None else self._collecting.records
+
+    def sample(self, end: int | None) -> LaneSample:
+        """Return how far this is, for the metrics.
+
+        Args:
+            end: the offset after the partition's last record; None: not known.
+        """
+        return LaneSample(
+            topic=self.topic,
+            partition=self.partition,
+            lag=None if end is None else max(0, end - self._next),
+            records=self.records,
+            bytes=self.memory,
+            opened=None if self._collecting is None else self._collecting.opened,
+            lost=self.lost,
+        )
 
     @property
     def may_end(self) -> bool:
@@ -65,6 +87,7 @@ class Lane:
         if self._next < low:
             # Told, and left out of all objects, so that a check of the archive shows it for ever.
             log.error("archive_records_lost", where=where, first=self._next, last=low - 1)
+            self.lost += low - self._next
             if self._pending is not None and self._pending.last < low:
                 self._archive.skip(self._pending)
                 self._pending = None

@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 from msgspec import structs
+from prometheus_client import CollectorRegistry
 
 from connectors.archive.errors import ArchiveError
 from connectors.archive.jsonl import line_of
@@ -25,8 +26,11 @@ from connectors.sinks.kinds import UnknownKind
 from connectors.storage.contract import Storage
 from schemas.clock import milliseconds
 from streams.archive import Archiver, plan_of, storage_of
+from streams.archive.metrics import ArchiveMetrics
+from streams.archive.pages import ArchivePages
 from streams.archive.plan import group_of
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, print_rows, with_brokers
+from streams.runtime.web import PortTaken, listen
 from streams.settings import Options
 
 log = structlog.get_logger(__name__)
@@ -35,7 +39,13 @@ app = typer.Typer(help="Keep topics in the object store, read them back, look fo
 
 
 @app.command()
-def run(config: ConfigFile = None) -> None:
+def run(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Serve /metrics, /live and /ready there; by default nowhere.", min=0, max=65_535),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
     """Archive topics until told to stop (SIGTERM, Ctrl-C); what was collected by then is written, too.
 
     Start as many as you like, on any machines: they share the partitions.
@@ -54,8 +64,14 @@ def run(config: ConfigFile = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        archiver = Archiver(options.kafka.connection(), group_of(options), storage_of(options), plan_of(options))
-        archiver.run(stopping)
+        registry = CollectorRegistry()
+        metrics = ArchiveMetrics(registry)
+        connection, storage = options.kafka.connection(), storage_of(options)
+        archiver = Archiver(connection, group_of(options), storage, plan_of(options), metrics)
+        with nullcontext() if port is None else ArchivePages(listen(options.worker.host, port), archiver, registry):
+            archiver.run(stopping)
+    except PortTaken as error:
+        fail(f"{error}; set worker.host (TRAVELOS_WORKER_HOST) or give another --port")
     except UnknownKind as error:
         fail(str(error), Exit.USAGE)
     except (ArchiveError, SinkError) as error:

@@ -37,10 +37,10 @@ def command(
         int | None,
         typer.Option(
             "--port",
-            help="Serve /metrics, /live and /ready of ingest there, of deliver on the next, of cdc on the one after; "
-            "instead of worker.port.",
+            help="Serve /metrics, /live and /ready of ingest there, of deliver, cdc, sagas and the archive on the next "
+            "ones; instead of worker.port.",
             min=0,
-            max=65_532,
+            max=65_531,
         ),
     ] = None,
 ) -> None:

@@ -8,9 +8,9 @@ INTRODUCTION = """<!-- Written by `python -m streams.documents` from streams/run
 # Metrics and health
 
 A worker serves three pages once it has a port: `travelos worker ingest --port 9400`, or `worker.port`. With
-`travelos run --port 9400` ingest is on 9400, deliver on 9401, and the [source of changes](cdc-metrics.md) on 9402. They
-are served on the loopback interface; where probes come from other machines (Kubernetes, Prometheus), set
-`TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
+`travelos run --port 9400` ingest is on 9400, deliver on 9401, the [source of changes](cdc-metrics.md) on 9402, sagas on
+9403 and [the archive](#the-archive) on 9404. They are served on the loopback interface; where probes come from other
+machines (Kubernetes, Prometheus), set `TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
 
 | page | 200 | 503 |
 |---|---|---|
@@ -72,11 +72,22 @@ are 1,000 times the rate of those that were settled, taken back or undecided, by
 `stream_conflict_entities`."""
 
 
-def metrics_page(deliveries: Sequence[Metric], sagas: Sequence[Metric], conflicts: Sequence[Metric]) -> str:
-    """Return the text of docs/metrics.md, with the metrics of deliveries, sagas and conflicts."""
+ARCHIVE = """\
+`travelos archive run --port 9404` has these and no others; so has `travelos run --port 9400`, four ports above that of
+ingest. `/live` is 503 when its loop has not turned for ten minutes, which is as long as Kafka waits for it; `/ready` is
+503 while it starts, and while the store or Kafka does not answer. Gauges are a second old at most. Alert on
+`stream_archive_lag_records` that grows, and on `stream_archive_lost_records` and `stream_archive_partitions_left_out`
+above 0."""
+
+
+def metrics_page(
+    deliveries: Sequence[Metric], sagas: Sequence[Metric], conflicts: Sequence[Metric], archive: Sequence[Metric]
+) -> str:
+    """Return the text of docs/metrics.md, with the metrics of deliveries, sagas, conflicts and the archive."""
     parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
     parts += ["", "## Sagas", SAGAS, "", *_table(sagas)]
     parts += ["", "## Conflicts", CONFLICTS, "", *_table(conflicts)]
+    parts += ["", "## The archive", ARCHIVE, "", *_table(archive)]
     return "\n".join(parts) + "\n"
 
 

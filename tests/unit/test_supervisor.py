@@ -163,3 +163,4 @@ def test_the_roles_of_the_pipeline_run_our_own_commands_and_log_below_the_data_f
 def test_the_archive_runs_with_the_pipeline_where_it_is_enabled(tmp_path: Path) -> None:
     options = load(environ={"TRAVELOS_ARCHIVE_ENABLED": "true"}, overrides={"data_dir": str(tmp_path)}).options
     assert [role.name for role in pipeline(options, {})] == ["cdc", "ingest", "deliver", "archive"]
+    assert with_ports(9400, {"archive": ("archive", "run")})["archive"] == ("archive", "run", "--port", "9404")
