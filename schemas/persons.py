@@ -27,6 +27,11 @@ TRAVELLER_TABLES = frozenset({"public.users"})  # captured tables whose rows are
 
 def persons_of(write: BaseWrite) -> frozenset[str]:
     """Return the ids of the travellers that a write is about; a friendship is about two."""
+    sealed = frozenset[str]() if write.sealed is None else frozenset({write.sealed.user_id})
+    return sealed | _said(write)
+
+
+def _said(write: BaseWrite) -> frozenset[str]:
     match write:
         case GraphWrite():
             return _named(write.properties) | _nodes(write.node, write.start, write.end)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from schemas.fields import Latitude, Longitude, Timestamp, Version
 from schemas.reasons import shortened
+from schemas.sealed import SealedContent
 
 Scalar = str | int | float | bool | None
 Priority = Literal["normal", "urgent"]  # the lanes
@@ -25,7 +26,8 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     `entity` is "<type>:<id>", unique within its store. `source` names the version line: versions of different sources
     do not compare. `event_id` is the fact that caused the write. An op of "delete" carries no content. With `undo` the
     receipt says what the store held before. With `repair` the write also takes the place of its own version, of which
-    the store has lost or changed something; never of a newer one.
+    the store has lost or changed something; never of a newer one. Where `sealed` is set the fields of its content are
+    empty: they are in there, for whoever has the key.
     """
 
     entity: Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -36,6 +38,7 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
     op: Literal["upsert", "delete"] = "upsert"
     undo: bool = False
     repair: bool = False
+    sealed: SealedContent | None = None
 
     @property
     def replaces(self) -> int:

@@ -43,6 +43,7 @@ from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.controls import Controls
 from streams.delivery.delivery import Delivery
 from streams.delivery.metrics import DeliveryMetrics
+from streams.delivery.opening import Opening
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
@@ -190,7 +191,9 @@ def _settle_conflicts(app: StreamApp, ingest: Ingest, rules: Rules, set_aside: S
 
 def _sealing(options: Options) -> Sealing | None:
     keys = keys_of(options)
-    return None if keys is None else Sealing(keys, SensitiveColumns(options.keys.columns))
+    if keys is None:
+        return None
+    return Sealing(keys, SensitiveColumns(options.keys.columns), everything=options.keys.seals == "everything")
 
 
 def registry(options: Options, large_values: LargeValues) -> Unframe:
@@ -245,6 +248,10 @@ def _deliver_app(options: Options) -> StreamApp:
         target_seconds=options.deliver.target_ms / 1_000,
     )
     metrics = DeliveryMetrics(app.metrics.registry)
+    keys = keys_of(options)
+    if keys is not None:
+        app.at_end(keys.close)
+    opening = Opening(keys, everything=options.keys.seals == "everything")
     deliveries = [
         Delivery(
             store,
@@ -255,6 +262,7 @@ def _deliver_app(options: Options) -> StreamApp:
             plan=plan_of(options.stores.of(store)),
             pauses=app.pauses,
             metrics=metrics,
+            opening=opening,
         )
         for store in STORES
     ]

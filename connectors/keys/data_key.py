@@ -36,7 +36,11 @@ class DataKey:
 
     def seal(self, field: str, value: str, event_id: str) -> Sealed:
         """Return a value sealed; of the same value, field and event always the same."""
-        data, about = value.encode(), self._bound + field.encode()
+        return self.seal_bytes(field, value.encode(), event_id)
+
+    def seal_bytes(self, field: str, data: bytes, event_id: str) -> Sealed:
+        """Return bytes sealed; see `seal`."""
+        about = self._bound + field.encode()
         # With its length, so that no other id and value make the same bytes: two values under one nonce would be open.
         event = event_id.encode()
         nonces = self._derived[KEY_BYTES:]
@@ -49,9 +53,13 @@ class DataKey:
         Raises:
             NotSealedHere: it was altered, or sealed for another field or user.
         """
+        return self.unseal_bytes(field, sealed).decode()
+
+    def unseal_bytes(self, field: str, sealed: Sealed) -> bytes:
+        """Return the bytes; see `unseal`."""
         nonce, data = sealed.data[:NONCE_BYTES], sealed.data[NONCE_BYTES:]
         try:
-            return self._cipher().decrypt(nonce, data, self._bound + field.encode()).decode()
+            return self._cipher().decrypt(nonce, data, self._bound + field.encode())
         except (InvalidTag, ValueError):  # what is too short for a nonce is a ValueError
             raise NotSealedHere(f"the sealed value of `{field}` was altered, or is of another user or field") from None
 

@@ -28,4 +28,4 @@ def emptied(write: W, names: Collection[str] = ()) -> W:
             without[field.name] = field.default_factory()
         elif field.default is not NODEFAULT:
             without[field.name] = field.default
-    return msgspec.structs.replace(write, **without, op="delete", version=0, undo=False)
+    return msgspec.structs.replace(write, **without, op="delete", version=0, undo=False, sealed=None)

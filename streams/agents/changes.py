@@ -1,16 +1,18 @@
 """The pass over a batch of row changes: decode, embed, route, and what enrichment should know from now on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
+from connectors.keys.contents import WriteSeal
 from schemas.changes import InvalidChange, Row, decode_change
 from schemas.conflicts import encode_conflict_record
 from schemas.reference import PlaceVector
 from schemas.topics import Catalogue
 from schemas.wire import InvalidFrame, Unframe
+from schemas.writes import Write
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
 from streams.agents.large_values import Part
 from streams.conflicts.rules import subject_of
@@ -90,6 +92,7 @@ class ChangePass:
         ]
         direct: list[RowChange] = []
         changes = decoded.changes if ingest.sealing is None else await ingest.sealing.changes(decoded.changes)
+        seal = await seal_of(ingest, changes)
         for change in changes:
             claim = None if ingest.rules is None else ingest.rules.claim_of(change)
             if claim is None:
@@ -97,17 +100,27 @@ class ChangePass:
             else:
                 name = subject_of(claim.table, claim.id).encode()
                 outputs.append(Outgoing(ingest.catalogue.claims.name, name, encode_conflict_record(claim)))
-                outputs.extend(ingest.outgoing([history(change)]))
-        outputs.extend(routed(ingest, direct))
+                outputs.extend(ingest.outgoing(sealed_for(change, [history(change)], seal)))
+        outputs.extend(routed(ingest, direct, seal))
         await ingest.publish(outputs)
 
 
-def routed(ingest: Ingest, changes: Sequence[RowChange]) -> list[Outgoing]:
+async def seal_of(ingest: Ingest, changes: Iterable[RowChange]) -> WriteSeal:
+    """Return what seals the contents of writes that follow from rows of travellers. Raises as `Ingest.sealed`."""
+    return await ingest.write_seal(one.row_id for one in changes if one.table in TRAVELLERS)
+
+
+def sealed_for(change: RowChange, writes: Sequence[Write], seal: WriteSeal) -> list[Write]:
+    """Return the writes of a change, sealed where its row is a traveller."""
+    return seal(change.row_id, writes) if change.table in TRAVELLERS else list(writes)
+
+
+def routed(ingest: Ingest, changes: Sequence[RowChange], seal: WriteSeal) -> list[Outgoing]:
     """Return what goes out for changes: writes, sagas, and what enrichment should know from now on."""
     outputs: list[Outgoing] = []
     vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in changes])
     for change, vector in zip(changes, vectors, strict=True):
-        outputs.extend(ingest.of_change(change, route_change(change, vector)))
+        outputs.extend(ingest.of_change(change, sealed_for(change, list(route_change(change, vector)), seal)))
         outputs.extend(_reference(ingest.catalogue, change))
         outputs.extend(_meaning(ingest.catalogue, change, vector))
     return outputs

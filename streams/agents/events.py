@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
+from connectors.keys.contents import WriteSeal
 from schemas.headers import LOW_PRIORITY
 from schemas.reference import WaitingEvent
 from schemas.writes import Priority
@@ -62,9 +63,10 @@ class EventPass:
                 travellers=states,
                 rules=ingest.gps,
             )
+            seal = await ingest.write_seal(one.event.user_id for one in joined.enriched)
             outputs = [
                 *kept(ingest, sieve),
-                *self._writes(joined, origins),
+                *self._writes(joined, origins, seal),
                 *self._waiting(joined, origins),
                 *self._letters(checked),
             ]
@@ -73,16 +75,20 @@ class EventPass:
         if checked.duplicates:
             log.debug("duplicates_dropped", topic=records[0].topic, count=checked.duplicates)
 
-    def _writes(self, joined: Joined, origins: Sequence[Record]) -> list[Outgoing]:
+    def _writes(self, joined: Joined, origins: Sequence[Record], seal: WriteSeal) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
         low = {index for index, record in enumerate(origins) if LOW_PRIORITY in record.headers}
         if not low and self._ingest.kinds is None:
-            return self._ingest.outgoing((write for one in embedded for write in route(one)), self._lane)
+            writes = (write for one in embedded for write in seal(one.enriched.event.user_id, route(one)))
+            return self._ingest.outgoing(writes, self._lane)
         return [
             record
             for one in embedded
             for record in self._ingest.of_event(
-                one.enriched.event, route(one), self._lane, (LOW_PRIORITY,) if one.enriched.index in low else ()
+                one.enriched.event,
+                seal(one.enriched.event.user_id, route(one)),
+                self._lane,
+                (LOW_PRIORITY,) if one.enriched.index in low else (),
             )
         ]
 

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
+from connectors.keys.contents import WriteSeal
 from connectors.registry import RegistryError
 from connectors.sinks.errors import SinkError
 from schemas.events import BaseEvent, Event
@@ -135,6 +136,10 @@ class Ingest(Struct, frozen=True):
             TryAgain: the keys cannot be had; the batch has to be tried again.
         """
         return events if self.sealing is None else await self.sealing.events(events)
+
+    async def write_seal(self, users: Iterable[str]) -> WriteSeal:
+        """Return what seals the contents of writes about some persons. Raises as `sealed`."""
+        return WriteSeal(None) if self.sealing is None else await self.sealing.writes(users)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish outputs, dead letters among them."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from streams.agents.changes import routed
+from streams.agents.changes import routed, seal_of
 from streams.agents.ingest import Ingest
 from streams.conflicts.batch import Batch
 from streams.conflicts.known import Known, Tally
@@ -60,7 +60,8 @@ class Reconciler:
             batch.prefetch(records)
             for record in records:
                 batch.take(record)
-            outputs = [*batch.outputs(), *routed(ingest, batch.agreed())]
+            agreed = batch.agreed()
+            outputs = [*batch.outputs(), *routed(ingest, agreed, await seal_of(ingest, agreed))]
             transaction.commit_after(lambda: ingest.publish(batch.letters))
         if partition in self._tallies:  # else they are read from the table, all of them
             self._tallies[partition] |= batch.tallies

@@ -1,10 +1,11 @@
-"""Seal sensitive fields of events and columns of rows, with keys that are remembered or have to be asked for."""
+"""Seal fields of events, columns of rows and contents of writes, with keys that are remembered or asked for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from connectors.keys import UserKeys
+from connectors.keys.contents import WriteSeal
 from connectors.keys.sealing import Keys, sealed_event, to_seal
 from connectors.sinks.errors import SinkError
 from schemas.events import Event
@@ -19,10 +20,11 @@ class Sealing:
     Args:
         keys: of users; they are closed with this.
         columns: of rows that are sealed.
+        everything: whether the contents of writes are, too.
     """
 
-    def __init__(self, keys: UserKeys, columns: SensitiveColumns) -> None:
-        self._keys, self._columns = keys, columns
+    def __init__(self, keys: UserKeys, columns: SensitiveColumns, *, everything: bool = False) -> None:
+        self._keys, self._columns, self._everything = keys, columns, everything
         # One, because the store is asked by one at a time; its own, because whoever waits for it needs no other's.
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="users-keys")
 
@@ -46,6 +48,11 @@ class Sealing:
             return changes
         keys = await self._keys_of(users)
         return [self._columns.sealed(one, keys) for one in changes]
+
+    async def writes(self, users: Iterable[str]) -> WriteSeal:
+        """Return what seals the contents of writes about some persons. Raises as `events`."""
+        about = list(dict.fromkeys(users))
+        return WriteSeal(await self._keys_of(about) if self._everything and about else None)
 
     def close(self) -> None:
         """Let go of the keys; may be called twice."""

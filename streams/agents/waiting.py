@@ -153,8 +153,10 @@ class ResumedPass:
                 rules=ingest.gps,
             )
             outputs.extend(kept(ingest, sieve))
+            seal = await ingest.write_seal(one.event.user_id for one in joined.enriched)
             for one in embed(joined.enriched, ingest.embedders):
-                outputs.extend(ingest.of_event(one.enriched.event, route(one), lanes[one.enriched.index]))
+                event = one.enriched.event
+                outputs.extend(ingest.of_event(event, seal(event.user_id, route(one)), lanes[one.enriched.index]))
             transaction.commit_after(lambda: ingest.publish(outputs))
         await begin_erasures(ingest, sieve)
 

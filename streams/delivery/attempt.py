@@ -9,6 +9,7 @@ from connectors.sinks.contract import Outcome, Sink, Undoing
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from schemas.writes import BaseWrite, StoreName
 from streams.delivery.errors import Refused, SinkRaised, WriteTooLarge
+from streams.delivery.opening import Opening
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +19,16 @@ T = TypeVar("T")
 class Attempts:
     """A sink, opened when there is something to write, and opened anew after it failed. One thread at a time.
 
+    It is given contents; what comes sealed is opened before, in this thread.
+
     Attributes:
         too_large: how often the store said that a batch was too large.
     """
 
-    def __init__(self, store: StoreName, sink: Sink[Any]) -> None:
+    def __init__(self, store: StoreName, sink: Sink[Any], opening: Opening) -> None:
         self._store = store
         self._sink = sink
+        self._opening = opening
         self._open = False
         self.too_large = 0
 
@@ -35,13 +39,17 @@ class Attempts:
             Unavailable: nothing is known of any of them.
             Fatal: the store takes nothing from us.
         """
+        contents = self._opening.opened(writes)
+        taken = [one for one in contents if isinstance(one, BaseWrite)]
         try:
             if not self._open:
                 self._reopen()
-            return list(self._bisect(self._sink.write, writes))
+            outcomes = iter(self._bisect(self._sink.write, taken) if taken else ())
         except (Unavailable, Fatal):
             self._open = False
             raise
+
+        return [next(outcomes) if isinstance(one, BaseWrite) else one for one in contents]
 
     @property
     def tells_undo(self) -> bool:
@@ -59,14 +67,22 @@ class Attempts:
         """
         if not isinstance(self._sink, Undoing):
             return [None] * len(writes)
+        contents = self._opening.opened(writes)
+        taken = [one for one in contents if isinstance(one, BaseWrite)]
         try:
             if not self._open:
                 self._reopen()
             sink = cast("Undoing[BaseWrite]", self._sink)
-            return list(self._bisect(sink.before, writes))
+            found = iter(self._bisect(sink.before, taken) if taken else ())
         except (Unavailable, Fatal):
             self._open = False
             raise
+        # Of what nobody can read nothing comes into the store that could be undone.
+        undos = [next(found) if isinstance(one, BaseWrite) else None for one in contents]
+        return [
+            self._opening.sealed(undo, write) if isinstance(undo, BaseWrite) else undo
+            for undo, write in zip(undos, writes, strict=True)
+        ]
 
     def close(self) -> None:
         """Close the sink."""

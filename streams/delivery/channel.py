@@ -19,6 +19,7 @@ from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.errors import Refused, RetriesExhausted, WriteRejected
 from streams.delivery.gate import Gate
 from streams.delivery.metrics import DeliveryMetrics
+from streams.delivery.opening import Opening
 from streams.delivery.queue import Item, Parcel, WriteQueue
 from streams.runtime.publisher import Outgoing
 
@@ -37,6 +38,7 @@ class Channel:
         accounts: where receipts and dead letters go.
         policy: of retries.
         metrics: counts what happens.
+        opening: opens the contents of sealed writes.
         held_up: told why the store does not take anything and for how many seconds it is left alone.
         now: a clock in seconds that is never set back.
     """
@@ -50,10 +52,11 @@ class Channel:
         accounts: Accounts,
         policy: DeliveryPolicy,
         metrics: DeliveryMetrics,
+        opening: Opening,
         held_up: Callable[[str, float], None],
         now: Callable[[], float],
     ) -> None:
-        self._attempts = Attempts(accounts.store, sink)
+        self._attempts = Attempts(accounts.store, sink, opening)
         self._limits = limits
         self._gate = gate
         self._accounts = accounts

@@ -18,6 +18,7 @@ from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.channel import Channel
 from streams.delivery.gate import Gate
 from streams.delivery.metrics import DeliveryMetrics, StoreSample
+from streams.delivery.opening import Opening
 from streams.delivery.queue import Item, Parcel
 from streams.delivery.shedding import Shedding, may_wait
 from streams.delivery.token_bucket import TokenBucket
@@ -77,6 +78,7 @@ class Delivery:
         plan: how much the store is given.
         pauses: the topics of which nothing is fetched for now.
         metrics: counts what happens.
+        opening: opens the contents of sealed writes.
         now: a clock in seconds that is never set back.
     """
 
@@ -91,6 +93,7 @@ class Delivery:
         plan: StorePlan = StorePlan(),  # noqa: B008 - it cannot be changed
         pauses: Pauses | None = None,
         metrics: DeliveryMetrics | None = None,
+        opening: Opening = Opening(),  # noqa: B008 - it cannot be changed
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store: StoreName = store
@@ -121,6 +124,7 @@ class Delivery:
                 accounts=self._accounts,
                 policy=policy,
                 metrics=self._metrics,
+                opening=opening,
                 held_up=self._hold_up,
                 now=now,
             )

@@ -19,6 +19,10 @@ class SinkRaised(RuntimeError):  # noqa: N818
     """The sink raises on this write what no sink should raise."""
 
 
+class ContentAltered(RuntimeError):  # noqa: N818
+    """Its sealed content does not open with the key of its person."""
+
+
 class Refused(Rejected, frozen=True):
     """A rejection that the framework came to by itself, with the class of the dead letter's error."""
 

@@ -30,6 +30,11 @@ class Keys(Section):
     kms_endpoint: str = Field(
         default="", pattern=r"^(https?://\S+)?$", description="address of a KMS that is not Amazon's"
     )
+    seals: Literal["fields", "everything"] = Field(
+        default="fields",
+        description="what they seal: sensitive fields and columns; or also events that wait and the contents of all "
+        "writes about a person, which are opened just before their store takes them",
+    )
     columns: list[str] = Field(
         default=[],
         description='expressions of "schema.table.column" that are sealed, too; "=COLUMN" behind one says which column '

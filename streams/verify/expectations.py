@@ -6,6 +6,7 @@ the write itself: some 400 bytes each, on disk once it is more than SQLite's cac
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 from zlib import crc32
 
 import msgspec
@@ -15,6 +16,7 @@ from connectors.kafka.reading import StoredRecord
 from connectors.sinks.content import comparable
 from connectors.sinks.undo import emptied
 from schemas.writes import (
+    BaseWrite,
     CacheWrite,
     GraphWrite,
     InvalidWrite,
@@ -27,6 +29,7 @@ from schemas.writes import (
     store_of,
 )
 from streams.conflicts.canonical import NotCanonical, digest
+from streams.delivery.opening import Opening
 from streams.verify.lines import Column, Line, Origin
 
 log = structlog.get_logger(__name__)
@@ -74,11 +77,13 @@ class Expectations:
     Args:
         store: which one.
         share: of the entities, 0 to 1; the same ones each time.
+        opening: opens the contents of sealed writes.
     """
 
-    def __init__(self, store: StoreName, share: float = 1.0) -> None:
+    def __init__(self, store: StoreName, share: float = 1.0, opening: Opening | None = None) -> None:
         self.store = store
         self._share = share
+        self._opening = opening or Opening()
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
         self.complete = True  # whether the topics go back to the first write
@@ -218,6 +223,10 @@ class Expectations:
             self._note_place(write)
             if not self.includes(write.entity):
                 return
+            (content,) = self._opening.opened([write])
+            if not isinstance(content, BaseWrite):
+                return  # its person was erased, or delivery makes a dead letter of it: no store is to hold it
+            write = cast("Write", content)
             if record.offset >= finished.get((record.topic, record.partition), 0):
                 self._db.execute("INSERT INTO ahead VALUES (?, ?, ?, ?)", (write.entity, *origin))
             self._fold(write, record, origin)

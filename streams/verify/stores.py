@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import UnknownKind
 from schemas.writes import StoreName, Write, encode_write, key_of
 from streams.app import group_of
+from streams.delivery.opening import Opening
+from streams.keys import keys_of
 from streams.settings import Options
 from streams.settings.load import without_login
 from streams.stores import sink_of
@@ -47,11 +50,15 @@ class Plan:
 
 def sweep_stores(stores: Sequence[StoreName], options: Options, plan: Plan) -> list[StoreReport]:
     """Sweep stores side by side; see `sweep_store`."""
-    with ThreadPoolExecutor(len(stores)) as threads:
-        return list(threads.map(partial(sweep_store, options=options, plan=plan), stores))
+    try:
+        keys = keys_of(options)
+    except SinkError as error:
+        return [StoreReport(store=store, failed=without_login(str(error))) for store in stores]
+    with closing(keys) if keys is not None else nullcontext(), ThreadPoolExecutor(len(stores)) as threads:
+        return list(threads.map(partial(sweep_store, options=options, plan=plan, opening=Opening(keys)), stores))
 
 
-def sweep_store(store: StoreName, options: Options, plan: Plan) -> StoreReport:
+def sweep_store(store: StoreName, options: Options, plan: Plan, opening: Opening | None = None) -> StoreReport:
     """Compare one store with its writes, and repair it if that is planned; its report says why when it cannot be done.
 
     Other processes may deliver to the store meanwhile, and have to if it shall be repaired.
@@ -62,7 +69,7 @@ def sweep_store(store: StoreName, options: Options, plan: Plan) -> StoreReport:
     except (SinkError, UnknownKind) as error:
         return StoreReport(store=store, failed=without_login(str(error)))
     try:
-        return _swept(store, sink, options, plan)
+        return _swept(store, sink, options, plan, opening)
     except (SinkError, ProducerError) as error:
         return StoreReport(store=store, failed=without_login(str(error)))
     except KafkaException as error:
@@ -71,10 +78,10 @@ def sweep_store(store: StoreName, options: Options, plan: Plan) -> StoreReport:
         sink.close()
 
 
-def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan) -> StoreReport:
+def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan, opening: Opening | None) -> StoreReport:
     connection, catalogue = options.kafka.connection(), options.catalogue()
     kafka = KafkaSide(connection, catalogue, group_of("deliver", options), store)
-    sweep = StoreSweep(store, sink, kafka, share=plan.share, rate=plan.rate, patience=plan.patience)
+    sweep = StoreSweep(store, sink, kafka, share=plan.share, opening=opening, rate=plan.rate, patience=plan.patience)
     try:
         report = sweep.run()
         sent = list(_repairable(sweep, report.findings)) if plan.repair else []

@@ -11,6 +11,7 @@ from msgspec import Struct
 from connectors.sinks.content import stored
 from connectors.sinks.contract import Held, Sink, Telling, Undoing, Walking
 from schemas.writes import BaseWrite, StoreName, Write
+from streams.delivery.opening import Opening
 from streams.delivery.token_bucket import TokenBucket
 from streams.verify.expectations import Expectations
 from streams.verify.judge import judge, unreadable
@@ -83,6 +84,7 @@ class StoreSweep:
         sink: the store, open.
         kafka: its topics.
         share: of the entities, 0 to 1.
+        opening: opens the contents of sealed writes.
         rate: most entities a second; 0: no limit.
         patience: seconds that deliveries are waited for before the second look.
         now: a clock in seconds that is never set back.
@@ -96,13 +98,14 @@ class StoreSweep:
         kafka: KafkaSide,
         *,
         share: float = 1.0,
+        opening: Opening | None = None,
         rate: float = 0.0,
         patience: float = 30.0,
         now: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.store: StoreName = store
-        self.expected = Expectations(store, share)
+        self.expected = Expectations(store, share, opening)
         self.surplus: dict[str, Write] = {}  # deletes of what the store holds and nobody has written
         self._sink = sink
         self._tells = isinstance(sink, Telling | Undoing)
