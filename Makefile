@@ -21,8 +21,10 @@ unit: $(VENV)/dev.installed ## Three processes for two cores: a third of the tim
 integration: $(VENV)/dev.installed ## Two processes, each with servers of its own: half of the time goes by in waiting; long files are not left to the end
 	$(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes)
-	$(BIN)/python -m pytest tests/integration -m slow $(ARGS)
+slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes, which no test's time limit should hold)
+	$(BIN)/travelos local install
+	$(BIN)/python -m pytest tests/integration -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m alone $(ARGS)
 
 lint: $(VENV)/dev.installed ## Style, types, import rules, drift of generated files
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from connectors.sinks.errors import Unavailable
 from schemas.events import GpsUpdate, UrgentRequest
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]  # slow: it measures
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 PUBLISHED = 200_000
 BACKLOG = 100_000
