@@ -7,6 +7,7 @@ same for all values of a column is decided once for a batch of rows. Both togeth
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 
+from connectors.cdc.columns import encoded_column
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import processed_at
 from connectors.cdc.pgoutput import Value
@@ -55,7 +56,7 @@ class SnapshotRows:
             return []
         try:
             columns = [
-                _encoded(encode, null, column)
+                encoded_column(encode, null, column)
                 for encode, null, column in zip(
                     self._table.encoders, self._table.nulls, zip(*rows, strict=True), strict=True
                 )
@@ -68,9 +69,3 @@ class SnapshotRows:
         if key_values is None:
             return [{"key": None, "value": value % (row + rest), "callback": report} for row in encoded]
         return [{"key": key % key_values(row), "value": value % (row + rest), "callback": report} for row in encoded]
-
-
-def _encoded(encode: Callable[[bytes], bytes], null: bytes, column: Sequence[Value]) -> Iterable[bytes]:
-    if None in column:
-        return [null if value is None else encode(value) for value in column]  # pyright: ignore[reportArgumentType]
-    return map(encode, column)  # pyright: ignore[reportArgumentType]

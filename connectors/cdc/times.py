@@ -109,6 +109,17 @@ def instant(text: bytes, digits: int) -> bytes:
     return b"%bT%b.%bZ" % (day, seconds, fraction.ljust(digits, b"0"))
 
 
+def instant_json(value: bytes) -> bytes:
+    """Return a timestamp with time zone as JSON, in microseconds; ValueError when it is none in UTC."""
+    # What nearly all are like, in a third of the time.
+    signs = value.translate(None, b"0123456789")
+    if len(value) == 22 and signs == b"-- ::+" and value.endswith(b"+00") and value[10:11] == b" ":
+        return b'"%b.000000Z"' % value[:19].replace(b" ", b"T", 1)
+    if len(value) == 29 and signs == b"-- ::.+" and value.endswith(b"+00") and value[10:11] == b" ":
+        return b'"%bZ"' % value[:26].replace(b" ", b"T", 1)
+    return b'"%b"' % instant(value, 6)
+
+
 def time_of_zone(text: bytes) -> bytes:
     """Return a time of day with time zone as ISO 8601 in UTC: "10:34:56.789Z", with no more digits than it needs.
 

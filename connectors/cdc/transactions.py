@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from connectors.cdc.acknowledgement import Acknowledgements, Transaction
@@ -45,6 +47,8 @@ class _Nowhere(NamedTuple):
 
 
 _NOWHERE = _Nowhere()
+FEW = 8  # changes for which it does not pay to make them at once
+_route_of = itemgetter(ROUTE)
 _MESSAGES = "LOGICAL_DECODING_MESSAGE"  # Debezium's name of them in a transaction
 
 
@@ -99,26 +103,51 @@ class TransactionReader:
         """
         self._now_ns = time.time_ns()
         self._now = processed_at(self._now_ns)
-        # A window looks at the values of each change.
-        shortcuts = {} if self._window.is_open else self._shortcuts
-        knows = bool(self._known)
-        for message in messages:
-            found = shortcuts.get(message[ROUTE])
-            made = None
-            if found is not None and not (len(message) >= LARGE_MESSAGE and self._known.wants(found.table)):
-                made = found.make(message, self._now)
-            if made is None or found is None:
-                self._handle(start_lsn(message), decode(message, DATA_HEADER))
-                knows = bool(self._known)  # only here something is learned
-                continue
-            found.append(made)
-            found.count += 1
-            if found.op == "d" and made["key"] is not None:
-                self._add(found.table.topic, Record(made["key"], None))
-            if knows:
-                self._known.forget(found.table.topic, made["key"])
+        for route, changes in groupby(messages, _route_of):
+            first, *others = changes
+            self._make(first)  # only then it is known how the others are made
+            if len(others) < FEW or not self._make_all(route, others):
+                for message in others:
+                    self._make(message)
         self._settle()
         self._outgoing.send()
+
+    def _make_all(self, route: bytes, run: list[bytes]) -> bool:
+        """Make records of changes of one kind of one table at once; whether that could be done."""
+        shortcut = self._shortcut(route)
+        if shortcut is None or shortcut.op == "d" or self._wants_values(shortcut, max(map(len, run))):
+            return False
+        made = shortcut.make_all(run, self._now)
+        if made is None:
+            return False
+        shortcut.outgoing.extend(made)
+        shortcut.count += len(made)
+        if self._known:
+            for one in made:
+                self._known.forget(shortcut.table.topic, one["key"])
+        return True
+
+    def _make(self, message: bytes) -> None:
+        shortcut, made = self._shortcut(message[ROUTE]), None
+        if shortcut is not None and not self._wants_values(shortcut, len(message)):
+            made = shortcut.make(message, self._now)
+        if made is None or shortcut is None:
+            self._handle(start_lsn(message), decode(message, DATA_HEADER))
+            return
+        shortcut.outgoing.append(made)
+        shortcut.count += 1
+        if shortcut.op == "d" and made["key"] is not None:
+            self._add(shortcut.table.topic, Record(made["key"], None))
+        if self._known:
+            self._known.forget(shortcut.table.topic, made["key"])
+
+    def _shortcut(self, route: bytes) -> Shortcut | None:
+        return (
+            None if self._window.is_open else self._shortcuts.get(route)
+        )  # a window looks at the values of each change
+
+    def _wants_values(self, shortcut: Shortcut, size: int) -> bool:
+        return size >= LARGE_MESSAGE and self._known.wants(shortcut.table)
 
     def _settle(self) -> None:
         """Tell of the records that were made on the short way."""
@@ -222,6 +251,8 @@ class TransactionReader:
         source = self._sources[oid] = source_template(self._database, table, self._moment())
         if self._metadata is not None:
             return source  # each event has a place of its own
+        if oid == self._signal_table.oid:
+            return source  # each row is looked at
         assert self._report is not None
         for shortcut in shortcuts_of(table, source, self._report, self._outgoing.of(table.topic)):
             if shortcut.op not in self._skipped:

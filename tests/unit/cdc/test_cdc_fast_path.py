@@ -104,6 +104,48 @@ def test_a_damaged_message_makes_the_same_record_or_none(
             raise AssertionError("the long way refuses what the short way took")
 
 
+usual = st.one_of(
+    st.none(),
+    st.sampled_from([b"1", b"-5", b"", b"t", b"n" * 116, b"t" * 255, b"u" * 256, b"i" * 70_000, b'q"\\\n']),
+    st.sampled_from([b"2026-01-01 00:00:00+00", b"2026-01-01 00:00:00.5+00", b"infinity", "é".encode()]),
+    st.binary(max_size=8).map(lambda text: text.replace(b"\0", b"")),  # Postgres stores no NUL
+)
+some_rows = st.tuples(usual, usual, usual) | st.lists(usual | st.just(UNCHANGED), max_size=4)
+
+
+def many(table: Table, messages: list[bytes]) -> list[tuple[bytes | None, bytes]] | None:
+    for shortcut in shortcuts_of(table, source_of(table), report, []):
+        if shortcut.kind == messages[0][DATA_HEADER : DATA_HEADER + 1]:
+            made = shortcut.make_all(messages, processed_at(NOW_NS))
+            return None if made is None else [(one["key"], one["value"]) for one in made]
+    return None
+
+
+@given(st.sampled_from(TABLES), st.sampled_from([b"IN", b"UN", b"UO", b"DK", b"DO"]), st.lists(some_rows, min_size=1))
+def test_many_changes_at_once_make_the_same_records_as_one_after_the_other_or_none(
+    table: Table, kinds: bytes, rows: list[Tuple]
+) -> None:
+    head = kinds[:1] + OID.to_bytes(4) + kinds[1:]
+    messages = [message_of(head + row_of(row), lsn) for lsn, row in enumerate(rows)]
+    made = many(table, messages)
+    if made is not None:
+        assert made == [short(table, message) for message in messages]
+
+
+def test_changes_with_nulls_and_long_texts_are_made_at_once() -> None:
+    row = row_of([b"1", b"t" * 300, None])
+    messages = [message_of(b"I%bN" % OID.to_bytes(4) + row, lsn) for lsn in range(3)]
+    assert many(KEYED, messages) == [long(KEYED, message) for message in messages]
+
+
+def test_one_change_that_takes_the_long_way_has_all_of_its_run_made_one_after_the_other() -> None:
+    rows = [row_of([b"1", b"a", None]), row_of([b"2", UNCHANGED, None]), row_of([b"three", b"a", None])]
+    first, unchanged, wrong = [message_of(b"U%bN" % OID.to_bytes(4) + row) for row in rows]
+    assert many(KEYED, [first, first]) is not None
+    assert many(KEYED, [first, unchanged]) is None
+    assert many(KEYED, [first, wrong]) is None
+
+
 def test_usual_changes_take_the_short_way() -> None:
     row = row_of([b"1", b'a"b', None])
     for body in (b"I%bN" % OID.to_bytes(4), b"U%bN" % OID.to_bytes(4), b"D%bK" % OID.to_bytes(4)):
