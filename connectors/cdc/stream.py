@@ -6,6 +6,7 @@ reading and goes on reporting. So a slow Kafka slows the reading down but cannot
 
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 from connectors.cdc.acknowledgement import Acknowledgements
 from connectors.cdc.connect import translated
@@ -24,6 +25,7 @@ OWED_SECONDS = 0.01  # the same while Kafka owes acknowledgements
 FULL_SECONDS = 0.05  # the wait for Kafka when its queue is full
 SILENCE_SECONDS = 60.0  # the server answers every status; when it does not for so long, nobody is there
 _END = object()
+_type_of, _kind_of = itemgetter(0), itemgetter(KIND)
 HEARTBEAT = b"SELECT pg_logical_emit_message(false, 'travelos.heartbeat', '')"
 
 
@@ -147,6 +149,10 @@ class Stream:
     def _handle(self, messages: list[bytes]) -> Iterator[None]:
         """Handle messages; stop after each part of a large transaction, so that its end is not waited for."""
         streamed = self._streamed
+        if not streamed.inside and _are_changes(messages):
+            self._handle_all(messages)
+            self._counters.received_lsn = self._received
+            return
         run: list[bytes] = []
         for message in messages:
             if message[0] == DATA:
@@ -210,6 +216,11 @@ class Stream:
         self._asked = False
         if due:
             self._status = self._clock()
+
+
+def _are_changes(messages: list[bytes]) -> bool:
+    """Whether there is nothing else among them; looked at by loops of the library, as it is for each row."""
+    return set(map(_type_of, messages)) == {DATA} and CONTROL.isdisjoint(map(_kind_of, messages))
 
 
 def status_interval(wanted: float, sender_timeout_ms: int) -> float:
