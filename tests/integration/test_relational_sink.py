@@ -302,6 +302,49 @@ def test_a_line_that_another_process_made_meanwhile_is_not_written_over(sink: Re
     assert rows(dsn, "SELECT * FROM trips") == []
 
 
+def test_a_row_that_nobody_wrote_through_a_sink_keeps_what_a_write_does_not_name(
+    sink: RelationalSink, dsn: str
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("INSERT INTO travelos.trips (key, title) VALUES ('t2', 'theirs')")
+    batch = [write("trips", f"t{number}", 1, {"status": "planned"}) for number in (1, 2, 3)]
+    assert sink.write(batch) == [APPLIED] * 3
+    assert rows(dsn, "SELECT key, title, status FROM trips ORDER BY key") == [
+        {"key": f"t{number}", "title": title, "status": "planned"}
+        for number, title in ((1, None), (2, "theirs"), (3, None))
+    ]
+
+
+def test_sources_and_entities_that_share_a_row_add_to_it(sink: RelationalSink, dsn: str) -> None:
+    assert sink.write([write("trips", "t1", 5, {"title": "Boston"})]) == [APPLIED]
+    assert sink.write([write("trips", "t1", 1, {"status": "planned"}, source="partner")]) == [APPLIED]
+    assert sink.write([write("trips", "t1", 1, {"user_id": "u1"}, entity="trips:other")]) == [APPLIED]
+    assert rows(dsn, "SELECT title, status, user_id FROM trips") == [
+        {"title": "Boston", "status": "planned", "user_id": "u1"}
+    ]
+
+
+def test_what_copy_gives_a_meaning_to_is_stored_as_it_is(sink: RelationalSink, dsn: str) -> None:
+    texts = ["\\N", "\\.", "a\tb", "a\nb\r", "\\", '"', "", "{}", "NULL", "\\x41"]
+    assert sink.write(
+        [write("trips", f"t{n}\\{text}", 1, {"title": text, "place_ids": texts}) for n, text in enumerate(texts)]
+    ) == [APPLIED] * len(texts)
+    found = rows(dsn, "SELECT key, title, place_ids FROM trips ORDER BY split_part(key, E'\\\\', 1)")
+    assert found == [{"key": f"t{n}\\{text}", "title": text, "place_ids": texts} for n, text in enumerate(texts)]
+
+
+def test_a_batch_finds_its_lines_by_their_index_however_many_there_are(sink: RelationalSink, dsn: str) -> None:
+    read_whole = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'travelos' AND relname = 'versions'"
+    sink.close()  # only then the server has counted everything: the migrations read the table, too
+    before = rows(dsn, read_whole)
+    sink.open()
+    for start in range(0, 6_000, 2_000):
+        batch = [write("trips", f"t{number}", 1) for number in range(start, start + 2_000)]
+        assert sink.write(batch) == [APPLIED] * 2_000
+    sink.close()
+    assert rows(dsn, read_whole) == before
+
+
 def test_the_tables_live_beside_those_of_others(dsn: str, server: PostgresServer) -> None:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE TABLE public.messages (theirs int)")

@@ -10,12 +10,13 @@ from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.persons import NO_LINE, delete_of
 from connectors.sinks.postgres import statements
-from connectors.sinks.postgres.batch import Batch, Place, read_lines, try_statements
+from connectors.sinks.postgres.batch import Batch, read_lines, try_statements
 from connectors.sinks.postgres.connection import REQUEST_SECONDS, Connection, connect
 from connectors.sinks.postgres.errors import interpreted
 from connectors.sinks.postgres.merge import Line, Value
+from connectors.sinks.postgres.plan import Place
 from connectors.sinks.postgres.schema import prepare
-from connectors.sinks.postgres.values import Unfit, checked
+from connectors.sinks.postgres.values import Unfit, all_checked, checked
 from connectors.sinks.undo import emptied
 from schemas.entities import entity
 from schemas.writes import RelationalTable, RelationalWrite
@@ -62,17 +63,10 @@ class RelationalSink:
 
     def write(self, batch: Sequence[RelationalWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
-        outcomes: dict[int, Outcome] = {}
-        fitting: list[tuple[int, RelationalWrite]] = []
-        for index, write in enumerate(batch):
-            try:
-                fitting.append((index, checked(write)))
-            except Unfit as error:
-                outcomes[index] = Rejected(str(error))
+        found = all_checked(batch)
         with self._transaction() as connection:
-            applied = Batch(connection).apply([write for _, write in fitting])
-        outcomes.update(zip((index for index, _ in fitting), applied, strict=True))
-        return [outcomes[index] for index in range(len(batch))]
+            applied = iter(Batch(connection).apply([one for one in found if not isinstance(one, Unfit)]))
+        return [Rejected(str(one)) if isinstance(one, Unfit) else next(applied) for one in found]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the tables hold; `copies` is 0 for what was deleted."""
@@ -93,7 +87,7 @@ class RelationalSink:
             with suppress(Unfit):
                 fitting[index] = checked(write)
         with self._transaction() as connection:
-            lines = read_lines(connection, {(write.entity, write.source) for write in fitting.values()})
+            lines = read_lines(connection, {write.entity for write in fitting.values()})
             rows = _read_rows(connection, {(write.table, write.key) for write in fitting.values()})
         return [
             _undoing(write, lines.get((write.entity, write.source)), rows.get((write.table, write.key)))

@@ -11,13 +11,14 @@ from schemas.persons import USER_ID
 
 _VERSIONS = sql.Identifier(SCHEMA, "versions")
 
-# Parameters: entities, sources.
-LINES = sql.SQL("""
-SELECT v.entity, v.source, v.table_name, v.key, v.version, v.deleted, v.removed, v.columns, v.revision
-FROM unnest(%s::text[], %s::text[]) AS wanted (entity, source) JOIN {} AS v USING (entity, source)
-""").format(_VERSIONS)
-
 _LINE = "entity, source, table_name, key, version, deleted, removed, columns, revision"
+
+# For the rest of a transaction. Without it the planner, which knows little of a table that grows fast, read all of
+# the lines for every batch as soon as it had some thousands of entities.
+BY_INDEX = sql.SQL("SET LOCAL enable_seqscan = off")
+
+# Parameter: entities.
+LINES = sql.SQL("SELECT {} FROM {} WHERE entity = ANY(%s::text[])").format(sql.SQL(_LINE), _VERSIONS)
 
 # Of lines that are not there yet. One that somebody else has made meanwhile violates the primary key.
 COPY_LINES = sql.SQL("COPY {} ({}) FROM STDIN").format(_VERSIONS, sql.SQL(_LINE))
@@ -111,6 +112,14 @@ def stage(values: int) -> Composed:
     """Return the COPY of rows of so many values, each after its part."""
     names = [sql.Identifier(name) for name in ("part", *_STAGED[:values])]
     return sql.SQL("COPY pg_temp.staged ({}) FROM STDIN").format(sql.SQL(", ").join(names))
+
+
+@cache
+def insert(table: str, columns: Sequence[str]) -> Composed:
+    """Return the COPY of rows that are not there yet, each its key and then the columns."""
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(SCHEMA, table), sql.SQL(", ").join(map(sql.Identifier, ("key", *columns)))
+    )
 
 
 @cache

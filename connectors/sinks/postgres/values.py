@@ -1,8 +1,12 @@
 """Whether a write fits its table, said before the database is asked, so that the reason names the column."""
 
 import math
-from collections.abc import Callable
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from operator import attrgetter
+from typing import cast
 
 import msgspec
 
@@ -12,10 +16,35 @@ from schemas.writes import RelationalWrite
 
 _INT4 = 2**31
 _INT8 = 2**63
+_TIMESTAMPS = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?[+-][0-9]{2}:[0-9]{2}\n)*"
+)
+_moment = datetime.fromisoformat
 
 
 class Unfit(ValueError):  # noqa: N818 - says what the write is
     """A write that its table cannot hold; the message names the column."""
+
+
+def all_checked(writes: Sequence[RelationalWrite]) -> list[RelationalWrite | Unfit]:
+    """Return each write as `checked` does, or what is wrong with it.
+
+    Writes of the same table and columns are looked at together, column by column; only where something in a column has
+    to be changed or said, one by one.
+    """
+    found: list[RelationalWrite | Unfit] = list(writes)
+    shapes: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+    for index, write in enumerate(writes):
+        shapes[write.table, tuple(write.columns)].append(index)
+    for (table, names), places in shapes.items():
+        if _all_fit(table, names, [writes[place] for place in places]):
+            continue
+        for place in places:
+            try:
+                found[place] = checked(writes[place])
+            except Unfit as error:
+                found[place] = error
+    return found
 
 
 def checked(write: RelationalWrite) -> RelationalWrite:
@@ -47,6 +76,48 @@ def checked(write: RelationalWrite) -> RelationalWrite:
         if found is not value:
             converted[name] = found
     return msgspec.structs.replace(write, columns=write.columns | converted) if converted else write
+
+
+def _all_fit(table: str, names: Sequence[str], writes: Sequence[RelationalWrite]) -> bool:
+    """Whether all writes fit as they are. May say no of some that do; these are looked at by themselves."""
+    kinds = TABLES.get(table)
+    if kinds is None or not kinds.keys() >= set(names):
+        return False
+    versions = [write.version for write in writes]
+    if min(versions) < 0 or max(versions) >= _INT8:
+        return False
+    for name in ("entity", "source", "key"):
+        texts = list(map(attrgetter(name), writes))
+        if not (all(texts) and _are_texts(texts)):
+            return False
+    columns = zip(*[write.columns.values() for write in writes], strict=True)
+    return all(_column_fits(kinds[name], column) for name, column in zip(names, columns, strict=True))
+
+
+def _column_fits(kind: ColumnType, column: Sequence[Value]) -> bool:
+    values = [value for value in column if value is not None] if None in column else column
+    if kind == "text":
+        return set(map(type, values)) <= {str} and _are_texts(cast("Sequence[str]", values))
+    convert = _CONVERTERS[kind]
+    try:
+        if kind == "timestamp with time zone":
+            # In the form that PostgreSQL reads as well; `fromisoformat` sees to the numbers.
+            texts = cast("Sequence[str]", values)
+            return _TIMESTAMPS.fullmatch("\n".join([*texts, ""])) is not None and all(map(_moment, texts))
+        return [convert(value) for value in values] == list(values)
+    except (TypeError, ValueError):  # not even a text
+        return False
+
+
+def _are_texts(texts: Sequence[str]) -> bool:
+    joined = "".join(texts)
+    if "\0" in joined:
+        return False
+    try:
+        joined.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _identifier(name: str, value: str) -> None:
