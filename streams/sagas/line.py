@@ -13,11 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.receipts import Receipt
-from schemas.sagas import Moment, SagaCommand, SagaEntry, SagaStart, participant_of
+from schemas.sagas import Moment, SagaCommand, SagaEntry, SagaStart
 from streams.sagas.commands import CommandRefused, abort, resume, retry
 from streams.sagas.definition import Definition
 from streams.sagas.effects import Alert, Compensate, Send, Sending
-from streams.sagas.machine import Decision, begin, hear, outstanding, wake
+from streams.sagas.machine import Decision, begin, hear, is_about, outstanding, wake
 from streams.sagas.state import Saga
 from streams.sagas.telling import Running, entry_of, waiting_entry
 
@@ -141,7 +141,7 @@ class Turn:
         if decision.saga is before:
             return False
         for step in before.steps:
-            if step.write.entity == receipt.entity and participant_of(step.write) == receipt.store:
+            if is_about(receipt, step):
                 what = f"compensation {receipt.result}" if step.status == "undoing" else receipt.result
                 self._note(running, what, step.name, receipt.reason or "")
         self._take(running, decision)
@@ -304,7 +304,7 @@ class Turn:
     def _found(self, saga: Saga) -> Definition | None:
         """Return how a saga goes on; None when its definition is gone, or has lost a step that it has begun with."""
         definition = self._find(saga.definition)
-        return definition if definition is not None and definition.covers(step.name for step in saga.steps) else None
+        return definition if definition is not None and definition.covers({step.name for step in saga.steps}) else None
 
 
 def _undefined(saga: Saga, now_ms: int) -> Decision:

@@ -70,7 +70,7 @@ def begin(
 def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> Decision:
     """Take what became of a write. A receipt that says nothing new changes nothing."""
     for step in saga.steps:
-        if (participant_of(step.write), step.write.entity) != (receipt.store, receipt.entity):
+        if not is_about(receipt, step):
             continue
         if step.status == "sent" and receipt.version == step.write.version:
             return _went_out(definition, saga, step, receipt, now_ms)
@@ -80,6 +80,12 @@ def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> D
             undone = replace(step, status="undone", due_ms=None, reason=None)
             return advance(definition, _with(saga, undone, stuck=None), now_ms)
     return Decision(saga)
+
+
+def is_about(receipt: Receipt, step: StepState) -> bool:
+    """Whether a receipt is of a step's write, or of what takes that back: of whatever version."""
+    write = step.write
+    return write.entity == receipt.entity and participant_of(write) == receipt.store
 
 
 def wake(definition: Definition, saga: Saga, now_ms: int) -> Decision:
@@ -148,9 +154,10 @@ def _known(write: SagaWrite) -> SagaWrite | None:
 
 
 def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Receipt, now_ms: int) -> Decision:
-    step = replace(step, undo=receipt.undo or step.undo)
     if receipt.result == "captured":
-        return Decision(_with(saga, step))
+        return Decision(_with(saga, replace(step, undo=receipt.undo or step.undo)))
+    if receipt.undo is not None:
+        step = replace(step, undo=receipt.undo)
     if receipt.result != "rejected":
         # A write that comes again after a crash is superseded by itself, and only an undo tells that from a newer one.
         applied = receipt.result == "applied" or receipt.undo_unknown
@@ -164,6 +171,8 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
 
 
 def _send_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:
+    if not any(step.status == "waiting" for step in saga.steps):
+        return Decision(saga)
     steps, effects = list(saga.steps), list[Effect]()
     for index, step in enumerate(steps):
         if step.status == "waiting":
