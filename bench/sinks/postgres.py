@@ -39,12 +39,10 @@ def measure(bench: Bench) -> None:
                 peer = rate(len(writes), lambda connection=connection: _copy(connection, writes))
                 _check(connection, rows)
             server.create_database(f"ours{number}")
-            sinks = [RelationalSink(server.dsn(f"ours{number}")) for _ in range(RelationalSink.limits.requests)]
-            for sink in sinks:
-                sink.open()
-            ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
-            for sink in sinks:
-                sink.close()
+            sink = RelationalSink(server.dsn(f"ours{number}"))
+            sink.open()
+            ours = rate(len(writes), lambda sink=sink: deliver([sink], writes))
+            sink.close()
             with psycopg.connect(server.dsn(f"ours{number}")) as connection:
                 _check(connection, rows)
                 bench.setup |= {"postgres": connection.info.server_version, "psycopg": version("psycopg")}
