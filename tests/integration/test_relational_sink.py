@@ -1,6 +1,6 @@
 """The relational sink on a real PostgreSQL."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from connectors.sinks.postgres.schema import LOCK, MIGRATIONS
 from connectors.sinks.reader import QueryRefused
 from deploy.local.postgres import PostgresServer
 from schemas.writes import RelationalWrite
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
 
@@ -372,3 +373,26 @@ def test_a_schema_that_is_there_is_opened_while_another_process_is_stuck_migrati
         stuck.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         pool.submit(sink.open).result(timeout=20)
     assert sink.write([write("trips", "t1", 1)]) == [APPLIED]
+
+
+def test_what_another_client_did_to_postgres_is_found_and_repaired(sink: RelationalSink, dsn: str) -> None:
+    def by_hand(statement: str) -> Callable[[], object]:
+        def run() -> None:
+            with psycopg.connect(dsn) as connection:
+                connection.execute(statement.encode())
+
+        return run
+
+    columns = {"user_id": "u1", "guests": 2, "amount": 12.5}
+    writes = [write("bookings", key, 5, columns) for key in ("whole", "removed", "altered", "gone")]
+    found_and_repaired(
+        "relational",
+        sink,
+        [*writes, write("bookings", "gone", 6, op="delete")],
+        {
+            "bookings:removed": ("missing", by_hand("DELETE FROM travelos.bookings WHERE key = 'removed'")),
+            "bookings:altered": ("different", by_hand("UPDATE travelos.bookings SET guests = 3 WHERE key = 'altered'")),
+            "bookings:gone": ("extra", by_hand("INSERT INTO travelos.bookings (key) VALUES ('gone')")),
+            "bookings:stray": ("extra", by_hand("INSERT INTO travelos.bookings (key) VALUES ('stray')")),
+        },
+    )

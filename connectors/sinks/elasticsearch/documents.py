@@ -1,7 +1,8 @@
 """Documents: what a write becomes, and under which id. Pure.
 
 A document is what one source says about one entity; its `_version` is that source's version line, so Elasticsearch
-itself compares, in the step that writes. An entity has one visible document: whoever writes it last hides those of
+itself compares, in the step that writes. `version` repeats it: another client's change counts `_version` up, and it
+cannot be set back. An entity has one visible document: whoever writes it last hides those of
 other sources (`state` is "replaced"). A delete writes a tombstone (`state` is "deleted") and not a deletion, whose
 version Elasticsearch would forget after index.gc_deletes (60 s). Readers ask an alias that leaves out whatever has a
 `state`.
@@ -65,7 +66,12 @@ def body(write: SearchWrite) -> bytes:
     Raises:
         Unfit: a value cannot be indexed.
     """
-    document: dict[str, Any] = {"entity": write.entity, "source": write.source, "occurred_at": _iso(write.occurred_at)}
+    document: dict[str, Any] = {
+        "entity": write.entity,
+        "source": write.source,
+        "version": write.version,
+        "occurred_at": _iso(write.occurred_at),
+    }
     if write.op == "delete":
         document["state"] = DELETED
         return _encoder.encode(document)
@@ -101,9 +107,25 @@ def content(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def hidden(entity: str, source: str) -> bytes:
+def version_of(document: Mapping[str, Any], number: int) -> int:
+    """Return the version that a document was written with.
+
+    Args:
+        document: its source. Those that were written before `version` was have none.
+        number: its `_version`.
+    """
+    version = document.get("version")
+    return version if isinstance(version, int) else number
+
+
+def hidden(entity: str, source: str, version: int) -> bytes:
     """Return the document of a source whose word about an entity another one has replaced."""
-    return _encoder.encode({"entity": entity, "source": source, "state": REPLACED})
+    return _encoder.encode({"entity": entity, "source": source, "version": version, "state": REPLACED})
+
+
+def creation(document: str) -> bytes:
+    """Return the line of a bulk request for a document that is written only if none is there."""
+    return _encoder.encode({"create": {"_id": document}})
 
 
 def action(document: str, version: int, kind: Literal["external", "external_gte"] = "external") -> bytes:

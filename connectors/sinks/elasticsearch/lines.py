@@ -18,10 +18,14 @@ Key = tuple[str, str]  # entity, source
 
 
 class Known(NamedTuple):
-    """What the store holds of one source's word: `state` is None when readers see it."""
+    """What the store holds of one source's word: `state` is None when readers see it.
+
+    `number` is the `_version` of its document, which is the version of the write unless another client changed it.
+    """
 
     version: int
     state: State
+    number: int
     document: Mapping[str, Any] = {}  # where it was asked for
 
 
@@ -74,10 +78,10 @@ def settle(batch: Iterable[Ready], held: Mapping[Key, Known]) -> Settled:
             continue
         for source, other in of_entity.items():
             if source != write.source and other.known.state is None:
-                other.known = Known(other.known.version, REPLACED)
+                other.known = other.known._replace(state=REPLACED)
                 changed[write.entity, source] = other
         indices = [*line.indices, index] if line is not None else [index]
-        known = Known(write.version, DELETED if write.op == "delete" else None)
+        known = Known(write.version, DELETED if write.op == "delete" else None, write.version)
         of_entity[write.source] = changed[write.entity, write.source] = _Line(known, body, indices, not write.repair)
     operations = [(line.known.state == REPLACED, _operation(key, line)) for key, line in changed.items()]
     return Settled(
@@ -91,9 +95,9 @@ def _operation(key: Key, line: _Line) -> Operation:
     entity, source = key
     return Operation(
         document=document_id(entity, source),
-        version=line.known.version,
+        version=line.known.number,
         kind="external" if line.moved else "external_gte",
-        body=hidden(entity, source) if line.known.state == REPLACED else line.body,
+        body=hidden(entity, source, line.known.version) if line.known.state == REPLACED else line.body,
         indices=line.indices,
         entity=entity,
     )

@@ -8,22 +8,32 @@ import msgspec
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
-from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
+from connectors.sinks.contract import SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.elasticsearch import bulk
 from connectors.sinks.elasticsearch.client import connected
-from connectors.sinks.elasticsearch.documents import DELETED, Unfit, action, body, checked_id, content, document_id
+from connectors.sinks.elasticsearch.documents import (
+    DELETED,
+    Unfit,
+    action,
+    body,
+    checked_id,
+    content,
+    document_id,
+    version_of,
+)
 from connectors.sinks.elasticsearch.errors import interpreted
 from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, settle
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.elasticsearch.register import Register
+from connectors.sinks.elasticsearch.repairing import line_of_repair
 from connectors.sinks.elasticsearch.schema import VISIBLE
 from connectors.sinks.persons import delete_of
 from connectors.sinks.undo import emptied
 from schemas.writes import SearchWrite
 
 _WALKED_AT_ONCE = 1_000
-_WALK = {"query": VISIBLE, "_source": ["entity", "source"]}
+_WALK = {"query": VISIBLE, "_source": ["entity", "source", "version"]}
 
 
 class ElasticsearchSink:
@@ -70,6 +80,7 @@ class ElasticsearchSink:
                     outcomes.update(self._write_alone(ready))
                 else:
                     outcomes.update(self._write_among(sources, [one for _, one in ready]))
+                self._insist([one for one in ready if one[1].write.repair], outcomes)
         return [outcomes[index] for index in range(len(batch))]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -94,7 +105,9 @@ class ElasticsearchSink:
             return []
         with interpreted():
             entities = dict.fromkeys(write.entity for write in writes)
-            known = self._known(entities, self._register().sources(), whole=True)
+            # Their own sources, too: what somebody put there by hand may name one that never wrote.
+            sources = self._register().sources() | {write.source for write in writes}
+            known = self._known(entities, sources, whole=True)
         visible = {entity: found.document for (entity, _), found in known.items() if found.state is None}
         return [_undo(write, known.get((write.entity, write.source)), visible.get(write.entity)) for write in writes]
 
@@ -110,7 +123,7 @@ class ElasticsearchSink:
             for hit in found:
                 entity, source = hit["_source"].get("entity"), hit["_source"].get("source")
                 if entity is not None and source is not None:
-                    yield delete_of(SearchWrite, entity, source, hit["_version"])
+                    yield delete_of(SearchWrite, entity, source, version_of(hit["_source"], hit["_version"]))
 
     def close(self) -> None:
         """Close the connections; may be called twice."""
@@ -139,6 +152,19 @@ class ElasticsearchSink:
             outcomes.update((index, outcome) for index in operation.indices)
         return outcomes
 
+    def _insist(self, repairs: Sequence[tuple[str, Ready]], outcomes: dict[int, Outcome]) -> None:
+        """Write the repairs again that Elasticsearch refused only because another client has counted `_version` up."""
+        refused = {name: one for name, one in repairs if outcomes[one.position] == SUPERSEDED}
+        if not refused:
+            return
+        keys = {(one.write.entity, one.write.source): name for name, one in refused.items()}
+        known = self._known({entity: None for entity, _ in keys}, {source for _, source in keys})
+        lines = {name: line_of_repair(name, refused[name].write, known.get(key)) for key, name in keys.items()}
+        sending = {name: line for name, line in lines.items() if line is not None}
+        if sending:
+            found = self._bulk(list(chain.from_iterable((line, refused[name].body) for name, line in sending.items())))
+            outcomes.update((refused[name].position, outcome) for name, outcome in zip(sending, found, strict=True))
+
     def _operate(self, operations: Sequence[Operation]) -> list[tuple[Operation, Outcome]]:
         if not operations:
             return []
@@ -159,14 +185,15 @@ class ElasticsearchSink:
         response = self._opened().mget(
             index=self._options.write_alias,
             ids=list(keys),
-            source=True if whole else ["state"],
+            source=True if whole else ["state", "version"],
             filter_path="docs._id,docs._version,docs.found,docs._source",
         )
         known: dict[Key, Known] = {}
         for found in response.body.get("docs", []):
             if found.get("found"):
-                document = found.get("_source", {})
-                known[keys[found["_id"]]] = Known(found["_version"], document.get("state"), document)
+                document, number = found.get("_source", {}), found["_version"]
+                version = version_of(document, number)
+                known[keys[found["_id"]]] = Known(version, document.get("state"), number, document)
         return known
 
     def _register(self) -> Register:

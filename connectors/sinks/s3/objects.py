@@ -100,10 +100,13 @@ def state_of(etag: str, metadata: Mapping[str, str], content_type: str) -> State
 def is_newer(write: ObjectWrite, state: State) -> bool:
     """Whether a write takes effect.
 
+    A repair takes the place of an object that says of nobody to be theirs: that is how other programs overwrite one.
+
     Raises:
         Unfit: the key belongs to something else.
     """
-    if state.etag is not None and state.owner != owner_of(write.entity):
+    taken = state.etag is not None and state.owner != owner_of(write.entity)
+    if taken and not (write.repair and not state.owner):
         raise Unfit("`key`: another entity, or another program, has an object there already")
     known = state.versions.get(write.source)
     return known is None or known.version <= write.replaces

@@ -14,9 +14,11 @@ from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.subject import deliver
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.elasticsearch import ElasticsearchOptions, ElasticsearchSink, reindex
+from connectors.sinks.elasticsearch.documents import document_id
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from deploy.local.elasticsearch import ElasticsearchServer
 from schemas.writes import SearchWrite
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
 
@@ -322,3 +324,27 @@ def test_a_lost_elasticsearch_is_unavailable_and_the_sink_goes_on_when_it_is_bac
     finally:
         sink.close()
         server.delete()
+
+
+def test_what_another_client_did_to_elasticsearch_is_found_and_repaired(
+    sink: ElasticsearchSink, options: ElasticsearchOptions, client: Elasticsearch
+) -> None:
+    named = [write(name, 5, "Café") for name in ("whole", "removed", "altered", "gone")]
+    stray = {"entity": "stray", "source": "by hand", "name": "nobody wrote it"}
+    back = {"entity": "gone", "source": SOURCE, "version": 6, "name": "Café"}
+
+    def document(entity: str) -> str:
+        return document_id(entity, SOURCE)
+
+    index = options.write_alias
+    found_and_repaired(
+        "search",
+        sink,
+        [*named, write("gone", 6, op="delete")],
+        {
+            "removed": ("missing", lambda: client.delete(index=index, id=document("removed"))),
+            "altered": ("different", lambda: client.update(index=index, id=document("altered"), doc={"name": "Cafe"})),
+            "gone": ("extra", lambda: client.index(index=index, id=document("gone"), document=back)),
+            "stray": ("extra", lambda: client.index(index=index, id=document("stray"), document=stray)),
+        },
+    )

@@ -20,6 +20,7 @@ from deploy.local.neo4j import Neo4jServer
 from schemas.writes import GraphWrite, NodeRef
 from streams.routing.examples import events
 from streams.routing.table import route
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
 
@@ -355,3 +356,19 @@ def test_what_is_a_persons_is_found_with_what_relations_made_and_nothing_once_it
     held = sink.held([(one.entity, one.source) for one in deletes])
     assert [(one.deleted, one.copies) for one in held.values()] == [(True, 0)] * len(deletes)
     assert [one.entity for one in sink.of_user("ben")] == ["user:ben"]
+
+
+def test_what_another_client_did_to_neo4j_is_found_and_repaired(sink: Neo4jSink, graph: Graph) -> None:
+    joins = relation("FRIEND", ANNA, BEN, 6, since=2020)
+    back = "CREATE (:User {id: 'cleo', _entity: 'user:cleo', _version: 5, _source: $source})"
+    found_and_repaired(
+        "graph",
+        sink,
+        [node(ANNA, 5), node(PIZZA, 5, name="Joe's"), node(SUSHI, 5), node(CLEO, 5), no_node(CLEO, 6), joins],
+        {
+            joins.entity: ("missing", lambda: graph.query("MATCH (:User)-[r:FRIEND]->(:User) DELETE r")),
+            "place:pizza": ("different", lambda: graph.query("MATCH (n:Place {id: 'pizza'}) SET n.name = 'Jo'")),
+            "place:sushi": ("missing", lambda: graph.query("MATCH (n:Place {id: 'sushi'}) DETACH DELETE n")),
+            "user:cleo": ("stale", lambda: graph.query(back, source=SOURCE)),
+        },
+    )

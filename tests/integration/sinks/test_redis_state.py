@@ -18,6 +18,7 @@ from connectors.sinks.redis.keys import Names
 from deploy.local.redis import RedisServer
 from schemas.writes import CacheWrite
 from streams.routing.entities import entity
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
 
@@ -258,3 +259,20 @@ def test_the_values_of_a_person_are_found_and_those_of_others_are_not(sink: Redi
     assert found == {(own, own, 3), (elsewhere.entity, "elsewhere", 5)}
     sink.write([msgspec.structs.replace(one, version=9) for one in sink.of_user(user)])
     assert sink.of_user(user) == []
+
+
+def test_what_another_client_did_to_redis_is_found_and_repaired(sink: RedisSink, names: Names, client: Any) -> None:
+    place = {"lat": 40.5, "lon": -74.0}
+    writes = [write("whole"), write("removed", 5, [1]), write("altered", 6, place), write("gone", 1), write("old", 7)]
+    gone = msgspec.structs.replace(writes[3], op="delete", version=2, value=None)
+    found_and_repaired(
+        "cache",
+        sink,
+        [*writes, gone],
+        {
+            "removed": ("missing", lambda: client.delete(names.value("removed"))),
+            "altered": ("different", lambda: client.set(names.value("altered"), b'{"lat":40.6,"lon":-74.0}')),
+            "gone": ("extra", lambda: client.set(names.value("gone"), b"1")),
+            "old": ("missing", lambda: client.delete(names.value("old"), names.versions("old"))),
+        },
+    )

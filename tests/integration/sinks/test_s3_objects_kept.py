@@ -18,6 +18,7 @@ from connectors.sinks.s3.objects import TOMBSTONE_TYPE, Body
 from connectors.sinks.s3.undo import Copies
 from deploy.local.s3 import S3Server
 from schemas.writes import ObjectWrite
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -268,3 +269,28 @@ def test_an_undone_reference_is_a_reference_again(sink: S3Sink, options: S3Optio
     assert sink.write([write("v.mp4", 2), msgspec.structs.replace(undo, version=3)]) == [APPLIED] * 2
     after = client.get_object(Bucket=options.bucket, Key="v.mp4")
     assert (after["Body"].read(), after["ContentType"]) == (before["Body"].read(), before["ContentType"])
+
+
+def test_what_another_client_did_to_s3_is_found_and_repaired(sink: S3Sink, options: S3Options, client: Any) -> None:
+    def put(key: str, data: bytes) -> None:
+        """As a tool does that keeps the metadata of what it overwrites."""
+        known = client.head_object(Bucket=options.bucket, Key=key)
+        client.put_object(
+            Bucket=options.bucket, Key=key, Body=data, **{name: known[name] for name in ("Metadata", "ContentType")}
+        )
+
+    gone = write("gone", 6, None, op="delete")
+    found_and_repaired(
+        "objects",
+        sink,
+        [*(write(key, 5, key.encode()) for key in ("whole", "removed", "altered", "replaced", "gone")), gone],
+        {
+            "photo:removed": ("missing", lambda: client.delete_object(Bucket=options.bucket, Key="removed")),
+            "photo:altered": ("different", lambda: put("altered", b"Altered")),
+            "photo:replaced": (
+                "missing",
+                lambda: client.put_object(Bucket=options.bucket, Key="replaced", Body=b"other"),
+            ),
+            "photo:gone": ("missing", lambda: client.delete_object(Bucket=options.bucket, Key="gone")),
+        },
+    )

@@ -44,7 +44,8 @@ def test_a_document_has_what_is_searched_and_a_tombstone_nothing_of_it() -> None
     assert found["location"] == {"lat": 1.0, "lon": 2.0}
     assert "state" not in found
     gone = msgspec.json.decode(body(msgspec.structs.replace(full, op="delete")))
-    assert gone == {"entity": "e", "source": "s", "occurred_at": "2026-05-01T00:00:00+00:00", "state": "deleted"}
+    at = "2026-05-01T00:00:00+00:00"
+    assert gone == {"entity": "e", "source": "s", "version": 1, "occurred_at": at, "state": "deleted"}
 
 
 def item(status: int, kind: str = "", reason: str = "") -> dict[str, Any]:
@@ -114,10 +115,12 @@ def test_what_several_sources_say_is_settled_as_a_model_does(batches: list[list[
 def _apply(held: dict[Key, Known], hides: list[Operation], writes: list[Operation], ready: list[Ready]) -> None:
     ids = {document_id(entity, source): (entity, source) for entity in "ab" for source in ("one", "two")}
     for operation in hides:
-        held[ids[operation.document]] = Known(operation.version, "replaced")
+        held[ids[operation.document]] = Known(operation.version, "replaced", operation.version)
     for operation in writes:
         newest = ready[operation.indices[-1]].write
-        held[ids[operation.document]] = Known(operation.version, "deleted" if newest.op == "delete" else None)
+        held[ids[operation.document]] = Known(
+            operation.version, "deleted" if newest.op == "delete" else None, operation.version
+        )
 
 
 def test_korean_is_split_by_nori_where_it_is_and_else_into_bigrams() -> None:

@@ -36,6 +36,12 @@ class TopicInMemory(KafkaSide):
                 )
             )
 
+    def again(self) -> "TopicInMemory":
+        """Return the same topic, to be read from its beginning."""
+        other = TopicInMemory(low=self.low, done=self.done)
+        other.all, other.letters = self.all, self.letters
+        return other
+
     def positions(self) -> dict[Home, Position]:
         end = self.low + len(self.all)
         return {(TOPIC, 0): Position(self.low, end if self.done is None else self.done, end)}

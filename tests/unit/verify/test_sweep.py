@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from connectors.sinks.contract import APPLIED, Held
+from connectors.sinks.contract import Held
 from connectors.sinks.sqlite.search import SearchSink
-from schemas.writes import RelationalWrite, SearchWrite, Write
-from streams.verify.lines import Finding, Kind
-from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
+from schemas.writes import RelationalWrite, SearchWrite
+from streams.verify.lines import Kind
+from streams.verify.repairs import can_be_repaired, origins_of, repairs_of
 from streams.verify.sweep import LOOKS, StoreReport, StoreSweep
 from tests.unit.verify.kafka_stand_in import AT_MS, TopicInMemory
+from tests.unit.verify.sweeping import SweptStore, repairable
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -96,10 +97,11 @@ def test_whatever_was_done_by_hand_is_found_and_nothing_else(
         if added:
             sink.write([write("nobody's", 1)])
             expected.add(("nobody's", "extra"))
-        sweep, report = swept(sink, topic_of(topic))
+        store = SweptStore("search", sink, history)
+        sweep, report = store.sweep()
         assert found(report) == expected
-        repair(sweep, topic, sink, report)
-        left = found(swept(sink, topic_of(topic))[1])
+        store.repair()
+        left = found(store.sweep()[1])
         assert left == {(one.entity, one.kind) for one in report.findings if not repairable(sweep, one)}
         sink.close()
 
@@ -120,28 +122,6 @@ def tampered(path: Path, history: Sequence[SearchWrite], hands: Mapping[str, int
         expected.add((entity, kind))
     connection.close()
     return expected
-
-
-def topic_of(topic: TopicInMemory) -> TopicInMemory:
-    """Return the same topic, to be read from its beginning."""
-    again = TopicInMemory(low=topic.low, done=topic.done)
-    again.all, again.letters = topic.all, topic.letters
-    return again
-
-
-def repairable(sweep: StoreSweep, finding: Finding) -> bool:
-    return can_be_repaired(finding, sweep.expected.lines(finding.entity))
-
-
-def repair(sweep: StoreSweep, topic: TopicInMemory, sink: SearchSink, report: StoreReport) -> None:
-    sent: list[Write] = []
-    for finding in report.findings:
-        if repairable(sweep, finding) and finding.entity not in sweep.surplus:
-            sent += repairs_of(topic.records_at(origins_of(sweep.expected.lines(finding.entity))), AT_MS)
-    sent += removals_of(sweep.surplus, report.findings)
-    outcomes = sink.write([one for one in sent if isinstance(one, SearchWrite)])
-    assert outcomes == [APPLIED] * len(sent)
-    topic.add(sent)
 
 
 def test_writes_on_their_way_are_not_reported(sink: SearchSink) -> None:
