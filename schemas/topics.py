@@ -67,6 +67,14 @@ class Catalogue:
             purpose="events whose place has arrived, on their way back",
             **large,
         )
+        self.person_changes = topic(
+            "changes.persons",
+            key="user_id",
+            value="Change",
+            owner="ingest",
+            purpose="changes of rows that are persons, re-keyed by them; used where erasures are on",
+            **large,
+        )
         self.reference_places = topic(
             "reference.places",
             key="place_id",
@@ -365,10 +373,9 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Topic]:
         yield from (self.user_events, self.gps_events, self.urgent_events, self.waiting_events, self.resumed_events)
-        yield from (self.reference_places, self.reference_vectors, self.reference_users)
+        yield from (self.person_changes, self.reference_places, self.reference_vectors, self.reference_users)
         yield from self.all_changes
-        yield self.cdc_offsets
-        yield self.cdc_signals
+        yield from (self.cdc_offsets, self.cdc_signals)
         yield from self._writes.values()
         yield from self._deferred.values()
         yield from self._compensations.values()
@@ -387,7 +394,7 @@ class Catalogue:
 STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}
 # Those that it has besides where types of entities are settled.
 CONFLICT_TABLES: dict[str, int | None] = {"entities": None, "tallies": None}
-# That of events which wait until an erasure is over.
-ERASURE_TABLES: dict[str, int | None] = {"held": None}
+# Those of events and of rows which wait until an erasure is over.
+ERASURE_TABLES: dict[str, int | None] = {"held": None, "held_rows": None}
 # Those of the sagas role.
 SAGA_TABLES: dict[str, int | None] = {"lines": None, "ended": 7 * DAY_MS}

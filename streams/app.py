@@ -15,6 +15,7 @@ from typing import Any, Literal
 from connectors.embedders import image_embedder, text_embedder
 from connectors.large_values import LargeValues
 from connectors.registry import unframer
+from schemas.changes import Change
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
 from schemas.sagas import SagaEntry
@@ -27,6 +28,7 @@ from streams.agents.erasures import ErasureRoom
 from streams.agents.events import EventPass
 from streams.agents.ingest import COMPONENT, Ingest, Reference, Tables
 from streams.agents.intake import IntakeRules
+from streams.agents.person_changes import PersonChangePass
 from streams.agents.reconcile import Reconciler
 from streams.agents.reconcile import Tables as ConflictTables
 from streams.agents.sagas import Coordinator
@@ -142,6 +144,8 @@ def _ingest_app(options: Options) -> StreamApp:
     if ingest.erasure is not None:
         ends = ErasureRoom(ingest, ingest.erasure)
         app.runs([catalogue.erasure_ends.name], ends.end, set_aside, name="ends-of-erasures")
+        rows = PersonChangePass(ingest, ingest.erasure)
+        app.runs([catalogue.person_changes.name], rows.process, set_aside, name="changes-of-persons")
 
     async def give_up_waiting() -> None:
         await room.give_up(app.owned(catalogue.waiting_events.name), time.time_ns() // 1_000_000)
@@ -227,13 +231,15 @@ def _tables(app: StreamApp, catalogue: Catalogue, options: Options) -> Tables:
         return catalogue.changelog(table, retention_ms=STATE_TABLES[table]).name
 
     window = int(options.intake.dedupe_hours * 3_600)
-    held = catalogue.changelog("held", retention_ms=ERASURE_TABLES["held"]).name
+    held, held_rows = (catalogue.changelog(table, retention_ms=kept).name for table, kept in ERASURE_TABLES.items())
+    erasing = options.erasure.enabled
     return Tables(
         seen=app.state("seen", int, changelog=changelog("seen"), ttl_seconds=window),
         travellers=app.state("travellers", TravellerState, changelog=changelog("travellers")),
         waiting=app.state("waiting", WaitingEvent, changelog=changelog("waiting")),
         arrived=app.state("arrived", Place, changelog=changelog("arrived")),
-        held=app.state("held", WaitingEvent, changelog=held) if options.erasure.enabled else None,
+        held=app.state("held", WaitingEvent, changelog=held) if erasing else None,
+        held_rows=app.state("held_rows", Change, changelog=held_rows) if erasing else None,
     )
 
 

@@ -90,19 +90,37 @@ class ChangePass:
             )
             for one in decoded.refused
         ]
-        direct: list[RowChange] = []
-        changes = decoded.changes if ingest.sealing is None else await ingest.sealing.changes(decoded.changes)
-        seal = await seal_of(ingest, changes)
-        for change in changes:
-            claim = None if ingest.rules is None else ingest.rules.claim_of(change)
-            if claim is None:
-                direct.append(change)
-            else:
-                name = subject_of(claim.table, claim.id).encode()
-                outputs.append(Outgoing(ingest.catalogue.claims.name, name, encode_conflict_record(claim)))
-                outputs.extend(ingest.outgoing(sealed_for(change, [history(change)], seal)))
-        outputs.extend(routed(ingest, direct, seal))
-        await ingest.publish(outputs)
+        going = decoded.changes
+        if ingest.erasure is not None:
+            outputs += [to_person(ingest.catalogue, one) for one in going if one.table in TRAVELLERS]
+            going = [one for one in going if one.table not in TRAVELLERS]
+        await ingest.publish([*outputs, *await followed(ingest, going)])
+
+
+def to_person(catalogue: Catalogue, change: RowChange) -> Outgoing:
+    """Return a change of a person's row for the partition that knows whether they are erased."""
+    return Outgoing(catalogue.person_changes.name, change.row_id.encode(), msgspec.json.encode(change.change))
+
+
+async def followed(ingest: Ingest, changes: Sequence[RowChange]) -> list[Outgoing]:
+    """Return all that goes out for changes: claims where they are settled, else what follows from them.
+
+    Raises:
+        TryAgain: the keys cannot be had; the batch has to be tried again.
+    """
+    outputs: list[Outgoing] = []
+    direct: list[RowChange] = []
+    changes = changes if ingest.sealing is None else await ingest.sealing.changes(changes)
+    seal = await seal_of(ingest, changes)
+    for change in changes:
+        claim = None if ingest.rules is None else ingest.rules.claim_of(change)
+        if claim is None:
+            direct.append(change)
+        else:
+            name = subject_of(claim.table, claim.id).encode()
+            outputs.append(Outgoing(ingest.catalogue.claims.name, name, encode_conflict_record(claim)))
+            outputs.extend(ingest.outgoing(sealed_for(change, [history(change)], seal)))
+    return [*outputs, *routed(ingest, direct, seal)]
 
 
 async def seal_of(ingest: Ingest, changes: Iterable[RowChange]) -> WriteSeal:

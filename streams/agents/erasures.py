@@ -24,6 +24,7 @@ from schemas.persons import USER_LABEL
 from schemas.reference import ResumedEvent, WaitingEvent
 from schemas.writes import GraphWrite, NodeRef, Write
 from streams.agents.ingest import COMPONENT, Ingest
+from streams.agents.person_changes import held_key, released
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.travellers import NEW, TravellerState
@@ -153,21 +154,23 @@ async def begin_erasures(ingest: Ingest, sieve: Sieve | None) -> None:
 
 
 class ErasureRoom:
-    """Lets go of events that were held back."""
+    """Lets go of events and rows that were held back."""
 
     def __init__(self, ingest: Ingest, policy: Policy) -> None:
         self._ingest = ingest
         self._policy: Policy = policy
 
     async def end(self, records: Sequence[Record]) -> None:
-        """Take in ends of erasures: events that waited for them go on, or are let go of."""
+        """Take in ends of erasures: what waited for them goes on, or is let go of."""
         ingest = self._ingest
         assert ingest.tables.held is not None
+        assert ingest.tables.held_rows is not None
         partition = records[0].partition
         refused = 0
         async with ingest.transactions.turn(partition) as transaction:
             travellers = transaction.view(ingest.tables.travellers)
             held = transaction.view(ingest.tables.held)
+            held_rows = transaction.view(ingest.tables.held_rows)
             outputs: list[Outgoing] = []
             for record in records:
                 try:
@@ -185,12 +188,16 @@ class ErasureRoom:
                 waiting = list(held.starting_with(_key(end.user_id, "")))
                 for key, _ in waiting:
                     held.delete(key, record)
+                rows = list(held_rows.starting_with(held_key(end.user_id, "")))
+                for key, _ in rows:
+                    held_rows.delete(key, record)
                 back = self._back((one for _, one in waiting), erased)
-                refused += len(waiting) - len(back)
+                back += released(ingest.catalogue, end.user_id, (one for _, one in rows), erased, self._policy)
+                refused += len(waiting) + len(rows) - len(back)
                 outputs += back
             transaction.commit_after(lambda: ingest.publish(outputs))
         if refused:
-            log.info("events_refused", count=refused, why="their persons were erased")
+            log.info("held_back_and_refused", count=refused, why="their persons were erased")
 
     def _back(self, waiting: Iterable[WaitingEvent], erased: Erased) -> list[Outgoing]:
         topic = self._ingest.catalogue.resumed_events.name

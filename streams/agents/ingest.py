@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from connectors.keys.contents import WriteSeal
 from connectors.registry import RegistryError
 from connectors.sinks.errors import SinkError
+from schemas.changes import Change
 from schemas.events import BaseEvent, Event
 from schemas.headers import Headers
 from schemas.reference import Place, Profile, WaitingEvent
@@ -52,6 +53,7 @@ class Tables(Struct, frozen=True):
     waiting: StateTable[WaitingEvent]  # place id and event id -> the event
     arrived: StateTable[Place]  # place id -> the place, for the worker that keeps the events waiting for it
     held: StateTable[WaitingEvent] | None = None  # user id and event id -> an event that waits for an erasure's end
+    held_rows: StateTable[Change] | None = None  # user id and event id -> a row that waits for it
 
 
 class Reference(Struct):

@@ -80,7 +80,8 @@ class Gauge:
         behind = wal_position is None or not self._confirmed(wal_position)
         sources = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, *catalogue.changes.values()]
         upstream = self._ingest.progress([topic.name for topic in sources])
-        waiting = self._ingest.progress([catalogue.waiting_events.name, catalogue.reference_places.name])
+        inner = (catalogue.waiting_events, catalogue.reference_places, catalogue.person_changes)
+        waiting = self._ingest.progress([topic.name for topic in inner])
         resumed = self._ingest.progress([catalogue.resumed_events.name])[catalogue.resumed_events.name]
         still = waiting[catalogue.waiting_events.name].end - resumed.end
         ingest = _sum([*upstream.values(), *waiting.values(), resumed])

@@ -1,13 +1,15 @@
-"""What becomes of an event of a person who is being erased, or was. Pure."""
+"""What becomes of an event, or of a row, of a person who is being erased, or was. Pure."""
 
 from typing import Literal
 
 from msgspec import Struct
 
+from schemas.clock import unpack
 from schemas.events import BaseEvent, ErasureRequested
 
 Policy = Literal["refuse", "afresh"]
 Fate = Literal["pass", "begin", "again", "hold", "refuse"]
+RowFate = Literal["pass", "hold", "refuse"]
 
 
 class Erased(Struct, frozen=True, array_like=True, gc=False):
@@ -46,3 +48,21 @@ def fate(event: BaseEvent, erased: Erased | None, policy: Policy) -> Fate:
     if not erased.over:
         return "hold"
     return "begin" if asks else "pass"
+
+
+def fate_of_row(committed_ms: int, erased: Erased | None, policy: Policy) -> RowFate:
+    """Return what becomes of a change of a person's row; see `fate`.
+
+    Versions of rows and of events do not compare, so a row is newer than the request by the time of its commit.
+
+    Args:
+        committed_ms: when the change was committed, in ms since 1970.
+        erased: what is remembered of the person.
+        policy: for what is newer than the request.
+    """
+    if erased is None:
+        return "pass"
+    asked_ms, _ = unpack(erased.version)
+    if policy == "refuse" or committed_ms <= asked_ms:
+        return "refuse"
+    return "pass" if erased.over else "hold"

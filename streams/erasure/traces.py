@@ -111,7 +111,7 @@ def _goes_on(record: StoredRecord, erasure: Erasure, asked: StoredRecord | None)
 def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterator[Remains]:
     """Yield where events of a person still lie after an erasure, and until when, at the latest but for a segment."""
     topics = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events]
-    topics += [catalogue.waiting_events, catalogue.resumed_events, catalogue.dead_letters]
+    topics += [catalogue.waiting_events, catalogue.resumed_events, catalogue.person_changes, catalogue.dead_letters]
     topics += [catalogue.claims, catalogue.conflict_commands]
     topics += [catalogue.saga_starts, catalogue.saga_receipts, *(topic for topic, _, _ in catalogue.all_writes())]
     topics += [topic for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]

@@ -142,6 +142,7 @@ class Pipeline:
             return [catalogue.writes(store, lane).name for store in STORES for lane in ("normal", "urgent")]
         sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, *catalogue.all_changes)
         inner = (catalogue.waiting_events, catalogue.reference_places, catalogue.resumed_events, catalogue.claims)
+        inner += (catalogue.person_changes,)
         return [topic.name for topic in (*sources, *inner)]
 
 

@@ -12,6 +12,7 @@ from msgspec import structs
 from connectors.keys import MasterKeys, SQLiteKeyStore, UserKeys
 from connectors.keys.master import KEY_BYTES
 from connectors.keys.reading import FieldValue, unseal
+from schemas.changes import Change
 from schemas.erasures import ErasureEnd, ErasureStart, decode_erasure_record, encode_erasure_record
 from schemas.events import DetailsGiven, ErasureRequested, Event, GpsUpdate, SearchPerformed, TripStarted
 from schemas.reference import ResumedEvent, WaitingEvent
@@ -54,7 +55,9 @@ class Room:
         tables = stage.tables
         self.stage = stage
         self.held = held
-        self.ingest: Ingest = stage.ingest(erasure=policy, tables=structs.replace(tables, held=held), sealing=sealing)
+        self.held_rows = stage.app.state("held_rows", Change, changelog="held-rows-log")
+        tables = structs.replace(tables, held=held, held_rows=self.held_rows)
+        self.ingest: Ingest = stage.ingest(erasure=policy, tables=tables, sealing=sealing)
         self.room = ErasureRoom(self.ingest, policy)
         self.offset = 0
 
