@@ -4,7 +4,7 @@ Every event is keyed by `user_id`, so one traveller's events keep their order. U
 producer may add one); unknown types are refused.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -34,6 +34,8 @@ from schemas.fields import (
 )
 from schemas.reasons import shortened
 from schemas.sensitive import BlindIndex, Card, Email, Home, Passport, Phone
+
+T = TypeVar("T")
 
 
 class BaseEvent(Struct, kw_only=True, frozen=True, tag_field="type", omit_defaults=True):
@@ -268,7 +270,22 @@ Event = (
 EVENT_TYPES: tuple[type[BaseEvent], ...] = get_args(Event)
 EVENT_NAMES: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in EVENT_TYPES)
 
+
+class SealedEvent(BaseEvent, frozen=True, tag="sealed"):
+    """An event whose fields only the key of its traveller opens, but for those that every event carries.
+
+    Whoever passes it on, or drops it as a duplicate, needs no key.
+    """
+
+    of_type: Annotated[str, Meta(min_length=1, max_length=64, description="the type of the event that was sealed")]
+    key_id: Annotated[str, Meta(min_length=1, max_length=64, description="which key of the traveller")]
+    data: Annotated[bytes, Meta(description="nonce, ciphertext and tag of AES-256-GCM over the event as MessagePack")]
+
+
+AnyEvent = Event | SealedEvent
+
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_any_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder()
 _UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError)  # what the encoder raises for bad values
 
@@ -278,21 +295,34 @@ class InvalidEvent(ValueError):  # noqa: N818 - it names what the bytes are, as 
 
 
 def decode_event(data: bytes) -> Event:
-    """Read and check one event.
+    """Read and check one event that is not sealed.
 
     Raises:
         InvalidEvent: whatever the bytes are, nothing else is raised.
     """
+    return _decoded(data, _decoder)
+
+
+def decode_any_event(data: bytes) -> AnyEvent:
+    """Read and check one event, which may be sealed: then only what every event carries is checked.
+
+    Raises:
+        InvalidEvent: whatever the bytes are, nothing else is raised.
+    """
+    return _decoded(data, _any_decoder)
+
+
+def _decoded(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return _decoder.decode(data)
+        return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(shortened(str(error))) from error
     except RecursionError as error:
         raise InvalidEvent("JSON is nested too deeply") from error
 
 
-def encode_event(event: Event) -> bytes:
-    """Write one event as JSON; `decode_event` gives it back.
+def encode_event(event: AnyEvent) -> bytes:
+    """Write one event as JSON; `decode_any_event` gives it back, and `decode_event` where it is not sealed.
 
     Raises:
         InvalidEvent: a struct built in code can hold what its type forbids; that is found here, not by the reader.
@@ -301,7 +331,7 @@ def encode_event(event: Event) -> bytes:
         data = _encoder.encode(event)
     except _UNENCODABLE as error:
         raise InvalidEvent(f"{shortened(str(error))} - at `$.{_unencodable_field(event)}`") from error
-    decoded = decode_event(data)
+    decoded = decode_any_event(data)
     if decoded != event:
         _check_numbers(event, decoded)
     return data
@@ -317,7 +347,7 @@ def _check_friend(user_id: str, friend_id: str) -> None:
         raise ValueError("Expected `friend_id` to be another traveller than `user_id`")
 
 
-def _check_numbers(event: Event, decoded: Event) -> None:
+def _check_numbers(event: AnyEvent, decoded: AnyEvent) -> None:
     # JSON has no NaN and no infinity: the encoder writes null, which an optional field would take for "not given".
     for name in event.__struct_fields__:
         value = getattr(event, name)
@@ -325,7 +355,7 @@ def _check_numbers(event: Event, decoded: Event) -> None:
             raise InvalidEvent(f"Expected a finite number - at `$.{name}`, got {value}")
 
 
-def _unencodable_field(event: Event) -> str:
+def _unencodable_field(event: AnyEvent) -> str:
     for name in event.__struct_fields__:
         try:
             _encoder.encode(getattr(event, name))

@@ -15,7 +15,7 @@ from schemas.asyncapi import asyncapi_document
 from schemas.changes import Change
 from schemas.conflicts import ConflictCommand, ConflictEntry, EntityClaim
 from schemas.erasures import Certificate, Erasure, ErasureEnd, ErasureStart
-from schemas.events import Event
+from schemas.events import AnyEvent
 from schemas.receipts import Receipt
 from schemas.reference import Place, PlaceVector, Profile, ResumedEvent, WaitingEvent
 from schemas.sagas import SagaAlert, SagaCommand, SagaEntry, SagaStart
@@ -26,7 +26,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Values by the name that `Topic.value` gives them. Values that only one role reads and writes (offsets, state) are that
 # role's own business and have no subject.
 VALUE_TYPES: Mapping[str, Any] = {
-    "Event": Event,
+    "Event": AnyEvent,
     "Change": Change,
     **{kind.__name__: kind for kind in WRITE_TYPES.values()},
     "Receipt": Receipt,

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from schemas.events import Event
+from schemas.events import AnyEvent
 from schemas.fields import Latitude, Longitude
 
 
@@ -46,7 +46,7 @@ class WaitingEvent(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """
 
     place_id: str
-    event: Event
+    event: AnyEvent
     waiting_since_ms: int
     urgent: bool = False
 
@@ -54,6 +54,6 @@ class WaitingEvent(Struct, kw_only=True, frozen=True, omit_defaults=True):
 class ResumedEvent(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """An event whose place has arrived; `place` is None when the wait was given up."""
 
-    event: Event
+    event: AnyEvent
     place: Place | None = None
     urgent: bool = False

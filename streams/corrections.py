@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from schemas.events import InvalidEvent, decode_event
+from schemas.events import InvalidEvent, decode_any_event
 from schemas.topics import Catalogue
 from schemas.wire import MAGIC_GUID
 from schemas.writes import STORES, InvalidWrite, StoreName, decode_write, key_of, store_of
@@ -100,7 +100,7 @@ def _event_problem(key: bytes | None, value: bytes | None) -> str | None:
     if value is not None and value[:1] and value[0] <= MAGIC_GUID:
         return None
     try:
-        event = decode_event(value or b"")
+        event = decode_any_event(value or b"")
     except InvalidEvent as error:
         return str(error)
     return None if key == event.user_id.encode() else "the key is not the event's `user_id`"

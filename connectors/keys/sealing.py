@@ -1,13 +1,14 @@
 """Seal the sensitive fields of events and rows: which users' keys are needed, and what comes of each value."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import msgspec
 
+from connectors.keys.contents import Keys, whole_event
 from connectors.keys.data_key import DataKey
 from connectors.keys.user_keys import UserKeys
-from schemas.events import EVENT_TYPES, Event, encode_event
+from schemas.events import EVENT_TYPES, AnyEvent, Event, encode_event
 from schemas.sensitive import (
     ERASED,
     SensitiveField,
@@ -16,8 +17,6 @@ from schemas.sensitive import (
     sealed_text,
     sensitive_fields,
 )
-
-Keys = Mapping[str, DataKey | None]  # by user; None: the key is destroyed
 
 # Asked for every event, so only those that have such fields are in it.
 _FIELDS: dict[type[Any], tuple[SensitiveField, ...]] = {
@@ -73,19 +72,23 @@ class EventSealing:
 
     Args:
         keys: the same as ingest has.
+        everything: whether events are sealed as a whole, with all their fields but those that every event carries.
     """
 
-    def __init__(self, keys: UserKeys) -> None:
-        self._keys = keys
+    def __init__(self, keys: UserKeys, *, everything: bool = False) -> None:
+        self._keys, self._everything = keys, everything
 
-    def __call__(self, event: Event) -> Event:
-        """Return an event with its sensitive fields sealed. It may have to wait for the key store; not for asyncio.
+    def __call__(self, event: Event) -> AnyEvent:
+        """Return an event with its sensitive fields sealed, or all. It may wait for the key store; not for asyncio.
 
         Raises:
             InvalidEvent: the event breaks its schema, which nobody could see any more once it is sealed.
             Unavailable: the keys cannot be had now.
             Fatal: they cannot be had until somebody changes something; names the option.
         """
+        if self._everything:
+            encode_event(event)
+            return whole_event(event, self._keys.get_or_create([event.user_id]))
         if not to_seal((event,)):
             return event
         encode_event(event)

@@ -15,7 +15,7 @@ from connectors.producers.large import claimed
 from connectors.producers.record_queue import SLICE_SECONDS, Counts, Delivered, DeliveryHook, QueueLimits, RecordQueue
 from connectors.producers.records import EventRecords, Record
 from schemas.clock import HybridClock
-from schemas.events import Event
+from schemas.events import AnyEvent
 from schemas.headers import Headers
 from schemas.topics import Catalogue
 from schemas.writes import EventPriority
@@ -64,7 +64,7 @@ class AsyncEventProducer:
         await asyncio.to_thread(self._queue.check, self._records.topics, timeout)
 
     async def publish(
-        self, event: Event, *, priority: EventPriority = "normal", traceparent: str | None = None
+        self, event: AnyEvent, *, priority: EventPriority = "normal", traceparent: str | None = None
     ) -> None:
         """Accept an event for sending; waits while there is no room. Raises as `EventProducer.publish`."""
         record = self._records.record(event, priority, traceparent)

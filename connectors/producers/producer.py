@@ -13,7 +13,7 @@ from connectors.producers.large import claimed
 from connectors.producers.record_queue import SLICE_SECONDS, Counts, DeliveryHook, QueueLimits, RecordQueue
 from connectors.producers.records import EventRecords
 from schemas.clock import HybridClock
-from schemas.events import Event
+from schemas.events import AnyEvent
 from schemas.headers import Headers
 from schemas.topics import Catalogue
 from schemas.writes import EventPriority
@@ -71,7 +71,7 @@ class EventProducer:
         """
         self._queue.check(self._records.topics, timeout)
 
-    def publish(self, event: Event, *, priority: EventPriority = "normal", traceparent: str | None = None) -> None:
+    def publish(self, event: AnyEvent, *, priority: EventPriority = "normal", traceparent: str | None = None) -> None:
         """Accept an event for sending; blocks while there is no room.
 
         Args:

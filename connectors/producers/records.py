@@ -14,10 +14,11 @@ from schemas.clock import HybridClock
 from schemas.events import (
     EVENT_NAMES,
     EVENT_TYPES,
+    AnyEvent,
     BaseEvent,
-    Event,
     GpsUpdate,
     InvalidEvent,
+    SealedEvent,
     UrgentRequest,
     encode_event,
 )
@@ -45,6 +46,7 @@ Record = tuple[
 _encode = msgspec.json.Encoder().encode
 _convert = msgspec.convert
 
+_TYPES = tuple(zip(EVENT_TYPES, EVENT_NAMES, strict=True))
 _SPECVERSION = (CE_SPECVERSION, b"1.0")
 _JSON = (CONTENT_TYPE, b"application/json")
 _URGENT = (PRIORITY, b"urgent")
@@ -72,10 +74,12 @@ class _Kind:
 
     __slots__ = ("checked", "topic", "type_header")
 
-    def __init__(self, kind: type[BaseEvent], name: str, catalogue: Catalogue) -> None:
+    def __init__(
+        self, kind: type[BaseEvent], name: str, catalogue: Catalogue, sent_as: type[BaseEvent] | None = None
+    ) -> None:
         # `msgspec.convert` of an event to its own type checks nothing; to another type it checks every field, without
         # the cost of reading the JSON back (0.6 instead of 1.7 us for a GPS fix).
-        self.checked = checked_as(kind)
+        self.checked = checked_as(sent_as or kind)
         self.type_header = (CE_TYPE, name.encode())
         if kind is GpsUpdate:
             self.topic = catalogue.gps_events.name
@@ -93,13 +97,14 @@ class EventRecords:
     """
 
     def __init__(self, catalogue: Catalogue, source: str, clock: HybridClock) -> None:
-        self._kinds = {kind: _Kind(kind, name, catalogue) for kind, name in zip(EVENT_TYPES, EVENT_NAMES, strict=True)}
+        self._kinds = {kind: _Kind(kind, name, catalogue) for kind, name in _TYPES}
+        self._sealed = {name: _Kind(kind, name, catalogue, SealedEvent) for kind, name in _TYPES}
         self.topics = [topic.name for topic in (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)]
         self._urgent_topic = catalogue.urgent_events.name
         self._source = (CE_SOURCE, source.encode())
         self._clock = clock
 
-    def record(self, event: Event, priority: EventPriority = "normal", traceparent: str | None = None) -> Record:
+    def record(self, event: AnyEvent, priority: EventPriority = "normal", traceparent: str | None = None) -> Record:
         """Return the record of an event, checked: `decode_event` reads its value.
 
         An event without a version (0) gets the clock's next one; a version that is given is kept, and the clock
@@ -108,7 +113,7 @@ class EventRecords:
         Raises:
             InvalidEvent: names the field and what it allows.
         """
-        kind = self._kinds.get(type(event))
+        kind = self._sealed.get(event.of_type) if isinstance(event, SealedEvent) else self._kinds.get(type(event))
         if kind is None:
             raise InvalidEvent(f"Expected an event of schemas.events, got {type(event).__name__}")
         try:

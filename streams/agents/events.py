@@ -12,8 +12,9 @@ from schemas.writes import Priority
 from streams.agents.embed import embed
 from streams.agents.erasures import Arrived, begin_erasures, kept, sieve_of
 from streams.agents.ingest import COMPONENT, Ingest
-from streams.agents.intake import Intake, intake
+from streams.agents.intake import Refused, intake
 from streams.agents.large_values import Part
+from streams.agents.opening import opened
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, Joined, enrich
@@ -44,15 +45,21 @@ class EventPass:
                 part, lambda unframe: intake(records, seen=seen, rules=ingest.intake, unframe=unframe)
             )
             states = TravellerStates(transaction.view(ingest.tables.travellers))
-            replayed = [states.reached(one.event.user_id, one.record) for one in checked.admitted]
+            found = await opened(ingest, [one.event for one in checked.admitted])
+            came = [
+                Arrived(event, checked.admitted[place].record, self._lane == "urgent")
+                for place, event in found.events.items()
+            ]
+            replayed = [states.reached(one.event.user_id, one.record) for one in came]
             sieve = sieve_of(ingest, transaction, states)
             passing = [
                 (one, seen_before)
-                for one, seen_before in zip(checked.admitted, replayed, strict=True)
-                if sieve is None or sieve.passes(Arrived(one.event, one.record, self._lane == "urgent"))
+                for one, seen_before in zip(came, replayed, strict=True)
+                if sieve is None or sieve.passes(one)
             ]
             origins = [one.record for one, _ in passing]
             sealed = await ingest.sealed([one.event for one, _ in passing])
+            refused = [Refused(checked.admitted[place].record, "open", error) for place, error in found.refused.items()]
             accepted = [
                 Accepted(event, replayed=seen_before) for event, (_, seen_before) in zip(sealed, passing, strict=True)
             ]
@@ -63,12 +70,12 @@ class EventPass:
                 travellers=states,
                 rules=ingest.gps,
             )
-            seal = await ingest.write_seal(one.event.user_id for one in joined.enriched)
+            seal = await ingest.write_seal(one.event.user_id for one in (*joined.enriched, *joined.waiting))
             outputs = [
                 *kept(ingest, sieve),
                 *self._writes(joined, origins, seal),
-                *self._waiting(joined, origins),
-                *self._letters(checked),
+                *self._waiting(joined, origins, seal),
+                *self._letters([*checked.refused, *refused]),
             ]
             transaction.commit_after(lambda: ingest.publish(outputs))
         await begin_erasures(ingest, sieve)
@@ -92,7 +99,7 @@ class EventPass:
             )
         ]
 
-    def _waiting(self, joined: Joined, origins: Sequence[Record]) -> list[Outgoing]:
+    def _waiting(self, joined: Joined, origins: Sequence[Record], seal: WriteSeal) -> list[Outgoing]:
         topic = self._ingest.catalogue.waiting_events.name
         return [
             Outgoing(
@@ -101,7 +108,7 @@ class EventPass:
                 msgspec.json.encode(
                     WaitingEvent(
                         place_id=one.place_id,
-                        event=one.event,
+                        event=seal.event(one.event),
                         waiting_since_ms=origins[one.index].timestamp,
                         urgent=self._lane == "urgent",
                     )
@@ -110,7 +117,7 @@ class EventPass:
             for one in joined.waiting
         ]
 
-    def _letters(self, checked: Intake) -> list[Outgoing]:
+    def _letters(self, refused: Sequence[Refused]) -> list[Outgoing]:
         return [
             dead_letter(
                 self._ingest.catalogue,
@@ -120,5 +127,5 @@ class EventPass:
                 error=one.error,
                 schema="Event",
             )
-            for one in checked.refused
+            for one in refused
         ]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from schemas.claims import CLAIM
 from schemas.clock import derived_version, milliseconds
-from schemas.events import Event, InvalidEvent, decode_event
+from schemas.events import AnyEvent, InvalidEvent, decode_any_event
 from schemas.wire import MAGIC_GUID, VALUE_SCHEMA_ID, InvalidFrame, Unframe
 from streams.runtime.records import Record
 
@@ -45,7 +45,7 @@ class Seen(Protocol):
 class Admitted(Struct, frozen=True, gc=False):
     """An event with the record it came in."""
 
-    event: Event
+    event: AnyEvent
     record: Record
 
 
@@ -103,7 +103,7 @@ def any_framed(records: Sequence[Record]) -> bool:
     )
 
 
-def _read(record: Record, rules: IntakeRules, unframe: Unframe) -> Event:
+def _read(record: Record, rules: IntakeRules, unframe: Unframe) -> AnyEvent:
     value = record.value
     if value is None:
         raise InvalidEvent("the value is missing")
@@ -112,7 +112,7 @@ def _read(record: Record, rules: IntakeRules, unframe: Unframe) -> Event:
         raise InvalidEvent(
             f"the value has {len(value):,} bytes, more than the {rules.max_value_bytes:,} of intake.max_value_bytes"
         )
-    event = decode_event(unframe(value, record.headers))
+    event = decode_any_event(unframe(value, record.headers))
     if record.key is None:
         raise InvalidEvent("the key is missing: expected the event's `user_id`")
     if record.key != event.user_id.encode():
@@ -129,7 +129,7 @@ def _read(record: Record, rules: IntakeRules, unframe: Unframe) -> Event:
     return event
 
 
-def _is_duplicate(event: Event, record: Record, seen: Seen, window_ms: float) -> bool:
+def _is_duplicate(event: AnyEvent, record: Record, seen: Seen, window_ms: float) -> bool:
     first = seen.get(event.event_id)
     if first is not None:
         if seen.position(event.event_id, record.topic) == record.offset:

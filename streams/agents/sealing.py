@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from connectors.keys import UserKeys
-from connectors.keys.contents import WriteSeal
+from connectors.keys import NotSealedHere, UserKeys
+from connectors.keys.contents import WriteSeal, opened_event
 from connectors.keys.sealing import Keys, sealed_event, to_seal
 from connectors.sinks.errors import SinkError
-from schemas.events import Event
+from schemas.events import AnyEvent, Event, SealedEvent
 from streams.routing.changes import RowChange
 from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.publisher import TryAgain
@@ -41,6 +41,15 @@ class Sealing:
         masters = self._keys.masters
         return [sealed_event(event, keys, masters) for event in events]
 
+    async def opened(self, events: Sequence[AnyEvent]) -> list[Event | NotSealedHere | None]:
+        """Return what was sealed in events: None where nobody can read it any more, an error where it was altered.
+
+        Those that are not sealed come back as they are. Raises as `events`.
+        """
+        users = list(dict.fromkeys(one.user_id for one in events if isinstance(one, SealedEvent)))
+        keys: Keys = await self._keys_of(users) if users else {}
+        return [_opened(event, keys) for event in events]
+
     async def changes(self, changes: Sequence[RowChange]) -> Sequence[RowChange]:
         """Return changes with the sensitive columns of their rows sealed. Raises as `events`."""
         users = self._columns.users(changes)
@@ -67,3 +76,10 @@ class Sealing:
             return await asyncio.get_running_loop().run_in_executor(self._asking, self._keys.get_or_create, users)
         except SinkError as error:
             raise TryAgain(str(error)) from error
+
+
+def _opened(event: AnyEvent, keys: Keys) -> Event | NotSealedHere | None:
+    try:
+        return opened_event(event, keys)
+    except NotSealedHere as error:
+        return error

@@ -10,11 +10,13 @@ from functools import partial
 import msgspec
 import structlog
 
+from schemas.events import Event
 from schemas.reference import Place, ResumedEvent, WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
 from streams.agents.erasures import Arrived, begin_erasures, kept, sieve_of
 from streams.agents.ingest import COMPONENT, UNREADABLE, Ingest
+from streams.agents.opening import opened
 from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.joins import Accepted, enrich
@@ -118,11 +120,12 @@ class ResumedPass:
         async with ingest.transactions.turn(partition) as transaction:
             states = TravellerStates(transaction.view(ingest.tables.travellers))
             sieve = sieve_of(ingest, transaction, states)
-            passing: list[tuple[ResumedEvent, bool]] = []
+            passing: list[tuple[Event, ResumedEvent, bool]] = []
             outputs: list[Outgoing] = []
+            read: list[tuple[ResumedEvent, Record]] = []
             for record in records:
                 try:
-                    one = _resumed.decode(record.value or b"")
+                    read.append((_resumed.decode(record.value or b""), record))
                 except UNREADABLE as error:
                     outputs.append(
                         dead_letter(
@@ -134,17 +137,22 @@ class ResumedPass:
                             schema="ResumedEvent",
                         )
                     )
-                    continue
-                replayed = states.reached(one.event.user_id, record)
-                if sieve is not None and not sieve.passes(Arrived(one.event, record, one.urgent)):
-                    continue
-                passing.append((one, replayed))
-            sealed = await ingest.sealed([one.event for one, _ in passing])
+            found = await opened(ingest, [one.event for one, _ in read])
+            outputs += [
+                dead_letter(ingest.catalogue, read[place][1], component=COMPONENT, stage="open", error=error)
+                for place, error in found.refused.items()
+            ]
+            for place, event in found.events.items():
+                one, record = read[place]
+                replayed = states.reached(event.user_id, record)
+                if sieve is None or sieve.passes(Arrived(event, record, one.urgent)):
+                    passing.append((event, one, replayed))
+            sealed = await ingest.sealed([event for event, _, _ in passing])
             accepted = [
                 Accepted(event, replayed=replayed, resumed=True, place=one.place)
-                for event, (one, replayed) in zip(sealed, passing, strict=True)
+                for event, (_, one, replayed) in zip(sealed, passing, strict=True)
             ]
-            lanes: list[Priority] = ["urgent" if one.urgent else "normal" for one, _ in passing]
+            lanes: list[Priority] = ["urgent" if one.urgent else "normal" for _, one, _ in passing]
             joined = enrich(
                 accepted,
                 places=ingest.reference.places,

@@ -17,13 +17,14 @@ from connectors.keys.reading import Erased, FieldValue, unseal
 from connectors.sinks.errors import SinkError
 from streams.cli.common import ConfigFile, Exit, err, fail, with_brokers
 from streams.keys import keys_of
-from streams.persons.export import Export, events_of, gather, opened
+from streams.persons.export import Export, events_of, gather, opened, opened_event_of
 from streams.persons.provenance import ToldHoldings
 from streams.persons.topics import found_in_topics
 from streams.settings import Options
 from streams.stores import sink_of
 
 OpenField = Callable[[str, str], object]
+OpenEvent = Callable[[object], object]
 
 
 def command(
@@ -75,17 +76,19 @@ def _gathered(user: str, options: Options, *, events: bool) -> Export:
 
 
 def _open_fields(export: Export, options: Options) -> None:
-    with _opening(export.user, options) as open_field:
+    with _opening(export.user, options) as (open_field, open_event):
         export.items = [msgspec.structs.replace(one, content=opened(one.content, open_field)) for one in export.items]
-        export.events = [msgspec.structs.replace(one, content=opened(one.content, open_field)) for one in export.events]
+        export.events = [
+            msgspec.structs.replace(one, content=opened(open_event(one.content), open_field)) for one in export.events
+        ]
 
 
 @contextmanager
-def _opening(user: str, options: Options) -> Generator[OpenField]:
-    """Return what opens the fields of a person; where there are no keys they stay as they are."""
+def _opening(user: str, options: Options) -> Generator[tuple[OpenField, OpenEvent]]:
+    """Return what opens the fields and the events of a person; where there are no keys they stay as they are."""
     keys = keys_of(options)
     if keys is None:
-        yield lambda _, text: text
+        yield lambda _, text: text, lambda content: content
         return
 
     def open_field(name: str, text: str) -> object:
@@ -97,6 +100,7 @@ def _opening(user: str, options: Options) -> Generator[OpenField]:
 
     keys.open()
     try:
-        yield open_field
+        held = keys.get([user])
+        yield open_field, lambda content: opened_event_of(content, held)
     finally:
         keys.close()

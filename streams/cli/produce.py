@@ -109,7 +109,11 @@ def _produce(
             closing(values) if values is not None else nullcontext(),
             closing(keys) if keys is not None else nullcontext(),
         ):
-            reading = read(file) if keys is None else _sealed(read(file), EventSealing(keys))
+            reading = (
+                read(file)
+                if keys is None
+                else _sealed(read(file), EventSealing(keys, everything=options.keys.seals == "everything"))
+            )
             summary = send(file, reading, _producer(options, values), rate=rate, priority=priority)
             name = file.name
     except UnreadableFile as error:

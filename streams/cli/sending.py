@@ -13,7 +13,7 @@ from connectors.producers import DeliveryFailed, EventProducer, ProducerError
 from connectors.producers.input_files import InputFile, Reading
 from connectors.producers.pacing import TokenBucket
 from connectors.sinks.errors import SinkError
-from schemas.events import Event, InvalidEvent
+from schemas.events import AnyEvent, InvalidEvent
 from schemas.writes import EventPriority
 from streams.cli.common import Exit, err
 from streams.cli.interrupt import StopOnInterrupt
@@ -148,7 +148,7 @@ class _Feed:
                 self._publish(number, item)
             redraw()
 
-    def _publish(self, number: int, event: Event) -> None:
+    def _publish(self, number: int, event: AnyEvent) -> None:
         try:
             self._producer.publish(event, priority=self._priority)
         except InvalidEvent as error:

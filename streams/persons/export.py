@@ -9,10 +9,13 @@ from msgspec import Struct, structs
 
 from connectors.kafka.connection import Connection
 from connectors.kafka.reading import StoredRecord, records_in
+from connectors.keys import NotSealedHere
+from connectors.keys.contents import Keys, opened_event
 from connectors.sinks.content import stored
 from connectors.sinks.contract import Held, Sink
 from connectors.sinks.errors import SinkError
 from connectors.sinks.persons import Attributing
+from schemas.events import SealedEvent
 from schemas.topics import Catalogue
 from schemas.writes import STORES, BaseWrite, StoreName, Write
 from streams.persons.holdings import Holding, by_store, entities_of
@@ -20,6 +23,7 @@ from streams.persons.provenance import ToldHoldings
 from streams.settings.load import without_login
 
 ASKED_AT_ONCE = 200
+ERASED_EVENT = "erased"
 _CARRIED = frozenset(BaseWrite.__struct_fields__)
 
 
@@ -131,6 +135,19 @@ def opened(content: Any, open_field: Callable[[str, str], object], name: str = "
     if isinstance(content, list):
         return [opened(value, open_field, name) for value in cast("list[Any]", content)]
     return content
+
+
+def opened_event_of(content: Any, keys: Keys) -> Any:
+    """Return the content of a record of an event as its producer gave it: `ERASED_EVENT` where nobody can read it.
+
+    What is no sealed event, or was altered, comes back as it is.
+    """
+    try:
+        sealed = msgspec.convert(content, SealedEvent)
+        event = opened_event(sealed, keys)
+    except (msgspec.ValidationError, NotSealedHere):
+        return content
+    return msgspec.to_builtins(sealed) | {"data": ERASED_EVENT} if event is None else msgspec.to_builtins(event)
 
 
 def _items(sink: Sink[Any], known: Sequence[Holding], holdings: ToldHoldings) -> Iterator[Item]:
