@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from schemas.events import Event
+from schemas.events import AnyEvent
 from schemas.headers import Headers
 
 
@@ -21,7 +21,7 @@ class RawRecord(Struct, frozen=True):
 class Failure(NamedTuple):
     """An event (with the version it was sent with) or raw record that no broker acknowledged, and why."""
 
-    event: Event | RawRecord
+    event: AnyEvent | RawRecord
     reason: str
 
 

@@ -26,7 +26,7 @@ from connectors.producers.errors import (
     Unreachable,
 )
 from connectors.producers.records import HeaderList, Record
-from schemas.events import Event, decode_event
+from schemas.events import AnyEvent, decode_any_event
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class QueueLimits(Struct, frozen=True, kw_only=True):
 class Delivered(Struct, frozen=True):
     """An acknowledged record and where it lies. `event` has the version it was sent with."""
 
-    event: Event | RawRecord
+    event: AnyEvent | RawRecord
     topic: str
     partition: int
     offset: int
@@ -254,7 +254,7 @@ class RecordQueue:
         self, error: KafkaError | None, message: Message, raw: RawRecord | None = None, data: bytes | None = None
     ) -> None:
         # One function for all events: what was sent is in the message, so no closure keeps each event alive.
-        event = raw or decode_event(data or message.value() or b"")
+        event = raw or decode_any_event(data or message.value() or b"")
         if error is not None:
             with self._lock:
                 self._failed += 1

@@ -9,6 +9,8 @@ import pytest
 from confluent_kafka import Message
 
 from connectors.kafka.connection import Connection
+from connectors.keys import DataKey
+from connectors.keys.contents import whole_event
 from connectors.producers import (
     Counts,
     Delivered,
@@ -141,6 +143,16 @@ def test_a_failed_event_keeps_the_version_it_was_sent_with(fix: Fix) -> None:
     with pytest.raises(DeliveryFailed) as caught:
         publishing.close(timeout=0)
     assert caught.value.failures[0].event == fix(1, version=1_000 << 16)
+
+
+def test_a_sealed_event_that_fails_is_told_as_it_was_sent(fix: Fix) -> None:
+    sealed = whole_event(fix(1, version=7), {"u1": DataKey("u1", "k1", b"k" * 32)})
+    publishing = producer(nowhere())
+    publishing.open()
+    publishing.publish(sealed)
+    with pytest.raises(DeliveryFailed) as caught:
+        publishing.close(timeout=0)
+    assert caught.value.failures[0].event == sealed
 
 
 def test_publishing_stops_when_too_many_events_have_failed_unseen(fix: Fix) -> None:
