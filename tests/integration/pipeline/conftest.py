@@ -43,7 +43,7 @@ class Pipeline:
 
     def start(self, role: Role | str, name: str | None = None) -> RoleProcess:
         """Start one more process of a role."""
-        arguments = (role, "run") if role in ("cdc", "erasure") else ("worker", role)
+        arguments = (role, "run") if role in ("archive", "cdc", "erasure") else ("worker", role)
         process = RoleProcess(
             name or f"{role}-{len(self._roles)}",
             arguments,
