@@ -18,6 +18,7 @@ from bench.chaos.load import NotAcknowledged
 from bench.chaos.scenario import Outcome, Scenario, Size, exactly_none
 from bench.chaos.trial import NotReached, trial
 from bench.report import Figure, finish
+from bench.stores.servers import KINDS
 from deploy.local.kafka import KafkaServer
 from deploy.local.kafka.server import VERSION as KAFKA_VERSION
 
@@ -104,14 +105,14 @@ SCENARIOS = (
         name="sink-workers",
         run=stores.kill_workers,
         about_stores=True,
-        full=Size(events=600, times=20),  # of these two, `events` are writes a second
+        full=Size(events=300, times=20),  # of these two, `events` are writes a second
         short=Size(events=300, times=2),
     ),
     Scenario(
         name="sink-servers",
         run=stores.kill_servers,
         about_stores=True,
-        full=Size(events=600, times=2, seconds=5),
+        full=Size(events=300, times=2, seconds=5),
         short=Size(events=300, times=1, seconds=1),
     ),
 )
@@ -138,7 +139,8 @@ def main(arguments: Sequence[str]) -> int:
             seconds[one.name] = round(time.monotonic() - began, 1)
     finally:
         kafka.stop()
-    whole = all(_size(one, given) == one.full for one in chosen)
+    stores = _stores(given)
+    whole = all(_size(one, given) == msgspec.structs.replace(one.full, stores=stores) for one in chosen)
     about_stores = chosen == [one for one in SCENARIOS if one.about_stores]
     setup = {
         "seed": given.seed,
@@ -146,7 +148,8 @@ def main(arguments: Sequence[str]) -> int:
         "librdkafka": confluent_kafka.libversion()[0],
         "sizes": {one.name: msgspec.structs.asdict(_size(one, given)) for one in chosen},
     }
-    name, keep = (STORES if about_stores else "chaos"), whole and (about_stores or chosen == list(SCENARIOS))
+    some = "" if stores == tuple(KINDS) else f".{'-'.join(stores)}"
+    name, keep = (STORES + some if about_stores else "chaos"), whole and (about_stores or chosen == list(SCENARIOS))
     code = finish(name, figures, setup=setup, rounds={"seconds": seconds}, keep=keep)
     if code == 0 and given.keep is None:
         shutil.rmtree(folder)
@@ -166,7 +169,8 @@ def run(scenario: Scenario, kafka: KafkaServer, folder: Path, seed: int, size: S
             print(f"  FAILED: {type(error).__name__}: {error}")
             figures = [exactly_none("not brought to an end", 1)]
     if not all(figure.passed for figure in figures):
-        sizes = " ".join(f"--{name} {value:g}" for name, value in msgspec.structs.asdict(size).items())
+        sizes = f"--events {size.events} --times {size.times} --seconds {size.seconds:g} --session {size.session:g}"
+        sizes += f" --stores {','.join(size.stores)}"
         print(f"  repeat it with: python -m bench.chaos {scenario.name} --seed {seed} {sizes}", flush=True)
     return [msgspec.structs.replace(figure, name=f"{scenario.name}: {figure.name}") for figure in figures]
 
@@ -203,12 +207,19 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--times", "--kills", type=int, help="how often a scenario does what it does")
     parser.add_argument("--seconds", type=float, help="how long something is stopped or away")
     parser.add_argument("--session", type=float, help="seconds after which a silent worker is taken for dead")
+    parser.add_argument("--stores", default=",".join(KINDS), help="which, of the scenarios about stores: %(default)s")
     parser.add_argument("--keep", type=Path, help="folder for logs and state, kept; else one that is kept on failure")
     given = parser.parse_args(arguments)
     unknown = set(given.scenarios) - set(names)
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if unknown_stores := set(_stores(given)) - set(KINDS):
+        parser.error(f"--stores: {', '.join(sorted(unknown_stores))}; there are {', '.join(KINDS)}")
     return given
+
+
+def _stores(given: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(given.stores.split(","))
 
 
 def _size(scenario: Scenario, given: argparse.Namespace) -> Size:
@@ -216,7 +227,7 @@ def _size(scenario: Scenario, given: argparse.Namespace) -> Size:
     changed = {
         name: value for name in ("events", "times", "seconds", "session") if (value := getattr(given, name)) is not None
     }
-    return msgspec.structs.replace(size, **changed)
+    return msgspec.structs.replace(size, stores=_stores(given), **changed)
 
 
 if __name__ == "__main__":

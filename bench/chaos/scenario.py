@@ -7,6 +7,7 @@ from msgspec import Struct
 from bench.chaos.checker import Findings
 from bench.chaos.trial import Trial
 from bench.report import Figure
+from bench.stores.servers import KINDS
 from streams.runtime.app import SESSION_SECONDS
 
 
@@ -16,6 +17,7 @@ class Size(Struct, frozen=True, kw_only=True):
     events: int
     times: int = 1  # kills, rounds, hangs, ...
     seconds: float = 0.0  # how long something is stopped, away or kept up
+    stores: tuple[str, ...] = tuple(KINDS)
     session: float = SESSION_SECONDS  # after how many seconds the group takes a silent worker for dead
 
 

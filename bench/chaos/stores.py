@@ -28,7 +28,7 @@ class _Setup(NamedTuple):
 
 def kill_workers(trial: Trial, size: Size) -> Outcome:
     """Kill -9 the workers that deliver to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
-    with _setup(trial) as setup:
+    with _setup(trial, size) as setup:
         kills = dict.fromkeys(setup.deliveries, 0)
         with _load(setup, size):
             for number in range(1, size.times + 1):
@@ -44,7 +44,7 @@ def kill_workers(trial: Trial, size: Size) -> Outcome:
 
 def kill_servers(trial: Trial, size: Size) -> Outcome:
     """Kill -9 the server of each of these stores under load, and start it again."""
-    with _setup(trial) as setup:
+    with _setup(trial, size) as setup:
         kills = dict.fromkeys(setup.servers, 0)
         with _load(setup, size):
             for _ in range(size.times):
@@ -59,12 +59,13 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
 
 
 @contextmanager
-def _setup(trial: Trial) -> Generator[_Setup]:
+def _setup(trial: Trial, size: Size) -> Generator[_Setup]:
     """Give out running servers, each with a worker of its own: stores that scale apart, as in a cluster."""
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
         deliveries: dict[str, Delivered] = {}
-        for name, kind in KINDS.items():
+        for name in size.stores:
+            kind = KINDS[name]
             server = servers[name] = kind.make(trial.folder / name)
             stack.callback(server.delete)
             server.start()
