@@ -2,7 +2,8 @@
 
 Below `.travelos/index/` lie files of JSON lines, [entity, key], one for each batch that made objects. They never
 change, an entry may be there many times, and a writer merges its own small ones now and then, and all of them when it
-opens; so writers need not know of each other. A file is written before a batch is acknowledged.
+opens; so writers need not know of each other. A file is written before a batch is acknowledged, and may name objects
+that were not made.
 """
 
 from collections import defaultdict

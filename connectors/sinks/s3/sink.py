@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
@@ -71,16 +71,18 @@ class S3Sink:
         def put(key: str) -> list[Outcome]:
             return self._put_all(key, [batch[index] for index in keys[key]])
 
-        for key, found in zip(keys, self._opened().map(put, keys), strict=True):
-            outcomes.update(zip(keys[key], found, strict=True))
-        # Superseded ones too: their own entry may be what a killed process did not come to write.
-        there = [
-            (batch[index].entity, key)
-            for key, indexes in keys.items()
-            for index in indexes
-            if outcomes[index] in (APPLIED, SUPERSEDED)
-        ]
-        self._index.add(unindexed(there, self._indexed, _REMEMBERED))
+        # Beside the objects, or a batch would take as long as both: an entry without an object is harmless. It is there
+        # for superseded ones too: their own entry may be what a killed process did not come to write.
+        pool = self._opened()
+        noted = pool.submit(
+            self._note, [(batch[index].entity, key) for key, indexes in keys.items() for index in indexes]
+        )
+        try:
+            for key, found in zip(keys, pool.map(put, keys), strict=True):
+                outcomes.update(zip(keys[key], found, strict=True))
+        finally:
+            wait([noted])
+        noted.result()
         return [outcomes[index] for index in range(len(batch))]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -138,6 +140,16 @@ class S3Sink:
             self.open()
         assert self._pool is not None
         return self._pool
+
+    def _note(self, places: Sequence[tuple[str, str]]) -> None:
+        """Have the index know entities and their keys."""
+        fresh = list(unindexed(places, self._indexed, _REMEMBERED))
+        try:
+            self._index.add(fresh)
+        except BaseException:
+            for place in fresh:
+                self._indexed.pop(place, None)
+            raise
 
     def _put_all(self, key: str, writes: Sequence[ObjectWrite]) -> list[Outcome]:
         """Apply writes of one key in order; the first looks only when something lies there."""

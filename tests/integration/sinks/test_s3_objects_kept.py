@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
@@ -294,3 +295,33 @@ def test_what_another_client_did_to_s3_is_found_and_repaired(sink: S3Sink, optio
             "photo:gone": ("missing", lambda: client.delete_object(Bucket=options.bucket, Key="gone")),
         },
     )
+
+
+def test_what_the_index_could_not_take_is_noted_when_it_is_sent_again(
+    sink: S3Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "put_new", away)
+        with pytest.raises(Unavailable):
+            sink.write([write("a")])
+    assert sink.write([write("a")]) == [SUPERSEDED]  # the object was there
+    assert sink.held([("photo:a", "s")]) == {("photo:a", "s"): Held(version=1)}
+
+
+def test_objects_do_not_wait_for_the_index_nor_it_for_them(sink: S3Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, put, put_new = Barrier(2), Bucket.put, Bucket.put_new
+
+    def put_beside(self: Bucket, *given: Any) -> str:
+        both.wait(30)
+        return put(self, *given)
+
+    def put_new_beside(self: Bucket, *given: Any) -> None:
+        both.wait(30)
+        put_new(self, *given)
+
+    monkeypatch.setattr(Bucket, "put", put_beside)
+    monkeypatch.setattr(Bucket, "put_new", put_new_beside)
+    assert sink.write([write("a")]) == [APPLIED]
