@@ -27,9 +27,16 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+TOGETHER_RECORDS = (
+    100  # of a request that takes the writes of other channels along; larger ones are faster side by side
+)
+
 
 class Channel:
     """Writes the batches of some keys of a store, one request after the other, and accounts for every single write.
+
+    A request with few writes takes along what waits in channels that have none under way: a request costs the store and
+    us much more than a write does. Those channels wait until it is over, so the writes of a key stay in their order.
 
     Args:
         sink: not open.
@@ -41,6 +48,9 @@ class Channel:
         opening: opens the contents of sealed writes.
         held_up: told why the store does not take anything and for how many seconds it is left alone.
         now: a clock in seconds that is never set back.
+
+    Attributes:
+        ways: all channels of the store, this one included.
     """
 
     def __init__(
@@ -69,6 +79,8 @@ class Channel:
         self._settling: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._hurry = False
+        self._busy = False  # what waits here is left alone until a request with writes from here is over
+        self.ways: Sequence[Channel] = (self,)
         self.queue = WriteQueue(limits)
         self.in_flight: Sequence[Item] = ()
 
@@ -93,28 +105,66 @@ class Channel:
             while True:
                 await self._wait_for_batch()
                 entered = await self._gate.enter(min(len(self.queue), self.most))
-                batch = self.queue.take(self._now(), self.most)
+                batch = [] if self._busy else self.queue.take(self._now(), self.most)
                 if not batch:
                     self._gate.unused()
                     continue
-                outcomes = await self._write(batch, entered)
-                if outcomes is None:
-                    continue
-                if self._settling is not None:
-                    await self._settling  # at most one batch of receipts is on its way while the next is written
-                self._settling = asyncio.create_task(self._settle(batch, outcomes))
+                await self._see_through(batch, entered)
         finally:
             if self._settling is not None:
                 await asyncio.wait([self._settling], timeout=1)
             await asyncio.get_running_loop().run_in_executor(self._thread, self._attempts.close)
             self._thread.shutdown(wait=False)
 
+    def again(self, item: Item, due: float) -> None:
+        """Have a write tried again."""
+        self.queue.retry(item, due)
+        self._wake.set()
+
+    async def _see_through(self, batch: list[Item], entered: float) -> None:
+        """Write a batch, with what others have, and have it accounted for after what was written before it."""
+        together = [self, *self._taken_along(batch)]
+        for channel in together:
+            channel._busy = True
+        try:
+            outcomes = await self._write(batch, entered)
+            if outcomes is None:
+                return
+            for channel in together:
+                if channel._settling is not None:
+                    await channel._settling  # at most one batch of receipts is on its way while the next is written
+            settling = asyncio.create_task(self._settle(batch, outcomes))
+            for channel in together:
+                channel._settling = settling
+        finally:
+            for channel in together:
+                channel._busy = False
+                channel._wake.set()
+
+    def _taken_along(self, batch: list[Item]) -> list["Channel"]:
+        """Add what waits in other channels to a small batch; return whose it was."""
+        if self._gate.most is not None:  # a rate limit has let in no more than the batch
+            return []
+        most, size = min(TOGETHER_RECORDS, self.most), sum(item.size for item in batch)
+        found: list[Channel] = []
+        for channel in self.ways:
+            queue = channel.queue
+            if channel is self or channel._busy or len(batch) + len(queue) > most:
+                continue
+            size += queue.bytes
+            if size > self._limits.max_bytes:
+                break
+            if taken := queue.take(self._now()):
+                batch += taken
+                found.append(channel)
+        return found
+
     async def _wait_for_batch(self) -> None:
         while True:
-            wait = self.queue.wait(self._now(), hurry=self._hurry, most=self.most)
+            wait = None if self._busy else self.queue.wait(self._now(), hurry=self._hurry, most=self.most)
             if wait == 0:
                 return
-            self._hurry = False
+            self._hurry = self._hurry and self._busy
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
@@ -188,7 +238,7 @@ class Channel:
         )
         self._held_up(f"store {store}: {error}", pause)
         for item in batch:
-            self.queue.retry(item, self._now())
+            self.ways[item.way].again(item, self._now())
 
     async def _settle(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Publish receipts and dead letters, and finish the runs whose writes have all ended."""
@@ -213,8 +263,7 @@ class Channel:
                 if item.attempts < self._policy.attempts:
                     pause = self._policy.pause(item.attempts, after)
                     item.parcel.run.hold_up(f"store {self._accounts.store}: {reason}", pause)
-                    self.queue.retry(item, self._now() + pause)
-                    self._wake.set()
+                    self.ways[item.way].again(item, self._now() + pause)
                     return None
                 return "rejected", RetriesExhausted(f"{reason} (after {item.attempts} attempts)")
             case Rejected(reason=reason):

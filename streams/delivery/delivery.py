@@ -66,8 +66,9 @@ class Delivery:
     Every write ends in exactly one of: applied, superseded (both in the store), or a dead letter; one that is put off
     goes to a topic of its own and ends when it is read from there. A run is finished when all of its writes have ended
     and their receipts and dead letters are acknowledged by Kafka. Writes of one key go one way, in their order, and
-    different keys side by side, one request for each sink. While the store is away its topics are paused and what was
-    read is kept and tried again; other stores do not notice.
+    different keys side by side, one request for each sink; while there are few writes, those of several ways go in one
+    request. While the store is away its topics are paused and what was read is kept and tried again; others do not
+    notice.
 
     Args:
         store: which one.
@@ -130,6 +131,8 @@ class Delivery:
             )
             for sink in sinks
         ]
+        for channel in self._channels:
+            channel.ways = self._channels
         self._metrics.read_from(store, self._sample)
 
     def accept(self, run: Run) -> None:
@@ -155,7 +158,7 @@ class Delivery:
                 put_off += 1
                 continue
             way = crc32(key_of(write).encode()) % len(items) if len(items) > 1 else 0
-            items[way].append(Item(write, record, parcel))
+            items[way].append(Item(write, record, parcel, way))
         for channel, share in zip(self._channels, items, strict=True):
             channel.add(share, lane)
         if sent:

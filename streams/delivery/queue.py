@@ -27,14 +27,15 @@ class Parcel:
 
 
 class Item:
-    """One write with the record it came in and its failures so far."""
+    """One write with the record it came in, which way into the store its key goes, and its failures so far."""
 
-    __slots__ = ("attempts", "first_failed_at", "parcel", "record", "size", "undo", "undo_unknown", "write")
+    __slots__ = ("attempts", "first_failed_at", "parcel", "record", "size", "undo", "undo_unknown", "way", "write")
 
-    def __init__(self, write: BaseWrite, record: Record, parcel: Parcel) -> None:
+    def __init__(self, write: BaseWrite, record: Record, parcel: Parcel, way: int = 0) -> None:
         self.write = write
         self.record = record
         self.parcel = parcel
+        self.way = way
         self.attempts = 0
         self.first_failed_at: datetime | None = None
         self.undo: BaseWrite | None = None  # what the store held before the first attempt
