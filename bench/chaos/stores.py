@@ -18,6 +18,7 @@ ENTITIES = 1_000  # of each store; so all are written again and again
 CHUNK = 20
 # A server that is away for seconds is not to be left alone for a minute, or a trial would take hours.
 QUICK = {"TRAVELOS_DELIVER_BACKOFF_MAX_SECONDS": "1", "TRAVELOS_DELIVER_BREAKER_SECONDS": "2"}
+START_SECONDS = 300.0  # a JVM beside all the others
 SETTLED_SECONDS = 900.0  # S3 replaces some fifty objects a second where everything runs on two cores
 
 
@@ -52,7 +53,7 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
                     _wait_for_progress(trial, setup, name)
                     server.kill()
                     trial.pause(size.seconds)
-                    server.start()
+                    server.start(START_SECONDS)
                     kills[name] += 1
                     trial.note(f"{name} killed and away for {size.seconds:.0f} s; {_state(setup)}")
         return _reconciled(trial, setup, "kills of its server", kills)
@@ -68,7 +69,7 @@ def _setup(trial: Trial, size: Size) -> Generator[_Setup]:
             kind = KINDS[name]
             server = servers[name] = kind.make(trial.folder / name)
             stack.callback(server.delete)
-            server.start()
+            server.start(START_SECONDS)
             prepare(server)
             where = environment(name, server)
             deliveries[name] = stack.enter_context(
