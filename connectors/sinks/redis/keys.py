@@ -77,14 +77,14 @@ def digits(version: int) -> str:
     return f"{version:019d}"
 
 
-def arguments(write: CacheWrite) -> tuple[str, str, str, str, str, int, str]:
+def arguments(write: CacheWrite) -> tuple[str, str, str, str, str, str, str]:
     """Return what `write.lua` is told of a write.
 
     Raises:
         Unfit: the time to live is none, or the value cannot be written as JSON.
     """
     if write.op == "delete":
-        return write.key, write.source, digits(write.version), digits(write.replaces), "d", 0, ""
+        return write.key, write.source, digits(write.version), digits(write.replaces), "d", "", ""
     ttl = write.ttl_seconds
     if ttl is not None and not 0 < ttl <= _MAX_TTL_SECONDS:
         raise Unfit(f"`ttl_seconds` is {ttl}, not 1 to {_MAX_TTL_SECONDS:,}")
@@ -92,7 +92,8 @@ def arguments(write: CacheWrite) -> tuple[str, str, str, str, str, int, str]:
         value = _encode(write.value).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Unfit(f"`value` cannot be written as JSON: {type(error).__name__}") from error
-    return write.key, write.source, digits(write.version), digits(write.replaces), "u", (ttl or 0) * 1_000, value
+    live = "" if ttl is None else f"{ttl}000"  # in milliseconds
+    return write.key, write.source, digits(write.version), digits(write.replaces), "u", live, value
 
 
 def check_names(write: CacheWrite, *, one_slot: bool) -> None:

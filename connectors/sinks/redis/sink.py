@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from msgspec import json, structs
+from msgspec import json, msgpack, structs
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
@@ -36,7 +36,7 @@ class _Prepared(NamedTuple):
 
     place: int
     keys: tuple[str, str]
-    arguments: tuple[str | int, ...]
+    arguments: tuple[str, ...]
     position: tuple[str | int, ...] | None
 
 
@@ -66,7 +66,7 @@ class RedisSink:
         with interpreted():
             self._server = connect(self._options)
             about = self._server.information()
-            [answer] = self._server.run([Job("write", (), ("", 0, json.encode([])))])
+            [answer] = self._server.run([Job("write", (), ("", 0, msgpack.encode([])))])
             if isinstance(answer, Exception):
                 raise meaning(answer)
         version = tuple(int(part) for part in str(about["redis_version"]).split(".")[:2])
@@ -239,7 +239,7 @@ class RedisSink:
         )
 
     def _job(self, group: Sequence[_Prepared]) -> Job:
-        told = json.encode([word for one in group for word in one.arguments])
+        told = msgpack.encode([word for one in group for word in one.arguments])
         channels = self._names.channels if self._options.publish else ""
         keep = self._options.versions_hours * _HOUR_MS
         return Job("write", [key for one in group for key in one.keys], (channels, keep, told))
