@@ -13,6 +13,7 @@ import msgspec
 
 from bench.runtime.mix import mix
 from connectors.embedders import image_embedder, text_embedder
+from schemas.events import SealedEvent
 from schemas.headers import Headers
 from schemas.topics import Catalogue
 from schemas.writes import STORES, encode_write, key_of, store_of
@@ -111,7 +112,7 @@ async def see_through(stream: Any) -> None:
             list(message.headers or ()),
         )
         checked = intake([record], seen=seen, rules=intake_rules, unframe=as_it_is)
-        accepted = [Accepted(one.event) for one in checked.admitted]
+        accepted = [Accepted(one.event) for one in checked.admitted if not isinstance(one.event, SealedEvent)]
         joined = enrich(accepted, places=places, profiles=profiles.get, travellers=travellers, rules=gps_rules)
         for embedded in embed(joined.enriched, embedders):
             for write in route(embedded):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from schemas.events import SealedEvent
 from schemas.reasons import shortened
 from schemas.reference import Place
 from schemas.wire import Unframe
@@ -68,6 +69,9 @@ def expect(
     """Return what follows from records of the topics of events and of changes.
 
     Records may be given in any order; each topic-partition's are taken by offset.
+
+    Raises:
+        ValueError: an event is sealed as a whole.
     """
     expected = Expected()
     places = PlaceIndex(nearest_metres)
@@ -112,8 +116,11 @@ def _add_events(
     expected.events += len(checked.admitted)
     expected.duplicates += checked.duplicates
     expected.letters |= {position_of(one.record): shortened(str(one.error)) for one in checked.refused}
+    plain = [one.event for one in checked.admitted if not isinstance(one.event, SealedEvent)]
+    if len(plain) < len(checked.admitted):
+        raise ValueError("an event is sealed as a whole: what follows from it cannot be told without its user's key")
     joined = enrich(
-        [Accepted(one.event, resumed=True) for one in checked.admitted],
+        [Accepted(event, resumed=True) for event in plain],
         places=places,
         profiles=lambda _: None,
         travellers=travellers,

@@ -205,7 +205,8 @@ WITHOUT = {
     *("reference.places", "reference.place-vectors", "reference.users", "conflicts"),
     *("cdc.offsets", "cdc.travel-signal", "deliver.controls", "dead-letters.actions", "receipts"),
     *("sagas.commands", "saga-log", "saga-alerts", "erasures.starts", "erasures.ends", "erasures.log", "erasures"),
-    *(f"travelos-ingest-{name}-changelog" for name in ("seen", "travellers", "arrived", "entities", "tallies", "held")),
+    *(f"travelos-ingest-{name}-changelog" for name in ("seen", "travellers", "arrived", "entities", "tallies")),
+    *(f"travelos-ingest-{name}-changelog" for name in ("held", "held_rows")),
     "travelos-sagas-ended-changelog",
 }
 

@@ -12,7 +12,16 @@ from msgspec import structs
 from connectors.keys import DataKey, MasterKeys, SQLiteKeyStore, UserKeys
 from connectors.keys.master import KEY_BYTES
 from connectors.keys.sealing import EventSealing, sealed_event, to_seal
-from schemas.events import EVENT_TYPES, DetailsGiven, Event, InvalidEvent, MessageSent, decode_event, encode_event
+from schemas.events import (
+    EVENT_TYPES,
+    DetailsGiven,
+    Event,
+    InvalidEvent,
+    MessageSent,
+    SealedEvent,
+    decode_event,
+    encode_event,
+)
 from schemas.generate import json_schema
 from schemas.sensitive import ERASED, Sealed, normalised, read_sealed, sealed_text, sensitive_fields
 
@@ -105,6 +114,7 @@ def test_a_producer_that_seals_leaves_nothing_for_intake_and_refuses_what_breaks
     keys = UserKeys(SQLiteKeyStore(tmp_path / "user-keys.db"), lambda _: MASTERS)
     sealing = EventSealing(keys)
     sealed = sealing(details(**PLAIN))
+    assert not isinstance(sealed, SealedEvent)
     assert sealed_event(sealed, keys.get(["ann"]), MASTERS) is sealed
     assert sealed == sealed_event(details(**PLAIN), keys.get(["ann"]), MASTERS)
     with pytest.raises(InvalidEvent, match=r"\$\.email"):
