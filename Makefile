@@ -22,7 +22,7 @@ integration: $(VENV)/dev.installed ## Two processes, each with servers of its ow
 	$(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes, which no test's time limit should hold)
-	$(BIN)/travelos local install
+	$(BIN)/travelos local install kafka postgres neo4j elasticsearch influxdb s3 redis
 	$(BIN)/python -m pytest tests/integration -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m pytest tests/integration -m alone $(ARGS)
 
