@@ -79,6 +79,7 @@ class Archiver:
         self.state = "starting"
         self.turned_at = now()
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._uncommitted: dict[tuple[str, int], int] = {}  # where partitions are archived to, as nobody was told yet
         self._left_out: dict[tuple[str, int], ArchiveError] = {}  # of the partitions that this member has
         self._told: dict[tuple[str, int], str] = {}  # why partitions were left out, also those that moved away
 
@@ -106,6 +107,7 @@ class Archiver:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             finally:
                 self._lanes = {}
+                self._uncommitted = {}
                 self._metrics.shows((), len(self._left_out))
                 self._storage.close()
         self.state = "stopped"
@@ -140,9 +142,11 @@ class Archiver:
                 for message in consumer.consume(CONSUMED_AT_ONCE, POLL_SECONDS):
                     self._take(consumer, message)
                 self._close_complete(consumer)
+                self._commit_again(consumer)
                 self.state, self.turned_at = "reading", self._now()
                 self._show(consumer)
             self._close(consumer, list(self._lanes.values()), "stop")
+            self._commit_again(consumer)
         finally:
             left_out = self._left_out.copy()  # to close is to give all partitions back
             consumer.close()
@@ -178,6 +182,8 @@ class Archiver:
                 left_out.append(home)
             else:
                 self._lanes[home.topic, home.partition] = lane
+                if lane.archived_to is not None:
+                    self._uncommitted[home.topic, home.partition] = lane.archived_to
                 self._told.pop((home.topic, home.partition), None)
         consumer.incremental_assign(list(homes))
         consumer.pause(left_out)
@@ -189,6 +195,7 @@ class Archiver:
         self._save_deleted(consumer, [lane for lane in lanes if lane.records])
         for home in homes:
             self._lanes.pop((home.topic, home.partition), None)
+            self._uncommitted.pop((home.topic, home.partition), None)
             self._left_out.pop((home.topic, home.partition), None)
         consumer.incremental_unassign(list(homes))
 
@@ -290,11 +297,24 @@ class Archiver:
         return written
 
     def _commit(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        self._uncommitted |= {(one.topic, one.partition): one.offset for one in offsets}
         try:
             consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             # Others see how far the archive is by them; where it goes on, it knows by itself.
             log.warning("archive_commit_failed", reason=error_of(error).str())
+        else:
+            for one in offsets:
+                del self._uncommitted[one.topic, one.partition]
+
+    def _commit_again(self, consumer: Consumer) -> None:
+        """Commit what could not be committed in a rebalance, or was not by an owner who was killed.
+
+        Where nothing new came, the partition would look as if it were not archived for ever.
+        """
+        offsets = [TopicPartition(*home, offset) for home, offset in self._uncommitted.items() if home in self._lanes]
+        if offsets:
+            self._commit(consumer, offsets)
 
 
 def _start(consumer: Consumer, lane: Lane) -> int:

@@ -20,12 +20,14 @@ class Lane:
 
     Attributes:
         lost: records that the topic had lost before they were archived, as found at the start.
+        archived_to: the first offset that no object answers for, as found at the start; None when there is no object.
     """
 
     def __init__(self, storage: Storage, topic: str, partition: int, form: Format) -> None:
         self.topic = topic
         self.partition = partition
         self.lost = 0
+        self.archived_to: int | None = None
         self._form: Format = form
         self._archive = PartitionArchive(storage, topic, partition)
         self._next = 0
@@ -79,6 +81,7 @@ class Lane:
         low, high = edges()  # later than the archive: asked before, others could have archived beyond its end since
         self._collecting, self._pending = None, progress.pending
         self._next = low if progress.next is None else progress.next
+        self.archived_to = progress.next
         if self._next > high:
             raise ArchiveError(
                 f"{where}: the archive goes to offset {self._next - 1}, the topic only to {high - 1}; it was "

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from msgspec import structs
 from structlog.testing import capture_logs
 
@@ -104,6 +104,21 @@ def test_what_a_run_has_not_come_to_the_next_one_archives(kafka: Connection, tmp
     with running(kafka, storage):
         wait_for(lambda: values(storage, "t1") == numbers(1_000))
     assert all(found.whole for found in check(storage, "t1", content=True))
+
+
+def test_what_was_archived_before_is_committed_although_nothing_new_comes(kafka: Connection, tmp_path: Path) -> None:
+    """An owner that was killed after it had written, or whose commit came into a rebalance, has told nobody."""
+    storage = FolderStorage(tmp_path)
+    produce(kafka, "t1", 1_000)
+    with running(kafka, storage):
+        wait_for(lambda: values(storage, "t1") == numbers(1_000))
+    consumer = Consumer(kafka.consumer("other"))
+    try:
+        homes = [TopicPartition("t1", number) for number in consumer.list_topics("t1").topics["t1"].partitions]
+        with running(kafka, storage, group="other"):
+            wait_for(lambda: sum(max(one.offset, 0) for one in consumer.committed(homes, timeout=10)) == 1_000)
+    finally:
+        consumer.close()
 
 
 def test_what_a_lifecycle_rule_removed_is_not_archived_again(kafka: Connection, tmp_path: Path) -> None:
