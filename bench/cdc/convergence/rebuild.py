@@ -51,9 +51,13 @@ class RebuiltTable:
 
 def _filled(row: Row | None, known: Row | None) -> Row | None:
     """Return a row with what is known already where an update left a large value alone."""
-    if row is None or UNAVAILABLE not in row.values():
+    if row is None or not any(map(_is_unavailable, row.values())):
         return row
-    return {name: (known or {}).get(name) if value == UNAVAILABLE else value for name, value in row.items()}
+    return {name: (known or {}).get(name) if _is_unavailable(value) else value for name, value in row.items()}
+
+
+def _is_unavailable(value: Any) -> bool:
+    return value in (UNAVAILABLE, [UNAVAILABLE])  # the second is that of an array
 
 
 def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
@@ -63,5 +67,5 @@ def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     if first["op"] != second["op"] or mine is None or other is None:
         return first["op"] == second["op"] and mine is other
     return mine.keys() == other.keys() and all(
-        value == other[name] or UNAVAILABLE in (value, other[name]) for name, value in mine.items()
+        value == other[name] or _is_unavailable(value) or _is_unavailable(other[name]) for name, value in mine.items()
     )

@@ -115,7 +115,7 @@ def _bits(draw: Random) -> str:
 
 def long_array(draw: Random) -> str:
     """Return an array of numbers that mostly lies outside of its row; Debezium has no placeholder for its type."""
-    count = 600 if draw.random() < 0.7 else 3
+    count = 250 if draw.random() < 0.7 else 3
     return "'{" + ",".join(f"{draw.randint(0, 10**9) / 100:.2f}" for _ in range(count)) + "}'"
 
 

@@ -12,7 +12,7 @@ from schemas.events import Event, MessageSent
 from schemas.headers import LOW_PRIORITY
 from streams.app import group_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
 
 START = datetime.now(UTC) - timedelta(hours=1)
 # So slow that the lag is still there when it is looked at.
