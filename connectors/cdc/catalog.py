@@ -96,7 +96,11 @@ class TableInfo(Struct, frozen=True, kw_only=True):
 
 
 class ServerInfo(NamedTuple):
-    """The server and our rights on it. It cuts off a reader that is silent for `sender_timeout_ms`; 0 for never."""
+    """The server and our rights on it. It cuts off a reader that is silent for `sender_timeout_ms`; 0 for never.
+
+    Of a standby `feedback` tells whether the primary keeps the rows that it needs, and `upstream_slot` names the slot
+    that keeps them, and WAL, while it is disconnected.
+    """
 
     version: int
     system_id: str
@@ -114,6 +118,8 @@ class ServerInfo(NamedTuple):
     senders_used: int = 0
     senders_allowed: int = 1
     is_superuser: bool = True
+    feedback: bool = True
+    upstream_slot: str = ""
 
 
 def read_tables(
@@ -244,7 +250,8 @@ SELECT current_setting('server_version_num')::int, s.system_identifier::text, cu
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                        '0/0')::int8,
        (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender'),
-       current_setting('max_wal_senders')::int, r.rolsuper
+       current_setting('max_wal_senders')::int, r.rolsuper,
+       current_setting('hot_standby_feedback')::bool, coalesce(current_setting('primary_slot_name', true), '')
 FROM pg_roles r, pg_control_system() s
 WHERE r.rolname = current_user
 """

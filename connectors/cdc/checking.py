@@ -10,6 +10,7 @@ from connectors.cdc.found import Finding, Found
 from connectors.cdc.offsets import OffsetReader
 from connectors.cdc.preflight import findings, look
 from connectors.cdc.publisher import KEEP_WHOLE
+from connectors.cdc.standby import STANDBYS_SINCE
 from connectors.cdc.start import decide
 from connectors.cdc.stop import Stop
 from connectors.kafka.admin import TopicAdmin
@@ -35,7 +36,7 @@ def check(config: CdcConfig, kafka: Connection | None = None, *, creates_topics:
         config = config.with_tables(read_names(connection)) if config.patterns else config
         found = look(connection, config)
     problems = findings(config, found)
-    if kafka is not None and not found.server.in_recovery:
+    if kafka is not None and not (found.server.in_recovery and found.server.version < STANDBYS_SINCE):
         problems += _on_kafka(config, found, kafka, creates_topics=creates_topics)
     return sorted(problems, key=lambda finding: finding.level)
 

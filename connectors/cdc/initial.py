@@ -20,13 +20,17 @@ from connectors.cdc.snapshot import Snapshot
 from connectors.cdc.snapshot_progress import SnapshotProgress
 from connectors.cdc.snapshot_sending import RowSender, sender_of
 from connectors.cdc.snapshot_state import SnapshotState
+from connectors.cdc.standby import NUDGE
 from connectors.cdc.start import ReadOnly, TakeSnapshot
 from connectors.cdc.tables import Table
 
 log = structlog.get_logger(__name__)
 
 ABORT_SECONDS = 1.0  # for a notification to be taken before we end
-_CURRENT_LSN = b"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8"
+_CURRENT_LSN = (
+    b"SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+    b" ELSE pg_current_wal_insert_lsn() END, '0/0')::int8"
+)
 
 
 def take_snapshot(session: Session, start: TakeSnapshot) -> int:
@@ -55,19 +59,22 @@ def _take_snapshot(session: Session, start: TakeSnapshot) -> int:
         drop_slot(session.control, config.slot)
     # Before the slot, because the server looks the publication up as of each change.
     found = session.found
-    ensure_publication(
-        session.control,
-        config.publication,
-        found.publication,
-        found.to_publish,
-        config.unpublished,
-        mode=config.publication_mode,
-    )
+    if not found.server.in_recovery:  # there it is the primary's, and complete, or we would not be here
+        ensure_publication(
+            session.control,
+            config.publication,
+            found.publication,
+            found.to_publish,
+            config.unpublished,
+            mode=config.publication_mode,
+        )
     for table in session.found.tables:
         if (topic := config.topics.get(str(table))) is not None:
             session.known.begin(topic.name, read_shape(session.control, table.oid, config.publication))
     try:
         log.info("slot_requested", slot=config.slot, waits_for="the end of all transactions that are writing now")
+        if found.server.in_recovery:
+            log.warning("slot_waits_for_the_primary", slot=config.slot, remedy=f"when it is idle: {NUDGE}")
         created = session.replication.create_slot(config.slot, session.stop, failover=config.failover)
         session.offsets.write(created.consistent_point, None)
         if not start.state.done:

@@ -17,12 +17,12 @@ from connectors.cdc.publication_findings import column_list, publication_finding
 from connectors.cdc.row_filters import FILTERS_SINCE, read_row_filters
 from connectors.cdc.slot import read_slot
 from connectors.cdc.slot_watch import REMEDY
+from connectors.cdc.standby import STANDBYS_SINCE, standby_findings
 from connectors.cdc.table_findings import table_findings
 
 OLDEST_SERVER = 130_000
 FAILOVER_SINCE = 170_000
 MESSAGES_SINCE = 140_000
-STANDBYS_SINCE = 160_000
 
 
 def look(connection: Connection, config: CdcConfig) -> Found:
@@ -32,7 +32,7 @@ def look(connection: Connection, config: CdcConfig) -> Found:
         Fatal, Disconnected: the catalogue cannot be read.
     """
     server = read_server(connection)
-    if server.in_recovery:
+    if server.in_recovery and server.version < STANDBYS_SINCE:
         return Found(server, [], None, None)
     tables = read_tables(connection, config.tables, config.filters)
     publication = read_publication(connection, config.publication)
@@ -56,22 +56,17 @@ def require(found: Sequence[Finding]) -> None:
 
 def findings(config: CdcConfig, found: Found) -> list[Finding]:
     """Return everything that is not as it should be."""
-    if found.server.in_recovery:
-        return [_standby(found.server.version)]
+    standby = list(standby_findings(config, found)) if found.server.in_recovery else []
+    if standby and found.server.version < STANDBYS_SINCE:
+        return standby
+    lacking = any(finding.option == "source.publication" for finding in standby)  # told with what the primary can do
     return [
+        *standby,
         *_server(config, found),
         *table_findings(config, found),
-        *publication_findings(config, found),
+        *([] if lacking else publication_findings(config, found)),
         *_slot(config, found),
     ]
-
-
-def _standby(version: int) -> Finding:
-    why = "PostgreSQL decodes WAL on standbys from 16 on"
-    if version >= STANDBYS_SINCE:
-        why = "the source writes heartbeats and watermarks to the WAL, which only a primary can"
-    remedy = "name the primary, or name all servers and add target_session_attrs=read-write"
-    return Finding("error", "source.dsn", f"this server is a standby: {why}", remedy)
 
 
 def _server(config: CdcConfig, found: Found) -> Iterator[Finding]:

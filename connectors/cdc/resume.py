@@ -26,7 +26,9 @@ def resume(session: Session, start: Resume) -> None:
         log.info("slot_is_kept_on_standbys", slot=config.slot)
     found = session.found
     mode = config.publication_mode
-    added = ensure_publication(session.control, config.publication, found.publication, found.to_publish, mode=mode)
+    added = []
+    if not found.server.in_recovery:
+        added = ensure_publication(session.control, config.publication, found.publication, found.to_publish, mode=mode)
     state = start.state
     if start.new and session.config.snapshot != "no_data":
         state = state.without(start.new).with_tables(start.new, from_xid=next_transaction(session.control))

@@ -63,6 +63,8 @@ class Signalling:
                 position = format_lsn(self._session.counters.received_lsn)
                 log.info("signal_log", message=data_of(signal).message.replace("{}", position))
                 return
+            if self._session.found.server.in_recovery:
+                raise Unusable("this server is a standby, where tables cannot be read beside the stream")
             step = step_of(signal, list(self._session.config.topics))
         except Unusable as reason:
             log.warning("signal_ignored", id=signal.id, type=signal.type, reason=str(reason))

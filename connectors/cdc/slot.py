@@ -8,11 +8,23 @@ from connectors.cdc.connect import translated
 _SLOT = b"""
 SELECT plugin::text, database::text, active_pid, pg_wal_lsn_diff(restart_lsn, '0/0')::int8,
        pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')::int8, wal_status, safe_wal_size,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8,
-       coalesce((to_jsonb(s) ->> 'failover')::bool, false), to_jsonb(s) ->> 'invalidation_reason'
-FROM pg_replication_slots s WHERE slot_name = %s
+       pg_wal_lsn_diff(here.lsn, restart_lsn)::int8, pg_wal_lsn_diff(here.lsn, confirmed_flush_lsn)::int8,
+       coalesce((to_jsonb(s) ->> 'failover')::bool, false),
+       coalesce(to_jsonb(s) ->> 'invalidation_reason',
+                CASE WHEN (to_jsonb(s) ->> 'conflicting')::bool THEN 'rows_removed' END)
+FROM pg_replication_slots s
+CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) here(lsn)
+WHERE slot_name = %s
 """
+# PostgreSQL documentation, pg_replication_slots: `invalidation_reason`.
+_LOST = {
+    "wal_removed": "the server has removed WAL that we had not read; raise max_slot_wal_keep_size",
+    "rows_removed": "recovery conflict: the primary has removed rows of its catalogue that it needed; on the standby "
+    "set hot_standby_feedback = on and primary_slot_name",
+    "wal_level_insufficient": "wal_level of the primary is not logical any more; ALTER SYSTEM SET wal_level = logical "
+    "there and restart it",
+    "idle_timeout": "nobody has read it for too long; raise idle_replication_slot_timeout",
+}
 LEAST_PART = 0.25  # of the WAL that may be kept: with less left a slot is soon lost
 
 
@@ -30,7 +42,7 @@ class SlotState(Struct, frozen=True, kw_only=True):
         retained_bytes: WAL kept for it.
         lag_bytes: WAL written since what we have confirmed.
         failover: whether it is kept on standbys too (PostgreSQL 17 and later).
-        invalidation_reason: why it was lost, as servers since 17 say it.
+        invalidation_reason: why it was lost, as servers since 17 say it; those before tell only of conflicts.
     """
 
     plugin: str | None = "pgoutput"
@@ -52,8 +64,8 @@ class SlotState(Struct, frozen=True, kw_only=True):
 
     @property
     def lost_because(self) -> str:
-        """Why it was lost, as far as the server says."""
-        return self.invalidation_reason or "wal_removed"
+        """Why it was lost, as far as the server says, and what keeps it from being lost again."""
+        return _LOST.get(self.invalidation_reason or "wal_removed", self.invalidation_reason or "")
 
     @property
     def soon_lost(self) -> bool:

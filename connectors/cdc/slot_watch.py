@@ -45,7 +45,7 @@ class SlotWatch:
         if slot is None:
             raise SlotMissing(f"source.slot {self._name} is gone while it was streamed from")
         if slot.lost:
-            raise SlotLost(f"source.slot {self._name} is lost: {slot.lost_because}; raise max_slot_wal_keep_size")
+            raise SlotLost(f"source.slot {self._name} is lost: {slot.lost_because}")
         self._counters.slot_retained_bytes = slot.retained_bytes or 0
         self._counters.slot_safe_bytes = slot.safe_wal_size
         self._counters.lag_bytes = slot.lag_bytes or 0

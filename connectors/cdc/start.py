@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from connectors.cdc.config import CdcConfig
 from connectors.cdc.errors import (
+    Misconfigured,
     OtherServer,
     PositionLost,
     PublicationMissing,
@@ -66,6 +67,7 @@ def decide(
         first: whether it is the first attempt of this process, not another one after a lost connection.
 
     Raises:
+        Misconfigured: it cannot be done on a standby.
         PositionLost: only a new snapshot can help, and `config.snapshot` does not allow one.
     """
     if config.snapshot == "initial_only":
@@ -77,10 +79,11 @@ def decide(
     if offset is None and config.snapshot == "no_data" and found.slot is not None and not found.slot.lost:
         return Resume(found.slot.confirmed_lsn or 0, None)  # whoever made the slot has read the tables
     problem = _lost(config, found, offset)
-    if problem is None:
-        assert offset is not None
+    # An interrupted snapshot goes on beside the stream, for which the source writes to the WAL.
+    anew = unfinished and found.server.in_recovery and config.snapshot != "no_data"
+    if problem is None and offset is not None and not anew:
         return _resume(config, found, offset, first=first)
-    if unfinished and not isinstance(problem, OtherServer):
+    if problem is None or (unfinished and not isinstance(problem, OtherServer)):
         return TakeSnapshot("replace", "the last snapshot was interrupted", everything)
     if config.snapshot == "when_needed":
         return TakeSnapshot("create" if found.slot is None else "replace", str(problem), everything)
@@ -93,6 +96,12 @@ def _resume(config: CdcConfig, found: Found, offset: CdcOffset, *, first: bool) 
     captured = list(config.topics)
     before = offset.tables or _published(found, captured)
     new = tuple(table for table in captured if table not in before)
+    if new and found.server.in_recovery and config.snapshot != "no_data":
+        raise Misconfigured(
+            f"source.tables: {', '.join(new)} was not captured before, and this server is a standby, where tables "
+            "cannot be read beside the stream; name the primary in source.dsn, or choose another source.slot, which "
+            "reads all tables again"
+        )
     # Until a slot has confirmed anything it stands where its snapshot was taken.
     slot_lsn = found.slot.confirmed_lsn if found.slot is not None else None
     resume = Resume(offset.lsn or slot_lsn or 0, offset.commit_lsn, new=new)
@@ -148,8 +157,8 @@ def _lost(config: CdcConfig, found: Found, offset: CdcOffset | None) -> Position
         )
     if slot.lost:
         return SlotLost(
-            f"source.slot {config.slot} is lost: the server has removed WAL after {format_lsn(offset.lsn)} that we had "
-            "not read; raise max_slot_wal_keep_size"
+            f"source.slot {config.slot} is lost, and with it the changes since {format_lsn(offset.lsn)}: "
+            f"{slot.lost_because}"
         )
     if found.publication is None:
         return PublicationMissing(

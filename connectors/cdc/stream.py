@@ -56,6 +56,7 @@ class Stream:
     ) -> None:
         self._config = session.config
         self._status_seconds = status_interval(session.config.status_seconds, session.found.server.sender_timeout_ms)
+        self._is_standby = session.found.server.in_recovery
         self._control = session.control
         self._replication = session.replication
         self._publisher = session.publisher
@@ -195,8 +196,9 @@ class Stream:
             self._send_status()
         if now - self._heartbeat >= self._config.heartbeat_seconds:
             self._heartbeat = now
-            with translated("writing a heartbeat"):
-                self._control.execute(HEARTBEAT)
+            if not self._is_standby:  # which tells by its keepalives how far it is
+                with translated("writing a heartbeat"):
+                    self._control.execute(HEARTBEAT)
             if self._slot_watch is not None:
                 self._slot_watch.look(now)
         if self._table_watch is not None:

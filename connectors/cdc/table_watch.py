@@ -31,6 +31,8 @@ class TableWatch:
             Fatal, Disconnected: the catalogue cannot be read.
         """
         config = self._session.config
+        if self._session.found.server.in_recovery:
+            return  # what is found could not be read beside the stream
         if self.found or not config.patterns or now - self._looked < self._interval:
             return
         self._looked = now

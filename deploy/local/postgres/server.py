@@ -104,7 +104,7 @@ class PostgresServer(Server):
             **self.settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.process.spawn([programs / "postgres", "-D", data, *options], user=_server_user(), cwd=data)
+        self.process.spawn([programs / "postgres", "-D", data, *options], user=server_user(), cwd=data)
 
     def answers(self) -> bool:
         """Whether the server answers a query."""
@@ -142,29 +142,34 @@ class PostgresServer(Server):
             parent = self.folder
         else:
             parent = Path(tempfile.mkdtemp(prefix="travelos-postgres-", dir=OUTSIDE))
-            _give(parent)
+            give(parent)
         # Made beside and renamed: an interrupted initdb leaves a folder that looks whole and is not.
         fresh = parent / "data.partial"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        _give(fresh)
-        self._initdb(programs, fresh)
+        give(fresh)
+        self.initialise(programs, fresh)
         fresh.rename(parent / "data")
         if parent != self.folder:
             data.symlink_to(parent / "data", target_is_directory=True)
         return (parent / "data").resolve()
 
-    def _initdb(self, programs: Path, data: Path) -> None:
+    def initialise(self, programs: Path, data: Path) -> None:
+        """Make the data of a new server in an empty folder.
+
+        Raises:
+            ServerFailed: it did not work.
+        """
         with tempfile.NamedTemporaryFile("w", prefix="travelos-", dir=data.parent) as handed_over:
             handed_over.write(self.password)
             handed_over.flush()
-            _give(Path(handed_over.name))
+            give(Path(handed_over.name))
             command = [programs / "initdb", "-D", data, "-U", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8"]
             command += ["--locale=C.UTF-8", "--no-sync", f"--pwfile={handed_over.name}"]
             done = subprocess.run(
                 [str(part) for part in command],
-                user=_server_user(),
-                extra_groups=None if _server_user() is None else [],
+                user=server_user(),
+                extra_groups=None if server_user() is None else [],
                 cwd=data,
                 capture_output=True,
                 text=True,
@@ -174,21 +179,22 @@ class PostgresServer(Server):
             raise ServerFailed(f"initdb failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
 
 
-def _server_user() -> str | None:
+def server_user() -> str | None:
     """Return the user that the server runs as; None for the one we are."""
     return UNPRIVILEGED_USER if os.geteuid() == 0 else None
 
 
 def _reachable(folder: Path) -> bool:
     """Whether the server's user can enter `folder`."""
-    if _server_user() is None:
+    if server_user() is None:
         return True
     probe = ["test", "-x", str(folder.resolve())]
-    return subprocess.run(probe, user=_server_user(), extra_groups=[], cwd="/", check=False).returncode == 0
+    return subprocess.run(probe, user=server_user(), extra_groups=[], cwd="/", check=False).returncode == 0
 
 
-def _give(path: Path) -> None:
-    user = _server_user()
+def give(path: Path) -> None:
+    """Make a file or folder the server's user's."""
+    user = server_user()
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(path, entry.pw_uid, entry.pw_gid)

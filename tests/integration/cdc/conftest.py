@@ -81,7 +81,8 @@ def dsn(postgres: PostgresServer) -> Iterator[str]:
     yield postgres.dsn(name)
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"
-        wait_for(lambda: run_sql(postgres.dsn(), "SELECT 1 FROM pg_replication_slots WHERE active") == [])
+        active = "SELECT 1 FROM pg_replication_slots WHERE active AND database = %s"
+        wait_for(lambda: run_sql(postgres.dsn(), active, name) == [])
         connection.execute(drop, (name,))
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 

@@ -53,6 +53,7 @@ CONFIG = CdcConfig(dsn="", topics=CATALOGUE.changes, offsets=CATALOGUE.cdc_offse
 LONG_TOPIC = {"public.users": structs.replace(CONFIG.topics["public.users"], name="x" * 250)}
 USERS = frozenset({("public", "users")})
 NO_KEY = Indexes(columns=("id", "n"))
+PUBLISHED = Publication(tables=USERS)
 
 
 def table(**changes: Any) -> TableInfo:
@@ -94,10 +95,16 @@ def test_operations_that_are_skipped_need_not_be_published() -> None:
         (looked(may_replicate=False), "error", r'role cdc has no REPLICATION; ALTER ROLE "cdc" REPLICATION'),
         (looked(in_recovery=True), "error", r"is a standby: PostgreSQL decodes WAL on standbys from 16 on; name the"),
         (
-            looked(in_recovery=True, version=160_000),
+            looked(in_recovery=True, version=160_000, upstream_slot="s"),
             "error",
-            r"is a standby: the source writes heartbeats.*name all servers and add target_session_attrs=read-write",
+            r"a standby, which cannot create it; on the primary: CREATE PUBLICATION \"travelos\" FOR TABLE ONLY .*WITH",
         ),
+        (
+            looked(in_recovery=True, version=160_000, upstream_slot="s", feedback=False, publication=PUBLISHED),
+            "warning",
+            r"hot_standby_feedback off.*on the standby: ALTER SYSTEM SET hot_standby_feedback = on",
+        ),
+        (looked(in_recovery=True, version=160_000, publication=PUBLISHED), "warning", r"without primary_slot_name"),
         (looked(slots_used=10), "error", r"source\.slot: all 10 replication slots.*max_replication_slots = 11"),
         (looked(encoding="SQL_ASCII"), "warning", r"SQL_ASCII"),
         (
