@@ -75,9 +75,7 @@ CONFIGURATIONS = (
             "provide.transaction.metadata": "true",
             "skipped.operations": "none",
         },
-        encoding=Encoding(
-            schemas=True, decimals="precise", unknown_types="bytes", unavailable="placeholder", nulls="default"
-        ),
+        encoding=Encoding(schemas=True, decimals="precise", unknown_types="bytes", unavailable="placeholder"),
         filters=Filters(skipped_operations=()),
         transactions=True,
         messages=True,
@@ -102,7 +100,6 @@ CONFIGURATIONS = (
             binary="hex",
             unknown_types="omit",
             unavailable="placeholder",
-            nulls="default",
         ),
         tombstones=False,
     ),
@@ -123,7 +120,6 @@ CONFIGURATIONS = (
             hstore="map",
             unknown_types="omit",
             unavailable="placeholder",
-            nulls="default",
         ),
     ),
     Configuration(
@@ -147,7 +143,6 @@ CONFIGURATIONS = (
             binary="base64-url-safe",
             unknown_types="omit",
             unavailable="placeholder",
-            nulls="default",
         ),
         filters=Filters(
             exclude_columns=(rf"{SCHEMA}\..*\.(c_int.*range|numbers)",),

@@ -140,7 +140,7 @@ def items_but_optional(ours: Any, theirs: Any) -> bool:
 def later_in_sequence(ours: Any, theirs: Any) -> bool:
     """Whether two sequences have the same LSN at the end, and theirs a later one before it."""
     (mine, lsn), (other, their_lsn) = json.loads(ours), json.loads(theirs)
-    return lsn == their_lsn and other is not None and (mine is None or int(other) > int(mine))
+    return lsn == their_lsn and (mine is None or int(other) > int(mine))
 
 
 def same_counts(ours: Any, theirs: Any) -> bool:

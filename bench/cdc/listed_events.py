@@ -43,7 +43,7 @@ OF_EVENTS = (
         debezium="null where nothing was committed since it started",
         here="the same",
         reason="the two start at two moments",
-        where=r".* [cudtm] source\.sequence",
+        where=r".* [cudt] source\.sequence",
         explains=lambda ours, theirs: ours.startswith("[null,") or theirs.startswith("[null,"),
     ),
     Difference(
@@ -76,7 +76,7 @@ OF_EVENTS = (
         debezium="their default; without one made-up values (0, empty, 1970) where they are NOT NULL",
         here="null",
         reason="the WAL does not have them",
-        where=r"(changing|by_index|every_type|toasted|defaulted|Odd .*) d before\..*",
+        where=r"(changing|by_index|every_type|toasted|Odd .*) d before\..*",
         explains=lambda ours, _: ours is None,
     ),
     Difference(
@@ -93,19 +93,10 @@ OF_EVENTS = (
     Difference(
         what="null in a column that has a `DEFAULT`",
         debezium="the default",
-        here='null; with `nulls = "default"` the default too, where it is a constant',
+        here="null",
         reason="the row holds null",
-        where=rf"(changing|defaulted) . {ROW}\.\w+",
+        where=rf"(changing|outbox) . {ROW}\.extra_\d+",
         explains=lambda ours, _: ours is None,
-        configurations=("defaults", "outbox", "outbox_expanded", "incremental"),
-    ),
-    Difference(
-        what='null with `nulls = "default"` in columns whose default differs in the schema',
-        debezium="the default of its schema",
-        here="that of ours; null where it is a function",
-        reason="as there",
-        where=rf"defaulted . {ROW}\.(k_char|k_text|k_lines|k_endless|k_colour|e_\w+)",
-        configurations=("debezium_defaults", "texts", "connect", "concealed"),
     ),
     Difference(
         what="generated columns (`STORED`)",

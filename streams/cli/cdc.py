@@ -110,7 +110,6 @@ def cdc_encoding(source: SourceOptions) -> Encoding:
         unknown_types=source.unknown_types,
         schemas=source.schemas,
         unavailable=source.unavailable,
-        nulls=source.nulls,
     )
 
 

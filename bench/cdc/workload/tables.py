@@ -11,7 +11,6 @@ from bench.cdc.workload.values import (
     Draw,
     column_of,
     literal,
-    long_array,
     long_text,
     outbox_payload,
     quoted,
@@ -79,20 +78,11 @@ def identifier(name: str) -> str:
 
 
 _FEW = {"a": "text", "n": "numeric(12,2)", "at": "timestamptz"}
-_LARGE = {"large": "text", "note": "text", "numbers": "integer[]", "amounts": "numeric(12,2)[]"}
-_LARGE_VALUES: Mapping[str, Draw] = {"amounts": long_array}
+_LARGE = {"large": "text", "note": "text", "numbers": "integer[]"}
 
-TOASTED = Table(
-    name="toasted", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", large="large", values=_LARGE_VALUES
-)
+TOASTED = Table(name="toasted", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", large="large")
 TOASTED_FULL = Table(
-    name="toasted_full",
-    key="id",
-    columns=_LARGE,
-    constraints="PRIMARY KEY (id)",
-    identity="FULL",
-    large="large",
-    values=_LARGE_VALUES,
+    name="toasted_full", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", identity="FULL", large="large"
 )
 BY_INDEX = Table(
     name="by_index",
@@ -118,51 +108,6 @@ COMPOSITE = Table(
 )
 CHANGING = Table(
     name="changing", key="id", columns=_FEW, constraints="counted int NOT NULL DEFAULT 7, PRIMARY KEY (id)"
-)
-
-# Defaults that are constants (k_...), in the forms in which Postgres prints them, and others (e_...).
-_DEFAULTS = {
-    "k_small": "smallint DEFAULT -5",
-    "k_int": "int DEFAULT 7",
-    "k_big": "bigint DEFAULT 9223372036854775807",
-    "k_scaled": "numeric(12,2) DEFAULT 5",
-    "k_rounded": "numeric(12,2) NOT NULL DEFAULT 1.5",
-    "k_negative": "numeric(20,6) DEFAULT '-1.25'",
-    "k_real": "real DEFAULT 1.25",
-    "k_double": "double precision DEFAULT -2.5e10",
-    "k_text": "text DEFAULT 'it''s \\ \"100%\"'",
-    "k_lines": "text DEFAULT E'a\\nb'",
-    "k_varchar": "varchar(20) NOT NULL DEFAULT 'order'",
-    "k_char": "char(8) DEFAULT 'abc'",
-    "k_true": "boolean DEFAULT true",
-    "k_uuid": "uuid DEFAULT '76019d1a-ad2e-4b22-96e9-1a6d6543c818'",
-    "k_json": "jsonb DEFAULT '{\"a\": 1}'",
-    "k_date": "date DEFAULT '2026-01-02'",
-    "k_at": "timestamp DEFAULT '2026-01-02 03:04:05.678'",
-    "k_at_3": "timestamp(3) DEFAULT '2026-01-02 03:04:05.678'",
-    "k_moment": "timestamptz DEFAULT '2026-01-02 03:04:05+02'",
-    "k_endless": "timestamptz DEFAULT 'infinity'",
-    "k_time": "time DEFAULT '03:04:05'",
-    "k_interval": "interval DEFAULT '1 day 02:00:00'",
-    "k_bits": "bit(3) DEFAULT B'101'",
-    "k_colour": f"{SCHEMA}.colour DEFAULT 'deep blue'",
-    "k_list": "int[] DEFAULT '{1,2}'",
-    "k_bytes": "bytea DEFAULT '\\x00ff'",
-    "e_now": "timestamptz DEFAULT now()",
-    "e_day": "date DEFAULT CURRENT_DATE",
-    "e_text": "text DEFAULT lower('ABC')",
-    "e_number": f"int DEFAULT nextval('{SCHEMA}.numbers')",
-    "e_sum": "int DEFAULT (3 + 4)",
-}
-DEFAULTED = Table(
-    name="defaulted",
-    key="id",
-    columns=_DEFAULTS,
-    constraints="PRIMARY KEY (id)",
-    values={
-        name: lambda draw, required=" NOT NULL " in kind: draw.choice(["DEFAULT", "DEFAULT" if required else "NULL"])
-        for name, kind in _DEFAULTS.items()
-    },
 )
 
 # One that a program leaves messages in; it is captured only when somebody asks for it.
@@ -192,7 +137,6 @@ _DEFINITIONS = (
     f"CREATE DOMAIN {SCHEMA}.amount AS numeric(12,2)",
     f"CREATE DOMAIN {SCHEMA}.sum AS {SCHEMA}.amount CHECK (value > -1e12)",
     f"CREATE TYPE {SCHEMA}.pair AS (x int, y text)",
-    f"CREATE SEQUENCE {SCHEMA}.numbers",
 )
 DEFAULT_FEATURES = ("vector",)  # of the server that tests start
 
@@ -203,7 +147,7 @@ def tables_with(features: Iterable[str]) -> tuple[Table, ...]:
     columns = {column_of(name): name for name in types}
     every_type = Table(name="every_type", key="id", columns=columns, constraints="PRIMARY KEY (id)")
     full = structs.replace(every_type, name="every_type_full", identity="FULL")
-    return (every_type, full, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING, DEFAULTED)
+    return (every_type, full, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING)
 
 
 TABLES = tables_with(DEFAULT_FEATURES)

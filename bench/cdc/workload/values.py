@@ -113,12 +113,6 @@ def _bits(draw: Random) -> str:
     return "B'" + "".join(draw.choices("01", k=12)) + "'"
 
 
-def long_array(draw: Random) -> str:
-    """Return an array of numbers that mostly lies outside of its row; Debezium has no placeholder for its type."""
-    count = 250 if draw.random() < 0.7 else 3
-    return "'{" + ",".join(f"{draw.randint(0, 10**9) / 100:.2f}" for _ in range(count)) + "}'"
-
-
 def _array(draw_element: Draw) -> Draw:
     def draw_array(draw: Random) -> str:
         elements = ["NULL" if draw.random() < 0.2 else draw_element(draw) for _ in range(draw.randint(0, 3))]
