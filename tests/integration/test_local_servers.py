@@ -41,6 +41,9 @@ from streams.cli import local
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 S = TypeVar("S", bound=Server)
+PATIENCE = (
+    60.0  # seconds for one request: the first index of a cold node took more than the client's ten on a busy machine
+)
 
 
 class Client(NamedTuple):
@@ -111,24 +114,24 @@ def intrude_neo4j(server: Neo4jServer) -> None:
 
 
 def write_elasticsearch(server: ElasticsearchServer, text: str) -> None:
-    with Elasticsearch(server.url) as client:
+    with Elasticsearch(server.url, request_timeout=PATIENCE) as client:
         client.index(index="notes", id="1", document={"text": text}, refresh=True)
 
 
 def read_elasticsearch(server: ElasticsearchServer) -> str:
-    with Elasticsearch(server.url) as client:
+    with Elasticsearch(server.url, request_timeout=PATIENCE) as client:
         return client.get(index="notes", id="1")["_source"]["text"]
 
 
 def intrude_elasticsearch(server: ElasticsearchServer) -> None:
-    with Elasticsearch(server.address) as nobody, pytest.raises(AuthenticationException):
+    with Elasticsearch(server.address, request_timeout=PATIENCE) as nobody, pytest.raises(AuthenticationException):
         nobody.info()
-    with Elasticsearch(server.address, basic_auth=("elastic", "wrong")) as client:
+    with Elasticsearch(server.address, basic_auth=("elastic", "wrong"), request_timeout=PATIENCE) as client:
         client.index(index="notes", id="1", document={})
 
 
 def influx(server: InfluxServer, token: str) -> InfluxDBClient:
-    return InfluxDBClient(server.address, token, org=server.organisation)
+    return InfluxDBClient(server.address, token, org=server.organisation, timeout=int(PATIENCE * 1_000))
 
 
 def write_influxdb(server: InfluxServer, text: str) -> None:
@@ -288,7 +291,7 @@ def test_elasticsearch_has_what_the_search_store_needs(
         "vector": {"type": "dense_vector", "dims": 2, "similarity": "cosine"},
     }
     try:
-        with Elasticsearch(server.url) as client:
+        with Elasticsearch(server.url, request_timeout=PATIENCE) as client:
             assert client.info()["version"]["number"].startswith("9.")
             client.indices.create(index="places", mappings={"properties": properties})
             place = {"name": "Running noodles", "location": {"lat": 40.7, "lon": -74.0}, "vector": [1.0, 0.1]}

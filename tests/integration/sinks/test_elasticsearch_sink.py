@@ -37,7 +37,9 @@ def elasticsearch_server(
 
 @pytest.fixture(scope="session")
 def client(elasticsearch_server: ElasticsearchServer) -> Iterator[Elasticsearch]:
-    with Elasticsearch(elasticsearch_server.address, basic_auth=("elastic", elasticsearch_server.password)) as client:
+    with Elasticsearch(
+        elasticsearch_server.address, basic_auth=("elastic", elasticsearch_server.password), request_timeout=60
+    ) as client:
         yield client
 
 
