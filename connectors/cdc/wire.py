@@ -107,23 +107,26 @@ class Wire:
         if self._copy_ended:
             return self._ended()
         found: list[bytes] = []
-        get, left, waited = self._pgconn.get_copy_data, size, False
+        get, left, dry = self._pgconn.get_copy_data, size, False
         try:
             while len(found) < messages and left > 0:
                 length, data = get(1)
                 if length > 0:
                     found.append(bytes(data))
                     left -= length
+                    dry = False
                 elif length < 0:
                     self._copy_ended = True
                     return found or self._ended()
-                elif found or waited:
+                elif dry:
                     break
                 else:
-                    # Looked at also when nothing came: TLS may hold bytes that the socket no longer shows.
-                    self.wait(timeout)
+                    # libpq takes 16 kB from the socket at a time, some hundred rows; more of them cost less
+                    # each. Looked at also when nothing came: TLS may hold bytes that the socket no longer shows.
+                    if not found:
+                        self.wait(timeout)
                     self._pgconn.consume_input()
-                    waited = True
+                    dry = True
         except psycopg.Error as error:
             raise Disconnected(f"source.dsn: {' '.join(str(error).split())}") from None
         return found
