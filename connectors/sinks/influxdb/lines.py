@@ -23,7 +23,7 @@ EARLIEST, LATEST = -(2**63) + 2, 2**63 - 2  # the times that InfluxDB takes
 MAX_SERIES_BYTES = 65_535 - 1_000  # the server's limit is one of series key and field name together
 MAX_TEXT_BYTES = 1_048_576
 
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|\\\Z")
 _RESERVED_TAGS = ("time", "_measurement", "_field")
 _NAME = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
@@ -69,12 +69,11 @@ def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapp
         raise Unfit("`fields` are empty")
     values = [
         # Most fields are finite numbers: these are worth a line of their own. (inf - inf and nan - nan are nan.)
-        _field_name(name)
-        + (repr(value) if type(value) is float and value - value == 0.0 else _field_value(name, value))
+        field_name(name) + (repr(value) if type(value) is float and value - value == 0.0 else _field_value(name, value))
         for name, value in fields.items()
     ]
     values.append(f"{ENTITY}={_text(ENTITY, entity)}")
-    values += [f"{_version_field(source)}{version}i" for source, version in versions.items()]
+    values += [f"{version_field(source)}{version}i" for source, version in versions.items()]
     return _encoded(f"{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")
 
 
@@ -107,7 +106,7 @@ def tombstone_line(point: Point, *, entity: str, versions: Mapping[str, tuple[in
     """
     values = [f"{ENTITY}={_text(ENTITY, entity)}"]
     for source, (version, gone) in versions.items():
-        values.append(f"{_version_field(source)}{-1 - version if gone else version}i")
+        values.append(f"{version_field(source)}{-1 - version if gone else version}i")
     return _encoded(f"{DELETED}{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")
 
 
@@ -117,14 +116,24 @@ def _sorted(tags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=4_096)
-def _field_name(name: str) -> str:
+def field_name(name: str) -> str:
+    """Return how a field begins in a line.
+
+    Raises:
+        Unfit: its name is one that is ours or the server's, or line protocol cannot say it.
+    """
     if not name or name in ("time", ENTITY) or name.startswith(("_", VERSION)):
         raise Unfit(f"`fields` has the reserved name {name!r}")
     return _plain("fields", name).translate(_NAME) + "="
 
 
 @lru_cache(maxsize=4_096)
-def _version_field(source: str) -> str:
+def version_field(source: str) -> str:
+    """Return how the field of a source's version begins in a line.
+
+    Raises:
+        Unfit: line protocol cannot say the source's name.
+    """
     return VERSION + _plain("source", source).translate(_NAME) + "="
 
 
@@ -137,7 +146,7 @@ def _field_value(name: str, value: Field) -> str:
                 raise Unfit(f"`fields.{name}` is not a finite number: {value}")
             return repr(value)
         case int():
-            if value not in _INT64:
+            if value not in INT64:
                 raise Unfit(f"`fields.{name}` does not fit into 64 bits")
             return f"{value}i"
         case str():

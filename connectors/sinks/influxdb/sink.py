@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,10 +12,12 @@ from connectors.sinks.contract import APPLIED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Fatal
 from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
-from connectors.sinks.influxdb.errors import OPTION, Refusal
+from connectors.sinks.influxdb.columns import lines_of
+from connectors.sinks.influxdb.errors import OPTION
 from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
-from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, undo_of, without_stale_fields
+from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
+from connectors.sinks.influxdb.points import Line, PointWriter
 from connectors.sinks.persons import delete_of
 from connectors.sinks.turns import Turns
 from schemas.writes import TimeSeriesWrite
@@ -27,43 +29,20 @@ _AT_ONCE = 5_000  # points of a request: InfluxData's advice
 _HELD_AT_ONCE = 500  # entities in one pattern
 
 
-class _Line(NamedTuple):
-    """A line, and the versions by source that are at its point once it is there."""
+class _Subjects(NamedTuple):
+    """What the writes of a batch are about, each at its place: None and "" for one that cannot be said."""
 
-    point: Point
-    text: bytes
-    versions: tuple[tuple[str, int], ...]
-
-    def lies(self, state: State) -> bool:
-        """Whether the line has arrived."""
-        return all(state.live.get(source) == version for source, version in self.versions)
-
-
-class _Rendered(NamedTuple):
-    """A write that fits: where it stands in the batch, and for an upsert its line, when nothing lies at its point."""
-
-    place: int
-    write: TimeSeriesWrite
-    point: Point
-    text: bytes
-
-    def lies(self, state: State) -> bool:
-        """Whether the line has arrived."""
-        return state.live.get(self.write.source) == self.write.version
-
-
-class _Points(NamedTuple):
-    """The writes of some points: of those that have one, and of those that have several, in order."""
-
-    single: dict[Point, _Rendered]
-    several: dict[Point, list[_Rendered]]
+    points: list[Point | None]
+    keys: list[str]
+    places: dict[Point, int]  # of the points that one write is about
+    several: dict[Point, list[int]]  # of the others, in order
 
 
 class InfluxSink:
     """Points of InfluxDB 2. How versions are kept in a store that cannot compare is said in `merge` and `turns`.
 
-    In most batches every point is new: one question and one write for 5,000 of them, while the next lines are made. A
-    point that is deleted, or loses a field, takes three requests of its own.
+    In most batches every point is new: one question for all of them, and one write for 5,000, while the next lines are
+    made. A point that is deleted, or loses a field, takes three requests of its own.
     """
 
     # One sink at a time: what another one writes at the same times would be in the answers to this one's questions.
@@ -72,6 +51,7 @@ class InfluxSink:
     def __init__(self, options: InfluxOptions) -> None:
         self._options = options
         self._client = InfluxClient(options)
+        self._points = PointWriter(self._client)
         self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
         self._series: set[str] = set()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")  # its thread begins with the first write
@@ -102,17 +82,26 @@ class InfluxSink:
     def write(self, batch: Sequence[TimeSeriesWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
         outcomes: list[Outcome] = [APPLIED] * len(batch)
-        sending: Future[None] | None = None
+        subjects = _subjects(batch, outcomes)
         with self._turns.taken(self._options.request_seconds):
+            asked = self._sender.submit(self._points.states, [*subjects.places, *subjects.several])
+            sending: list[Future[None]] = []
+            others: dict[Point, list[int]] = {}
             try:
                 for start in range(0, len(batch), _AT_ONCE):
-                    points = self._points(batch, range(start, min(start + _AT_ONCE, len(batch))), outcomes)
-                    if sending is not None:
-                        sending.result()
-                    sending = self._sender.submit(self._apply, points, outcomes)
+                    places = range(start, min(start + _AT_ONCE, len(batch)))
+                    lines = self._lines(batch, subjects, places)
+                    states = asked.result()
+                    if states or subjects.several or not all(lines):
+                        lines, left = _new(lines, subjects, places, states)
+                        others |= left
+                    sending.append(self._sender.submit(self._send_new, batch, subjects, start, lines, outcomes))
             finally:
-                if sending is not None:
-                    sending.result()
+                wait([asked])
+                wait(sending)
+            for one in sending:
+                one.result()
+            self._apply_others(batch, others | subjects.several, asked.result(), outcomes)
         return outcomes
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -159,7 +148,7 @@ class InfluxSink:
                 point = point_of(write)
                 series_key(point.measurement, point.tags)  # what it refuses could not be asked for
                 points[place] = point
-        states = self._states(list(dict.fromkeys(points.values())))
+        states = self._points.states(list(dict.fromkeys(points.values())))
         lying = [point for point, state in states.items() if state.visible]
         fields = queries.fields(self._client.ask_typed(queries.fields_of(lying)))
         return [
@@ -175,129 +164,116 @@ class InfluxSink:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")
         self._client.close()
 
-    def _points(self, batch: Sequence[TimeSeriesWrite], places: range, outcomes: list[Outcome]) -> _Points:
-        """Return the points that some writes are about, and note the writes that cannot be said."""
-        single: dict[Point, _Rendered] = {}
-        several: dict[Point, list[_Rendered]] = {}
-        for place in places:
-            write = batch[place]
-            try:
-                point = point_of(write)
-                rendered = _Rendered(place, write, point, self._rendered(point, write))
-            except Unfit as error:
-                outcomes[place] = Rejected(str(error))
-                continue
-            if point in several:
-                several[point].append(rendered)
-            elif point in single:
-                several[point] = [single.pop(point), rendered]
-            else:
-                single[point] = rendered
-        return _Points(single, several)
+    def _lines(self, batch: Sequence[TimeSeriesWrite], subjects: _Subjects, places: range) -> list[bytes]:
+        """Return the lines of some places, empty where one has to be made by itself."""
+        keys = subjects.keys[places.start : places.stop]
+        lines = lines_of(keys, batch[places.start : places.stop])
+        fresh = {key for key, text in zip(keys, lines, strict=True) if text} - self._series
+        if len(self._series) + len(fresh) > self._options.max_series:
+            return [b"" if key in fresh else text for key, text in zip(keys, lines, strict=True)]
+        self._series |= fresh
+        return lines
 
-    def _rendered(self, point: Point, write: TimeSeriesWrite) -> bytes:
+    def _send_new(
+        self,
+        batch: Sequence[TimeSeriesWrite],
+        subjects: _Subjects,
+        start: int,
+        lines: Sequence[bytes],
+        outcomes: list[Outcome],
+    ) -> None:
+        """Write the lines of points that are not there, of the places from `start` on, and note which are refused."""
+        sent = [text for text in lines if text]
+        refusal = self._client.write(sent) if sent else None
+        if refusal is None:
+            return
+        written = [
+            Line(point, text, ((write.source, write.version),))
+            for point, text, write in zip(subjects.points[start:], lines, batch[start:], strict=False)
+            if text and point is not None
+        ]
+        for point, refused in self._points.refused(written, refusal).items():
+            place = subjects.places[point]
+            outcomes[place] = Rejected(refused.reason_of(batch[place]))
+
+    def _apply_others(
+        self,
+        batch: Sequence[TimeSeriesWrite],
+        others: Mapping[Point, list[int]],
+        states: Mapping[Point, State],
+        outcomes: list[Outcome],
+    ) -> None:
+        """Apply the writes of points that are there already, have several, or cannot be said column by column."""
+        fitting: dict[Point, list[int]] = {}
+        for point, places in others.items():
+            for place in places:
+                try:
+                    self._check(point, batch[place])
+                except Unfit as error:
+                    outcomes[place] = Rejected(str(error))
+                else:
+                    fitting.setdefault(point, []).append(place)
+        names = list(fitting)
+        for start in range(0, len(names), _AT_ONCE):
+            groups = {point: [batch[place] for place in fitting[point]] for point in names[start : start + _AT_ONCE]}
+            for point, found in self._points.apply(groups, states).items():
+                for place, outcome in zip(fitting[point], found, strict=True):
+                    outcomes[place] = outcome
+
+    def _check(self, point: Point, write: TimeSeriesWrite) -> None:
+        """Return when a write can be said, and note its series.
+
+        Raises:
+            Unfit: it cannot, or it makes one series too many.
+        """
         if write.op == "delete":
             tombstone_line(point, entity=write.entity, versions={write.source: (write.version, True)})
-            return b""
+            return
         key = series_key(point.measurement, point.tags)
         if key not in self._series and len(self._series) >= self._options.max_series:
             raise Unfit(f"`tags` make a new series, and the bucket has {len(self._series):,} (`{OPTION}.max_series`)")
-        rendered = line(point, entity=write.entity, versions={write.source: write.version}, fields=write.fields)
+        line(point, entity=write.entity, versions={write.source: write.version}, fields=write.fields)
         self._series.add(key)
-        return rendered
-
-    def _apply(self, points: _Points, outcomes: list[Outcome]) -> None:
-        """Bring points to what their writes say, and note the outcomes."""
-        states = self._states([*points.single, *points.several])
-        lines: list[_Line | _Rendered] = []
-        groups: dict[Point, list[_Rendered]] = dict(points.several)
-        for point, rendered in points.single.items():
-            if rendered.text and (not states or point not in states):
-                lines.append(rendered)  # what `changed` would say as well, of nearly every point
-                outcomes[rendered.place] = APPLIED
-            else:
-                groups[point] = [rendered]
-        changes = {
-            point: changed(states.get(point, NOTHING), [one.write for one in group]) for point, group in groups.items()
-        }
-        over = [point for point, change in changes.items() if _overwrites(change, states.get(point, NOTHING))]
-        if over:
-            fields = queries.fields(self._client.ask(queries.fields_of(over)))
-            for point in over:
-                changes[point] = without_stale_fields(changes[point], states[point], fields.get(point, ()))
-        refused = self._try(changes)
-        going = {point: change for point, change in changes.items() if point not in refused}
-        self._bury(going)
-        lines += [_line_of(point, change) for point, change in going.items() if change.content is not None]
-        refused |= self._send(lines)
-        for point, change in changes.items():
-            for one, outcome in zip(groups[point], change.outcomes, strict=True):
-                outcomes[one.place] = outcome
-        for point, refusal in refused.items():
-            group = groups.get(point) or [points.single[point]]
-            if len(group) == 1:
-                outcomes[group[0].place] = Rejected(refusal.reason_of(group[0].write))
-                continue
-            for one in group:  # which of them was refused is seen when each goes by itself
-                self._apply(_Points({point: one}, {}), outcomes)
-
-    def _states(self, points: Sequence[Point]) -> dict[Point, State]:
-        there = queries.points(self._client.ask(queries.present_at(points))).intersection(points)
-        return queries.states(self._client.ask(queries.states_of(there))) if there else {}
-
-    def _try(self, changes: Mapping[Point, Change]) -> dict[Point, Refusal]:
-        """Return what is refused of the content that shall take the place of something, which must not go for it.
-
-        A trial adds the new fields without a version, so to readers and to a repetition the point is what it was.
-        """
-        refused: dict[Point, Refusal] = {}
-        for point, change in changes.items():
-            if change.remove and change.content is not None:
-                content = change.content
-                trial = line(point, entity=content.entity, versions={}, fields=content.fields)
-                refusal = self._client.write([trial])
-                if refusal is not None:
-                    refused[point] = refusal
-        return refused
-
-    def _bury(self, changes: Mapping[Point, Change]) -> None:
-        tombstones = [
-            tombstone_line(point, entity=change.entity, versions=change.bury)
-            for point, change in changes.items()
-            if change.bury
-        ]
-        if tombstones:
-            refusal = self._client.write(tombstones)
-            # Some of them can only be refused for their time: older than the retention, as what they would bury.
-            if refusal is not None and not refusal.partial:
-                raise Fatal(f"InfluxDB refuses tombstones: {refusal.reason}")
-        for point, change in changes.items():
-            if change.remove:
-                self._client.delete(queries.removal(point))
-
-    def _send(self, lines: Sequence[_Line | _Rendered]) -> dict[Point, Refusal]:
-        """Write lines and return the points of those that were refused."""
-        if not lines:
-            return {}
-        refusal = self._client.write([one.text for one in lines])
-        if refusal is None:
-            return {}
-        if refusal.partial:
-            # The server says how many it refused and not which. They are those that are not there.
-            states = queries.states(self._client.ask(queries.states_of(one.point for one in lines)))
-            return {one.point: refusal for one in lines if not one.lies(states.get(one.point, NOTHING))}
-        if len(lines) == 1:
-            return {lines[0].point: refusal}
-        middle = len(lines) // 2
-        return self._send(lines[:middle]) | self._send(lines[middle:])
 
 
-def _line_of(point: Point, change: Change) -> _Line:
-    content = change.content
-    assert content is not None
-    text = line(point, entity=content.entity, versions=change.versions, fields=content.fields)
-    return _Line(point, text, tuple(change.versions.items()))
+def _subjects(batch: Sequence[TimeSeriesWrite], outcomes: list[Outcome]) -> _Subjects:
+    """Return what writes are about, and note the outcome of those that line protocol has no words for."""
+    points: list[Point | None] = []
+    keys: list[str] = []
+    places: dict[Point, int] = {}
+    several: dict[Point, list[int]] = {}
+    for place, write in enumerate(batch):
+        try:
+            point = point_of(write)
+            key = series_key(point.measurement, point.tags)
+        except Unfit as error:
+            outcomes[place] = Rejected(str(error))
+            points.append(None)
+            keys.append("")
+            continue
+        points.append(point)
+        keys.append(key)
+        known = places.setdefault(point, place)
+        if known != place:
+            several.setdefault(point, [known]).append(place)
+    for point in several:
+        del places[point]
+    return _Subjects(points, keys, places, several)
 
 
-def _overwrites(change: Change, state: State) -> bool:
-    return change.content is not None and state.present
+def _new(
+    lines: Sequence[bytes], subjects: _Subjects, places: range, states: Mapping[Point, State]
+) -> tuple[list[bytes], dict[Point, list[int]]]:
+    """Return the lines of the points that are not there, and the places of the writes that need more than a line."""
+    new: list[bytes] = []
+    others: dict[Point, list[int]] = {}
+    for place, text in zip(places, lines, strict=True):
+        point = subjects.points[place]
+        if point is None or point in subjects.several:
+            new.append(b"")
+        elif text and point not in states:
+            new.append(text)
+        else:
+            new.append(b"")
+            others[point] = [place]
+    return new, others
