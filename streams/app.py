@@ -49,6 +49,8 @@ from streams.delivery.opening import Opening
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
+from streams.erasure.metrics import HoldMetrics
+from streams.key_metrics import register_keys
 from streams.keys import keys_of
 from streams.object_storage import large_values_of
 from streams.reference.reader import ReferenceReader
@@ -70,6 +72,7 @@ GIVE_UP_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 1.0
 SIMILAR_EVERY_SECONDS = 1.0
 ENTITIES_COUNTED_EVERY_SECONDS = 2.0
+HELD_COUNTED_EVERY_SECONDS = 10.0
 SAGA_TIMER_SECONDS = 0.2  # what is due is done within a second
 SAGAS_TOLD_AGAIN_EVERY_SECONDS = 3_600.0
 
@@ -103,7 +106,7 @@ def _ingest_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("ingest", options), options.catalogue()
     large_values = large_values_of(options)
     app.at_end(large_values.close)
-    sealing = _sealing(options)
+    sealing = _sealing(app, options)
     if sealing is not None:
         app.at_end(sealing.close)
     reference = Reference(PlaceIndex(options.enrich.nearest_place_metres), {})
@@ -122,6 +125,7 @@ def _ingest_app(options: Options) -> StreamApp:
         gps=gps_rules(options),
         place_wait_ms=int(options.enrich.place_wait_seconds * 1_000),
         erasure=options.erasure.policy if options.erasure.enabled else None,
+        holds=HoldMetrics(app.metrics.registry) if options.erasure.enabled else None,
         kinds=kinds_of(options.sagas.declared) if options.sagas.enabled else None,
         rules=rules_of(options.conflicts),
         sealing=sealing,
@@ -146,6 +150,7 @@ def _ingest_app(options: Options) -> StreamApp:
         app.runs([catalogue.erasure_ends.name], ends.end, set_aside, name="ends-of-erasures")
         rows = PersonChangePass(ingest, ingest.erasure)
         app.runs([catalogue.person_changes.name], rows.process, set_aside, name="changes-of-persons")
+        app.every(HELD_COUNTED_EVERY_SECONDS, lambda: ends.count(app.owned(catalogue.erasure_ends.name)))
 
     async def give_up_waiting() -> None:
         await room.give_up(app.owned(catalogue.waiting_events.name), time.time_ns() // 1_000_000)
@@ -193,10 +198,11 @@ def _settle_conflicts(app: StreamApp, ingest: Ingest, rules: Rules, set_aside: S
     app.every(ENTITIES_COUNTED_EVERY_SECONDS, lambda: reconciler.count(app.owned(catalogue.claims.name)))
 
 
-def _sealing(options: Options) -> Sealing | None:
+def _sealing(app: StreamApp, options: Options) -> Sealing | None:
     keys = keys_of(options)
     if keys is None:
         return None
+    register_keys(keys, app.metrics.registry)
     return Sealing(keys, SensitiveColumns(options.keys.columns), everything=options.keys.seals == "everything")
 
 
@@ -257,6 +263,7 @@ def _deliver_app(options: Options) -> StreamApp:
     keys = keys_of(options)
     if keys is not None:
         app.at_end(keys.close)
+        register_keys(keys, app.metrics.registry)
     opening = Opening(keys, everything=options.keys.seals == "everything")
     deliveries = [
         Delivery(

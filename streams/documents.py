@@ -14,6 +14,9 @@ from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
 from streams.conflicts.metrics import METRICS as CONFLICT_METRICS
 from streams.delivery.metrics import METRICS
+from streams.erasure.metrics import HOLD_METRICS
+from streams.erasure.metrics import METRICS as ERASURE_METRICS
+from streams.key_metrics import METRICS as KEY_METRICS
 from streams.routing.document import routing_page
 from streams.runtime.metrics_document import metrics_page
 from streams.sagas.document import sagas_page
@@ -25,7 +28,15 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cdc-types.md": types_page,
     "configuration.md": configuration_page,
     "events.md": events_page,
-    "metrics.md": partial(metrics_page, METRICS, SAGA_METRICS, CONFLICT_METRICS, ARCHIVE_METRICS),
+    "metrics.md": partial(
+        metrics_page,
+        deliveries=METRICS,
+        sagas=SAGA_METRICS,
+        conflicts=CONFLICT_METRICS,
+        archive=ARCHIVE_METRICS,
+        erasures=(*ERASURE_METRICS, *HOLD_METRICS),
+        keys=KEY_METRICS,
+    ),
     "routing.md": routing_page,
     "sagas-declared.md": sagas_page,
 }

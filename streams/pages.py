@@ -3,9 +3,10 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -57,6 +58,48 @@ class Pages:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class Loop(Protocol):
+    """What says of itself what it is doing: "reading" when all is well, and when it last looked for something to do."""
+
+    @property
+    def state(self) -> str: ...  # noqa: D102
+
+    @property
+    def turned_at(self) -> float: ...  # noqa: D102
+
+
+class LoopPages(Pages):
+    """Serves /metrics, /live and /ready of a role that is one loop. Use as a context manager.
+
+    It is live while its loop turns: one turn may take as long as Kafka waits for a member of the group. It is ready
+    while it reads; not while something that it needs in order to read is away.
+
+    Args:
+        listener: where; see `streams.runtime.web.listen`. It is closed at the end.
+        loop: which one.
+        registry: of its metrics.
+        patience: seconds that one turn may take.
+        now: its clock.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        loop: Loop,
+        registry: CollectorRegistry,
+        patience: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        def live(_: str) -> Answer:
+            still = now() - loop.turned_at
+            return as_json(still <= patience, {"state": loop.state, "still_seconds": round(still, 1)})
+
+        def ready(_: str) -> Answer:
+            return as_json(loop.state == "reading", {"state": loop.state})
+
+        super().__init__(listener, {"/metrics": metrics_of(registry), "/live": live, "/ready": ready})
 
 
 class _Server(ThreadingHTTPServer):

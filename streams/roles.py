@@ -14,7 +14,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 ARCHIVE = "archive"  # on by `archive.enabled`
 SAGAS = "sagas"  # on by `sagas.enabled`
 ERASURE = "erasure"  # on by `erasure.enabled`
-PORTS = ("ingest", "deliver", "cdc", SAGAS, ARCHIVE)  # in the order of their ports: workers had theirs first
+PORTS = ("ingest", "deliver", "cdc", SAGAS, ARCHIVE, ERASURE)  # in the order of their ports: workers had theirs first
 
 
 def pipeline(options: Options, environment: Mapping[str, str], *, first_port: int = 0) -> list[RoleProcess]:
@@ -23,14 +23,14 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
     Args:
         options: the options in force.
         environment: variables that give child processes the same options.
-        first_port: where ingest serves what it says of itself, deliver on the port after it, cdc, sagas and the archive
-            on the next; 0: none does.
+        first_port: where ingest serves what it says of itself, deliver on the port after it, cdc, sagas, the archive
+            and erasure on the next; 0: none does.
     """
     folder = options.data_dir.resolve() / "run"
     serving = ROLES | ({SAGAS: ("worker", SAGAS)} if options.sagas.enabled else {})
     serving |= {ARCHIVE: ("archive", "run")} if options.archive.enabled else {}
+    serving |= {ERASURE: ("erasure", "run")} if options.erasure.enabled else {}
     commands = with_ports(first_port, serving)
-    commands |= {ERASURE: ("erasure", "run")} if options.erasure.enabled else {}
     return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in commands.items()]
 
 

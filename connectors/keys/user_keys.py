@@ -3,14 +3,17 @@
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from msgspec import Struct, field
+
 from connectors.keys.contract import KeyStore, StoredKey
 from connectors.keys.data_key import DataKey
 from connectors.keys.master import KEY_BYTES, MasterKeys, Wrapped
+from connectors.sinks.errors import SinkError
 
 CACHE_ENTRIES = 100_000  # 54 MB
 CACHE_SECONDS = 60.0
@@ -20,6 +23,26 @@ REWRAPPED_AT_ONCE = 1_000
 class _Remembered(NamedTuple):
     key: DataKey
     until: float
+
+
+class KeyTally(Struct, kw_only=True):
+    """What became of keys since they were first asked for.
+
+    Attributes:
+        made: for users who had none.
+        opened: unwrapped with a master key, for a rotation too.
+        destroyed: also those that were destroyed before.
+        hits: users whose key was remembered.
+        misses: users whose key the store was asked for.
+        failures: requests that failed, by the class of error.
+    """
+
+    made: int = 0
+    opened: int = 0
+    destroyed: int = 0
+    hits: int = 0
+    misses: int = 0
+    failures: Counter[str] = field(default_factory=Counter[str])
 
 
 class UserKeys:
@@ -38,6 +61,9 @@ class UserKeys:
         cache_entries: so many users are remembered at most.
         cache_seconds: for so long.
         now: a clock in seconds that is never set back.
+
+    Attributes:
+        tally: what became of them; for reading only.
     """
 
     def __init__(
@@ -57,6 +83,8 @@ class UserKeys:
         self._cache: OrderedDict[str, _Remembered] = OrderedDict()
         self._cache_lock = threading.Lock()  # held for moments only: whoever finds all in the cache waits for no I/O
         self._store_lock = threading.Lock()
+        # Hits are counted under the lock of the cache, all else under that of the store.
+        self.tally = KeyTally()
 
     @property
     def masters(self) -> MasterKeys:
@@ -80,6 +108,7 @@ class UserKeys:
                     return None
                 self._cache.move_to_end(user_id)
                 found[user_id] = known.key
+            self.tally.hits += len(found)
         return found
 
     def get(self, user_ids: Sequence[str]) -> dict[str, DataKey | None]:
@@ -94,6 +123,7 @@ class UserKeys:
         """Destroy users' keys for good, and have none made for them again. Needs no master key; may be repeated."""
         with self._stored() as store:
             store.destroy(user_ids)
+            self.tally.destroyed += len(user_ids)
         self._forget(user_ids)
 
     def start_afresh(self, user_ids: Sequence[str]) -> None:
@@ -145,10 +175,14 @@ class UserKeys:
         if missing:
             until = self._now() + self._seconds  # from before the look: what is destroyed after it counts from then
             with self._opened() as store:
+                self.tally.misses += len(missing)
                 stored = store.get(missing)
                 # Again for those whose mark somebody removed between the adding and the look at it.
                 while create and (new := [user_id for user_id in missing if user_id not in stored]):
-                    stored |= store.add([self._new(user_id) for user_id in new])
+                    fresh = [self._new(user_id) for user_id in new]
+                    added = store.add(fresh)
+                    self.tally.made += sum(added.get(one.user_id) == one for one in fresh)  # others may be faster
+                    stored |= added
                 read = {user_id: self._read(one) for user_id, one in stored.items()}
             self._remember(read, until)
             found |= read
@@ -157,8 +191,12 @@ class UserKeys:
     @contextmanager
     def _stored(self) -> Generator[KeyStore]:
         with self._store_lock:
-            self._store.open()
-            yield self._store
+            try:
+                self._store.open()
+                yield self._store
+            except SinkError as error:
+                self.tally.failures[type(error).__name__] += 1
+                raise
 
     @contextmanager
     def _opened(self) -> Generator[KeyStore]:
@@ -186,6 +224,7 @@ class UserKeys:
         if stored.master not in self.masters:
             self._read_ring(self._store)  # a rotation has begun since they were read
         assert stored.wrapped is not None
+        self.tally.opened += 1
         return self.masters.unwrap(Wrapped(stored.master, stored.wrapped), stored.user_id, stored.key_id)
 
     def _remember(self, keys: dict[str, DataKey | None], until: float) -> None:

@@ -29,6 +29,7 @@ from streams.agents.travellers import TravellerStates
 from streams.deadletters import dead_letter
 from streams.enrichment.travellers import NEW, TravellerState
 from streams.erasure.hold import Erased, Policy, fate
+from streams.erasure.metrics import Held, HeldOutcome
 from streams.routing.entities import EVENTS, entity
 from streams.runtime.publisher import Outgoing
 from streams.runtime.records import Record
@@ -146,6 +147,9 @@ async def begin_erasures(ingest: Ingest, sieve: Sieve | None) -> None:
     if sieve is None:
         return
     if sieve.counts:
+        if ingest.holds is not None:
+            ingest.holds.sieved("events", "held", sieve.counts["hold"])
+            ingest.holds.sieved("events", "refused", sieve.counts["refuse"])
         log.info("events_of_the_erased", **sieve.counts)
     if sieve.starts:
         topic = ingest.catalogue.erasure_starts.name
@@ -166,7 +170,7 @@ class ErasureRoom:
         assert ingest.tables.held is not None
         assert ingest.tables.held_rows is not None
         partition = records[0].partition
-        refused = 0
+        counts: Counter[tuple[Held, HeldOutcome]] = Counter()
         async with ingest.transactions.turn(partition) as transaction:
             travellers = transaction.view(ingest.tables.travellers)
             held = transaction.view(ingest.tables.held)
@@ -192,12 +196,31 @@ class ErasureRoom:
                 for key, _ in rows:
                     held_rows.delete(key, record)
                 back = self._back((one for _, one in waiting), erased)
-                back += released(ingest.catalogue, end.user_id, (one for _, one in rows), erased, self._policy)
-                refused += len(waiting) + len(rows) - len(back)
-                outputs += back
+                changes = released(ingest.catalogue, end.user_id, (one for _, one in rows), erased, self._policy)
+                counts["events", "released"] += len(back)
+                counts["events", "refused"] += len(waiting) - len(back)
+                counts["rows", "released"] += len(changes)
+                counts["rows", "refused"] += len(rows) - len(changes)
+                outputs += [*back, *changes]
             transaction.commit_after(lambda: ingest.publish(outputs))
-        if refused:
+        for (what, outcome), count in counts.items():
+            if ingest.holds is not None:
+                ingest.holds.sieved(what, outcome, count)
+        if refused := counts["events", "refused"] + counts["rows", "refused"]:
             log.info("held_back_and_refused", count=refused, why="their persons were erased")
+
+    async def count(self, partitions: Iterable[int]) -> None:
+        """Have the metrics show how much waits in partitions; it is looked through, and is little or nothing."""
+        ingest = self._ingest
+        assert ingest.tables.held is not None
+        assert ingest.tables.held_rows is not None
+        found: dict[Held, int] = {"events": 0, "rows": 0}
+        for partition in partitions:
+            async with ingest.transactions.turn(partition) as transaction:
+                found["events"] += sum(1 for _ in transaction.view(ingest.tables.held).starting_with(b""))
+                found["rows"] += sum(1 for _ in transaction.view(ingest.tables.held_rows).starting_with(b""))
+        if ingest.holds is not None:
+            ingest.holds.shows(found)
 
     def _back(self, waiting: Iterable[WaitingEvent], erased: Erased) -> list[Outgoing]:
         topic = self._ingest.catalogue.resumed_events.name

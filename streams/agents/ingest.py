@@ -30,6 +30,7 @@ from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
 from streams.erasure.hold import Policy
+from streams.erasure.metrics import HoldMetrics
 from streams.routing.changes import RowChange
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain
 from streams.runtime.records import Record
@@ -100,6 +101,7 @@ class Ingest(Struct, frozen=True):
     place_wait_ms: int
     large_parts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARTS_AT_ONCE))
     erasure: Policy | None = None  # for events of persons who were erased; None: nobody is
+    holds: HoldMetrics | None = None  # counts what is held back; None: nobody counts
     kinds: Kinds | None = None  # of sagas; None: all writes go to their stores at once
     rules: Rules | None = None  # of types that are settled; None: what sources say holds as it comes
     sealing: Sealing | None = None  # of sensitive fields; None: they stay as they come

@@ -63,6 +63,9 @@ class PersonChangePass:
             outputs += await followed(ingest, passing)
             transaction.commit_after(lambda: ingest.publish(outputs))
         del counts["pass"]
+        if ingest.holds is not None:
+            ingest.holds.sieved("rows", "held", counts["hold"])
+            ingest.holds.sieved("rows", "refused", counts["refuse"])
         if counts:
             log.info("rows_of_the_erased", **counts)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 
 from streams.archive.archiver import POLL_SECONDS_MOST, Archiver
-from streams.pages import Answer, Pages, as_json, metrics_of
+from streams.pages import LoopPages
 
 
-class ArchivePages(Pages):
+class ArchivePages(LoopPages):
     """Serves what an archiver says of itself. Use as a context manager.
 
     It is live while its loop turns: an object that is written to a slow store may take as long as Kafka waits for a
@@ -30,11 +30,4 @@ class ArchivePages(Pages):
         registry: CollectorRegistry,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        def live(_: str) -> Answer:
-            still = now() - archiver.turned_at
-            return as_json(still <= POLL_SECONDS_MOST, {"state": archiver.state, "still_seconds": round(still, 1)})
-
-        def ready(_: str) -> Answer:
-            return as_json(archiver.state == "reading", {"state": archiver.state})
-
-        super().__init__(listener, {"/metrics": metrics_of(registry), "/live": live, "/ready": ready})
+        super().__init__(listener, archiver, registry, POLL_SECONDS_MOST, now)

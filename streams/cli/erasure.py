@@ -2,12 +2,14 @@
 
 import signal
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import structlog
 import typer
+from prometheus_client import CollectorRegistry
 
 from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import UnknownKind
@@ -19,6 +21,9 @@ from streams.erasure.certificate import NotGenuine
 from streams.erasure.certificate import check as check_signature
 from streams.erasure.parts import key_of, worker_of
 from streams.erasure.signing import public_key_of
+from streams.erasure.worker import POLL_SECONDS_MOST
+from streams.pages import LoopPages
+from streams.runtime.web import PortTaken, listen
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +31,13 @@ app = typer.Typer(help="Erase persons, see how far it is, check certificates.", 
 
 
 @app.command()
-def run(config: ConfigFile = None) -> None:
+def run(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Serve /metrics, /live and /ready there; by default nowhere.", min=0, max=65_535),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
     """Erase persons until told to stop (SIGTERM, Ctrl-C); a step that is under way is finished first.
 
     Start as many as you like on machines that reach the stores: they share the persons.
@@ -46,7 +57,16 @@ def run(config: ConfigFile = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        worker_of(options).run(stopping)
+        registry = CollectorRegistry()
+        worker = worker_of(options, registry)
+        with (
+            nullcontext()
+            if port is None
+            else LoopPages(listen(options.worker.host, port), worker, registry, POLL_SECONDS_MOST)
+        ):
+            worker.run(stopping)
+    except PortTaken as error:
+        fail(f"{error}; set worker.host (TRAVELOS_WORKER_HOST) or give another --port")
     except UnknownKind as error:
         fail(str(error), Exit.USAGE)
     except SinkError as error:

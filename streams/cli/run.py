@@ -37,10 +37,10 @@ def command(
         int | None,
         typer.Option(
             "--port",
-            help="Serve /metrics, /live and /ready of ingest there, of deliver, cdc, sagas and the archive on the next "
-            "ones; instead of worker.port.",
+            help="Serve /metrics, /live and /ready of ingest there, of deliver, cdc, sagas, the archive and erasure "
+            "on the next ones; instead of worker.port.",
             min=0,
-            max=65_531,
+            max=65_530,
         ),
     ] = None,
 ) -> None:

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prometheus_client import CollectorRegistry
 
 from streams.erasure.eraser import Eraser, Parts
+from streams.erasure.metrics import ErasureMetrics
 from streams.erasure.signing import signing_key
 from streams.erasure.stores import Stores
 from streams.erasure.worker import ErasureWorker
+from streams.key_metrics import register_keys
 from streams.keys import keys_of
 from streams.object_storage import place_of
 from streams.settings import Options
@@ -16,8 +19,12 @@ from streams.stores import sink_of
 FOLDER = "erasure"  # below `data_dir`
 
 
-def worker_of(options: Options) -> ErasureWorker:
+def worker_of(options: Options, registry: CollectorRegistry) -> ErasureWorker:
     """Return a worker of the role, which has not begun.
+
+    Args:
+        options: of all roles.
+        registry: where its metrics are added.
 
     Raises:
         Fatal: the signing key or users' keys cannot be used; names the option.
@@ -38,7 +45,16 @@ def worker_of(options: Options) -> ErasureWorker:
     )
     # By the other policy nothing is given that would be sealed with another key.
     remembered = options.keys.cache_seconds if parts.keys is not None and parts.policy == "afresh" else 0
-    return ErasureWorker(parts.connection, parts.catalogue, group_of(options), Eraser(parts), remembered)
+    if parts.keys is not None:
+        register_keys(parts.keys, registry)
+    return ErasureWorker(
+        parts.connection,
+        parts.catalogue,
+        group_of(options),
+        Eraser(parts),
+        remembered,
+        metrics=ErasureMetrics(registry),
+    )
 
 
 def key_of(options: Options, *, may_make: bool = False) -> Ed25519PrivateKey:

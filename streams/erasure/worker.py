@@ -1,12 +1,14 @@
 """The role erasure: takes up erasures, does their steps, and goes on with those of a worker that is gone."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from prometheus_client import CollectorRegistry
 
 from connectors.kafka.connection import Connection
 from connectors.kafka.reading import read_topics
@@ -21,14 +23,16 @@ from schemas.erasures import (
 )
 from schemas.topics import Catalogue
 from streams.erasure.eraser import Eraser
-from streams.erasure.machine import after, begin, turns
+from streams.erasure.machine import Came, Deleted, Failed, after, begin, turns
+from streams.erasure.metrics import ErasureMetrics, StepOutcome
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 2.0  # after Kafka did not answer
 _SESSION_MS = 6_000  # a worker that was killed is replaced after this; brokers allow no less by default
-_POLL_MS = 3_600_000  # a step reads topics and rewrites stores between two polls
+POLL_SECONDS_MOST = 3_600  # a step reads topics and rewrites stores between two polls
+SAMPLE_SECONDS = 1.0  # between two samples for the metrics
 
 
 class ErasureWorker:
@@ -44,6 +48,11 @@ class ErasureWorker:
         eraser: does the steps.
         remembered_seconds: so long may others still use a destroyed key.
         now: a clock.
+        metrics: counts what happens.
+
+    Attributes:
+        state: "starting", "reading", "interrupted" while Kafka does not answer, or "stopped".
+        turned_at: when it last looked for something to do, by `time.monotonic`.
     """
 
     def __init__(
@@ -54,6 +63,7 @@ class ErasureWorker:
         eraser: Eraser,
         remembered_seconds: float = 0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: ErasureMetrics | None = None,
     ) -> None:
         self._connection = connection
         self._catalogue = catalogue
@@ -61,6 +71,10 @@ class ErasureWorker:
         self._eraser = eraser
         self._remembered_seconds = remembered_seconds
         self._now = now
+        self._metrics = metrics or ErasureMetrics(CollectorRegistry())
+        self.state = "starting"
+        self.turned_at = time.monotonic()
+        self._sampled_at = float("-inf")
         self._known: dict[int, dict[str, Erasure]] = {}  # partition -> person -> their last erasure
 
     def run(self, stop: threading.Event) -> None:
@@ -70,17 +84,20 @@ class ErasureWorker:
                 try:
                     self._session(stop)
                 except (KafkaException, ProducerError) as error:
+                    self.state = "interrupted"
                     log.warning("erasures_interrupted", reason=str(error), pause_seconds=PAUSE_SECONDS)
                     stop.wait(PAUSE_SECONDS)
                 finally:
                     self._known = {}
+                    self._metrics.shows(())
+            self.state = "stopped"
 
     def _session(self, stop: threading.Event) -> None:
         consumer = Consumer(
             {
                 **self._connection.consumer(self._group),
                 "session.timeout.ms": _SESSION_MS,
-                "max.poll.interval.ms": _POLL_MS,
+                "max.poll.interval.ms": POLL_SECONDS_MOST * 1_000,
                 "log_level": 0,
             }
         )
@@ -88,6 +105,7 @@ class ErasureWorker:
             topics = [self._catalogue.erasure_starts.name]
             consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
             while not stop.is_set():
+                self.turned_at = time.monotonic()
                 message = consumer.poll(POLL_SECONDS)
                 if message is not None:
                     self._take(consumer, message)
@@ -98,6 +116,7 @@ class ErasureWorker:
     def _on_assign(self, _consumer: Consumer, homes: Sequence[TopicPartition]) -> None:
         ours = {home.partition for home in homes}
         self._known = {partition: {} for partition in ours}
+        self.state = "reading"
         for record in read_topics(self._connection, [self._catalogue.erasure_log.name]):
             if record.partition not in ours:
                 continue
@@ -134,19 +153,27 @@ class ErasureWorker:
         if known is not None and (known.id == start.id or known.version >= start.version):
             return
         log.info("erasure_began", erasure=start.id)
+        self._metrics.began()
         self._keep(partition, begin(start, self._now()))
 
     def _go_on(self) -> None:
         """Do one step of each erasure whose turn it is."""
         homes = {one.id: partition for partition, known in self._known.items() for one in known.values()}
         everyone = [one for known in self._known.values() for one in known.values()]
+        if self.turned_at - self._sampled_at >= SAMPLE_SECONDS:
+            self._sampled_at = self.turned_at
+            self._metrics.shows(everyone)
         for erasure in turns(everyone, milliseconds(self._now())):
             self._step(homes[erasure.id], erasure)
 
     def _step(self, partition: int, erasure: Erasure) -> None:
+        began = time.monotonic()
         came = self._eraser.step(erasure)
         result = after(erasure, came, self._now(), self._remembered_seconds)
         self._keep(partition, result)
+        self._metrics.stepped(erasure, result, _outcome(came, result), time.monotonic() - began)
+        if isinstance(came, Deleted):
+            self._metrics.deleted(came.counts)
         if result.reason:
             log.warning("erasure_waits", erasure=erasure.id, step=result.step, reason=result.reason)
         elif result.step == "over":
@@ -159,3 +186,9 @@ class ErasureWorker:
         self._eraser.send([(topic, erasure.user_id.encode(), encode_erasure_record(erasure))])
         if partition in self._known:
             self._known[partition][erasure.user_id] = erasure
+
+
+def _outcome(came: Came, result: Erasure) -> StepOutcome:
+    if isinstance(came, Failed):
+        return "failed"
+    return "waits" if result.reason else "done"

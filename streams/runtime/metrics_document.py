@@ -9,8 +9,9 @@ INTRODUCTION = """<!-- Written by `python -m streams.documents` from streams/run
 
 A worker serves three pages once it has a port: `travelos worker ingest --port 9400`, or `worker.port`. With
 `travelos run --port 9400` ingest is on 9400, deliver on 9401, the [source of changes](cdc-metrics.md) on 9402, sagas on
-9403 and [the archive](#the-archive) on 9404. They are served on the loopback interface; where probes come from other
-machines (Kubernetes, Prometheus), set `TRAVELOS_WORKER_HOST=0.0.0.0` and keep strangers away.
+9403, [the archive](#the-archive) on 9404 and [erasure](#erasures) on 9405. They are served on the loopback
+interface; where probes come from other machines (Kubernetes, Prometheus), set `TRAVELOS_WORKER_HOST=0.0.0.0` and keep
+strangers away.
 
 | page | 200 | 503 |
 |---|---|---|
@@ -80,14 +81,38 @@ ingest. `/live` is 503 when its loop has not turned for ten minutes, which is as
 above 0."""
 
 
+ERASURES = """\
+`travelos erasure run --port 9405` has these; so has `travelos run --port 9400`, five ports above that of ingest.
+`/live` is 503 when its loop has not turned for an hour, which is as long as Kafka waits for it; `/ready` is 503 while
+it starts, and while Kafka does not answer. A store that is away makes erasures wait: alert on
+`stream_erasures_oldest_seconds`, which counts from the request, long before the law does, and look at
+`stream_erasure_steps_total{outcome="failed"}`. Gauges are of the persons of one worker: add up those of all; they are a
+second old, or as old as the step that is under way. `stream_erasure_held` and `stream_erasure_held_back_total` are
+those of workers of ingest; what waits is counted every ten seconds."""
+
+
+KEYS = """\
+Workers of ingest, deliver and erasure have these where they have [users' keys](sensitive-fields.md#keys). The store of
+keys is away when `stream_keys_failures_total` rises; it is asked too much when `stream_keys_cache_misses_total` is much
+of the hits: raise `keys.cache_entries`. Commands that end (`travelos keys rotate`, `travelos export`) serve nothing."""
+
+
 def metrics_page(
-    deliveries: Sequence[Metric], sagas: Sequence[Metric], conflicts: Sequence[Metric], archive: Sequence[Metric]
+    *,
+    deliveries: Sequence[Metric],
+    sagas: Sequence[Metric],
+    conflicts: Sequence[Metric],
+    archive: Sequence[Metric],
+    erasures: Sequence[Metric],
+    keys: Sequence[Metric],
 ) -> str:
-    """Return the text of docs/metrics.md, with the metrics of deliveries, sagas, conflicts and the archive."""
+    """Return the text of docs/metrics.md, with the metrics of these parts beside those of all workers."""
     parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
     parts += ["", "## Sagas", SAGAS, "", *_table(sagas)]
     parts += ["", "## Conflicts", CONFLICTS, "", *_table(conflicts)]
     parts += ["", "## The archive", ARCHIVE, "", *_table(archive)]
+    parts += ["", "## Erasures", ERASURES, "", *_table(erasures)]
+    parts += ["", "## Users' keys", KEYS, "", *_table(keys)]
     return "\n".join(parts) + "\n"
 
 

@@ -164,3 +164,9 @@ def test_the_archive_runs_with_the_pipeline_where_it_is_enabled(tmp_path: Path) 
     options = load(environ={"TRAVELOS_ARCHIVE_ENABLED": "true"}, overrides={"data_dir": str(tmp_path)}).options
     assert [role.name for role in pipeline(options, {})] == ["cdc", "ingest", "deliver", "archive"]
     assert with_ports(9400, {"archive": ("archive", "run")})["archive"] == ("archive", "run", "--port", "9404")
+
+
+def test_the_role_erasure_runs_and_serves_where_it_is_enabled(tmp_path: Path) -> None:
+    options = load(environ={"TRAVELOS_ERASURE_ENABLED": "true"}, overrides={"data_dir": str(tmp_path)}).options
+    assert [role.name for role in pipeline(options, {})] == ["cdc", "ingest", "deliver", "erasure"]
+    assert with_ports(9400, {"erasure": ("erasure", "run")})["erasure"] == ("erasure", "run", "--port", "9405")

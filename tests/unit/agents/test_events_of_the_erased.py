@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
+from prometheus_client import CollectorRegistry
 
 from connectors.keys import MasterKeys, SQLiteKeyStore, UserKeys
 from connectors.keys.master import KEY_BYTES
@@ -24,6 +25,7 @@ from streams.agents.sealing import Sealing
 from streams.agents.waiting import ResumedPass
 from streams.enrichment.travellers import TravellerState
 from streams.erasure.hold import Erased, Policy
+from streams.erasure.metrics import HoldMetrics
 from streams.routing.sensitive import SensitiveColumns
 from streams.runtime.publisher import Outgoing, TryAgain
 
@@ -57,7 +59,9 @@ class Room:
         self.held = held
         self.held_rows = stage.app.state("held_rows", Change, changelog="held-rows-log")
         tables = structs.replace(tables, held=held, held_rows=self.held_rows)
-        self.ingest: Ingest = stage.ingest(erasure=policy, tables=tables, sealing=sealing)
+        self.registry = CollectorRegistry()
+        holds = HoldMetrics(self.registry)
+        self.ingest: Ingest = stage.ingest(erasure=policy, tables=tables, sealing=sealing, holds=holds)
         self.room = ErasureRoom(self.ingest, policy)
         self.offset = 0
 
@@ -78,6 +82,14 @@ class Room:
         await ResumedPass(self.ingest).process(
             [self.stage.record(topic, number, one.key, one.value) for number, one in enumerate(back)]
         )
+
+    def counted(self, outcome: str, what: str = "events") -> float:
+        labels = {"what": what, "outcome": outcome}
+        return self.registry.get_sample_value("stream_erasure_held_back_total", labels) or 0
+
+    def shown(self) -> dict[str, float | None]:
+        name = "stream_erasure_held"
+        return {what: self.registry.get_sample_value(name, {"what": what}) for what in ("events", "rows")}
 
     @property
     def went_through(self) -> list[str]:
@@ -108,6 +120,15 @@ async def test_from_the_request_on_events_of_that_person_wait_also_in_the_same_b
     await afresh.take(search("d", 13), search("e", 14, "bob"))
     assert afresh.went_through == ["a", "forget", "c", "e"]
     assert afresh.waiting == ["b", "d"]
+
+
+async def test_what_waits_and_what_became_of_it_is_in_the_metrics(afresh: Room) -> None:
+    await afresh.take(request(), search("b", 11), search("c", 12), search("late", 1))
+    await afresh.room.count([0])
+    assert (afresh.counted("held"), afresh.counted("refused"), afresh.shown()) == (2, 1, {"events": 2, "rows": 0})
+    await afresh.end()
+    await afresh.room.count([0])
+    assert (afresh.counted("released"), afresh.shown()) == (2, {"events": 0, "rows": 0})
 
 
 async def test_the_erasure_begins_once_the_request_is_durable(refusing: Room) -> None:
