@@ -1,0 +1,54 @@
+"""Take records out of an archive for good."""
+
+from collections.abc import Callable, Iterable
+
+from connectors.archive.errors import ArchiveError, Unreadable
+from connectors.archive.formats import encoder_of, records_in
+from connectors.archive.names import Name, named, topic_prefix
+from connectors.kafka.reading import StoredRecord
+from connectors.sinks.errors import Unavailable
+from connectors.storage.contract import LostRace, Storage
+
+_RACES = 5
+
+
+def remove(storage: Storage, topics: Iterable[str], theirs: Callable[[StoredRecord], bool]) -> int:
+    """Write the objects of topics anew that hold some records, without those; return how many were taken out.
+
+    Objects keep their names and answer for the same offsets, as of a topic that was compacted. One at a time is in
+    memory. It may be done again.
+
+    Args:
+        storage: where the archive lies, open.
+        topics: whole names.
+        theirs: whether a record is to go.
+
+    Raises:
+        Unavailable: the store does not answer.
+        ArchiveError: an object cannot be read.
+    """
+    names = [name for topic in topics for name in named(storage.names(topic_prefix(topic)))]
+    return sum(_without(storage, name, theirs) for name in names)
+
+
+def _without(storage: Storage, name: Name, theirs: Callable[[StoredRecord], bool]) -> int:
+    for _ in range(_RACES):
+        found = storage.get(name.path)
+        if found is None:  # it has expired meanwhile
+            return 0
+        try:
+            records = list(records_in(name.format, name.topic, found.data))
+        except Unreadable as error:
+            raise ArchiveError(f"{name.path}: {error}") from error
+        kept = [record for record in records if not theirs(record)]
+        if len(kept) == len(records):
+            return 0
+        encoder = encoder_of(name.format)
+        for record in kept:
+            encoder.add(record)
+        try:
+            storage.put(name.path, encoder.finish(), encoder.content_type, over=found.token)
+        except LostRace:
+            continue
+        return len(records) - len(kept)
+    raise Unavailable(f"{name.path}: others were faster, several times")
