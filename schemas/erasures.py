@@ -13,7 +13,7 @@ from schemas.writes import StoreName
 T = TypeVar("T")
 
 # In this order. A step that was interrupted is done again, and comes to the same.
-ErasureStep = Literal["delete", "ask", "forget", "purge", "destroy_key", "certify", "release", "over"]
+ErasureStep = Literal["delete", "ask", "forget", "archive", "purge", "destroy_key", "certify", "release", "over"]
 
 
 class ErasureStart(Struct, kw_only=True, frozen=True):
@@ -52,6 +52,8 @@ class StoreAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
         refused: of how many it holds nothing and refuses even the delete, as for a name that it cannot have.
         asked_at: when that was.
         purged_at: when its files were rewritten without what was deleted; None: it needs none, or it is left to it.
+        forced: what was done for that.
+        keeps: what its files may still contain of deleted data, and until when; empty: nothing, or it was not asked.
     """
 
     deleted: int = 0
@@ -61,6 +63,8 @@ class StoreAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
     refused: int = 0
     asked_at: Timestamp | None = None
     purged_at: Timestamp | None = None
+    forced: str = ""
+    keeps: str = ""
 
 
 class Remains(Struct, kw_only=True, frozen=True):
@@ -84,6 +88,8 @@ class Erasure(Struct, kw_only=True, frozen=True, omit_defaults=True):
         highest: the newest version that a delete had.
         tombstones: by topic, how many records were replaced.
         large_values: objects of claims that were removed.
+        ends: by "topic/partition", what the archive has to have come to before it is searched.
+        archived: records that were taken out of the archive; None: it was left as it is.
         key: what became of the person's key.
         attempts: how often the present step was tried.
         due_ms: when it is tried again, in milliseconds since 1970.
@@ -101,6 +107,8 @@ class Erasure(Struct, kw_only=True, frozen=True, omit_defaults=True):
     highest: Version = 0
     tombstones: dict[str, int] = {}
     large_values: int = 0
+    ends: dict[str, int] = {}
+    archived: int | None = None
     key: str = ""
     attempts: int = 0
     due_ms: int = 0
@@ -108,8 +116,11 @@ class Erasure(Struct, kw_only=True, frozen=True, omit_defaults=True):
     certified_at: Timestamp | None = None
 
 
-class Statement(Struct, kw_only=True, frozen=True):
-    """What a certificate states: what was deleted where and when, what each store answered, and what remains."""
+class Statement(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What a certificate states: what was deleted where and when, what each store answered, and what remains.
+
+    A new field has a default, which is left out: so certificates from before it was there stay genuine.
+    """
 
     id: str
     user_id: str
@@ -122,6 +133,7 @@ class Statement(Struct, kw_only=True, frozen=True):
     large_values: int
     key: str
     remains: list[Remains]
+    archived: int | None = None  # records that were taken out of the archive
 
 
 class Certificate(Struct, kw_only=True, frozen=True):

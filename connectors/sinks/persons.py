@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from msgspec import Struct
+
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
@@ -28,12 +30,27 @@ class Attributing(Protocol[W_co]):
         ...
 
 
+class Purge(Struct, frozen=True, kw_only=True):
+    """What became of deleted data in the files of a store; it stands in the certificate of an erasure.
+
+    Attributes:
+        forced: what the store was made to do; empty: there is no such thing, or it refused.
+        keeps: what its files may still contain of deleted data, and until when; empty: nothing.
+    """
+
+    forced: str = ""
+    keeps: str = ""
+
+
 @runtime_checkable
 class Purging(Protocol):
-    """A sink whose files may still contain what was deleted."""
+    """A sink that knows what its files still contain of what was deleted."""
 
-    def purge(self) -> None:
-        """Have what was deleted removed from the files, too. It may rewrite them, and make writers wait meanwhile.
+    def purge(self) -> Purge:
+        """Have what was deleted removed from the files, too, as far as the store can be made to.
+
+        It may rewrite them, and make writers wait meanwhile. What the store does not let us do (a right that is
+        missing) is no error: it is told as kept.
 
         Raises:
             Unavailable: not now; it may be tried again.

@@ -21,7 +21,7 @@ LOOK_SECONDS = 0.5
 
 def command(
     user: Annotated[str, typer.Argument(metavar="USER", help="Id of the person.", show_default=False)],
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the certificate; 0: only ask.", min=0)] = 600,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the certificate; 0: only ask.", min=0)] = 1_200,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,6 +48,8 @@ def command(
     statement = certificate.statement
     for store, answer in statement.stores.items():
         out.print(f"{store:<11} {answer.deleted:>7} deleted, {_holds(answer)}", highlight=False, markup=False)
+        if answer.keeps:
+            out.print(f"{'':<11} its files keep {answer.keeps}", highlight=False, markup=False, soft_wrap=True)
     out.print(f"certified: {asked}, key {statement.key}", highlight=False, markup=False, soft_wrap=True)
 
 

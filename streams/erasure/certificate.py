@@ -34,6 +34,7 @@ def statement_of(erasure: Erasure, policy: str, remains: Iterable[Remains]) -> S
         large_values=erasure.large_values,
         key=erasure.key,
         remains=list(remains),
+        archived=erasure.archived,
     )
 
 

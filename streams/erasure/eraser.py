@@ -21,6 +21,7 @@ from connectors.storage import Storage
 from schemas.erasures import Certificate, Erasure, ErasureEnd, ErasureStep, encode_erasure_record
 from schemas.topics import Catalogue
 from schemas.writes import StoreName, encode_write, key_of, store_of
+from streams.erasure.archived import ArchivedRecords
 from streams.erasure.certificate import certify, statement_of
 from streams.erasure.deletes import deletes_of
 from streams.erasure.hold import Policy
@@ -34,6 +35,7 @@ from streams.erasure.machine import (
     KeyDestroyed,
     Purged,
     Released,
+    Unarchived,
 )
 from streams.erasure.refusals import Refusals
 from streams.erasure.stores import Stores
@@ -61,7 +63,8 @@ class Parts(Struct, frozen=True, kw_only=True):
         rewrite: whether stores rewrite their files.
         signing_key: of certificates.
         certificates: the folder of certificates.
-        archived: whether topics are archived.
+        archived: whether an archive stays as it is.
+        archive: what is taken out of the archive; None: it is left as it is.
     """
 
     connection: Connection
@@ -74,6 +77,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     signing_key: Ed25519PrivateKey
     certificates: Path
     archived: bool
+    archive: ArchivedRecords | None = None
 
 
 class _Found(NamedTuple):
@@ -93,6 +97,7 @@ class Eraser:
             "delete": self._delete,
             "ask": self._ask,
             "forget": self._forget,
+            "archive": self._unarchive,
             "purge": self._purge,
             "destroy_key": self._destroy_key,
             "certify": self._certify,
@@ -139,7 +144,8 @@ class Eraser:
         topics = self._parts.catalogue.write_topics()
         self.send((topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes)
         counts = Counter[StoreName](store_of(write) for write in writes)
-        return Deleted(counts, max((write.version for write in writes), default=erasure.version))
+        highest = max((write.version for write in writes), default=erasure.version)
+        return Deleted(counts, highest, self._parts.archive.ends() if self._parts.archive is not None else {})
 
     def _ask(self, erasure: Erasure) -> Came:
         found = self._found.get(erasure.id) or self._look(erasure)
@@ -160,8 +166,12 @@ class Eraser:
                 parts.large_values.close()
         return Forgotten(Counter(topic for topic, _ in keys.all), len(large))
 
+    def _unarchive(self, erasure: Erasure) -> Came:
+        archive = self._parts.archive
+        return Unarchived(None if archive is None else archive.remove(erasure.user_id, erasure.ends))
+
     def _purge(self, erasure: Erasure) -> Came:  # noqa: ARG002 - files are rewritten as a whole
-        return Purged(tuple(self._parts.stores.purge()) if self._parts.rewrite else ())
+        return Purged(self._parts.stores.purge() if self._parts.rewrite else {})
 
     def _destroy_key(self, erasure: Erasure) -> Came:
         if self._parts.keys is None:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from msgspec import Struct, structs
 
+from connectors.sinks.persons import Purge
 from schemas.clock import milliseconds
 from schemas.erasures import Erasure, ErasureStart, ErasureStep, StoreAnswer
 from schemas.writes import STORES, StoreName
@@ -21,10 +22,14 @@ FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 250, 30_000
 
 
 class Deleted(Struct, frozen=True):
-    """The deletes are in Kafka: so many of each store, the newest with this version."""
+    """The deletes are in Kafka: so many of each store, the newest with this version.
+
+    `ends` is where the topics ended by then that are archived, see `Erasure`.
+    """
 
     counts: Mapping[StoreName, int]
     highest: int = 0
+    ends: Mapping[str, int] = {}
 
 
 class Answer(Struct, frozen=True):
@@ -54,10 +59,16 @@ class Forgotten(Struct, frozen=True):
     large_values: int = 0
 
 
-class Purged(Struct, frozen=True):
-    """These stores have rewritten their files."""
+class Unarchived(Struct, frozen=True):
+    """So many records were taken out of the archive; None: it was left as it is."""
 
-    stores: tuple[StoreName, ...]
+    records: int | None
+
+
+class Purged(Struct, frozen=True):
+    """What became of deleted data in the files of these stores."""
+
+    stores: Mapping[StoreName, Purge]
 
 
 class KeyDestroyed(Struct, frozen=True):
@@ -80,7 +91,7 @@ class Failed(Struct, frozen=True):
     reason: str
 
 
-Came = Deleted | Answered | Forgotten | Purged | KeyDestroyed | Certified | Released | Failed
+Came = Deleted | Answered | Forgotten | Unarchived | Purged | KeyDestroyed | Certified | Released | Failed
 
 
 def begin(start: ErasureStart, now: datetime) -> Erasure:
@@ -137,19 +148,29 @@ def _deleted(erasure: Erasure, came: Deleted, _now: datetime) -> Erasure:
         store: structs.replace(one, deleted=max(one.deleted, came.counts.get(store, 0)), found=None)
         for store, one in erasure.stores.items()
     }
-    return structs.replace(erasure, stores=stores, highest=max(erasure.highest, came.highest))
+    return structs.replace(erasure, stores=stores, highest=max(erasure.highest, came.highest), ends=dict(came.ends))
 
 
 def _forgotten(erasure: Erasure, came: Forgotten, _now: datetime) -> Erasure:
     return structs.replace(erasure, tombstones=dict(came.tombstones), large_values=came.large_values)
 
 
+def _unarchived(erasure: Erasure, came: Unarchived, _now: datetime) -> Erasure:
+    # Again after a crash it finds none: what was taken out the first time is not counted then.
+    return structs.replace(erasure, archived=came.records, ends={})
+
+
 def _purged(erasure: Erasure, came: Purged, now: datetime) -> Erasure:
     stores = {
-        store: structs.replace(one, purged_at=now) if store in came.stores else one
+        store: _rewritten(one, came.stores[store], now) if store in came.stores else one
         for store, one in erasure.stores.items()
     }
     return structs.replace(erasure, stores=stores)
+
+
+def _rewritten(answer: StoreAnswer, purge: Purge, now: datetime) -> StoreAnswer:
+    purged_at = now if purge.forced else None
+    return structs.replace(answer, purged_at=purged_at, forced=purge.forced, keeps=purge.keeps)
 
 
 def _key_destroyed(erasure: Erasure, came: KeyDestroyed, now: datetime) -> Erasure:
@@ -165,6 +186,7 @@ def _told(erasure: Erasure, _came: Certified | Released, _now: datetime) -> Eras
 _DONE: Mapping[type[Struct], tuple[ErasureStep, Callable[[Erasure, Any, datetime], Erasure]]] = {
     Deleted: ("delete", _deleted),
     Forgotten: ("forget", _forgotten),
+    Unarchived: ("archive", _unarchived),
     Purged: ("purge", _purged),
     KeyDestroyed: ("destroy_key", _key_destroyed),
     Certified: ("certify", _told),

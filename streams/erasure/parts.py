@@ -5,6 +5,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
+from streams.archive.plan import group_of as archive_group_of
+from streams.archive.plan import plan_of, storage_of
+from streams.erasure.archived import ArchivedRecords
 from streams.erasure.eraser import Eraser, Parts
 from streams.erasure.metrics import ErasureMetrics
 from streams.erasure.signing import signing_key
@@ -41,7 +44,8 @@ def worker_of(options: Options, registry: CollectorRegistry) -> ErasureWorker:
         rewrite=options.erasure.rewrite,
         signing_key=key_of(options, may_make=True),
         certificates=certificates_of(options),
-        archived=options.archive.enabled,
+        archived=options.archive.enabled and options.erasure.archive == "keep",
+        archive=_archive_of(options),
     )
     # By the other policy nothing is given that would be sealed with another key.
     remembered = options.keys.cache_seconds if parts.keys is not None and parts.policy == "afresh" else 0
@@ -55,6 +59,13 @@ def worker_of(options: Options, registry: CollectorRegistry) -> ErasureWorker:
         remembered,
         metrics=ErasureMetrics(registry),
     )
+
+
+def _archive_of(options: Options) -> ArchivedRecords | None:
+    if not options.archive.enabled or options.erasure.archive == "keep":
+        return None
+    connection, group = options.kafka.connection(), archive_group_of(options)
+    return ArchivedRecords(connection, options.catalogue(), group, plan_of(options), storage_of(options))
 
 
 def key_of(options: Options, *, may_make: bool = False) -> Ed25519PrivateKey:

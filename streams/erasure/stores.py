@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any, cast
 
 from connectors.sinks.contract import Sink
-from connectors.sinks.persons import Attributing, Purging
+from connectors.sinks.persons import Attributing, Purge, Purging
 from schemas.writes import STORES, StoreName, Write
 from streams.erasure.machine import Answer
 from streams.persons.holdings import Holding, Holdings, Line, by_store, entities_of
 
 ASKED_AT_ONCE = 1_000
+LEFT_TO_IT = Purge(keeps="what its files keep of deleted data is left to the store")
 
 MakeSink = Callable[[StoreName], Sink[Any]]
 
@@ -49,15 +50,13 @@ class Stores:
         known, refused = by_store(holdings.all()), cache(refused)
         return {store: self._ask(store, known.get(store, []), holdings, refused) for store in STORES}
 
-    def purge(self) -> list[StoreName]:
-        """Have the stores that need it rewrite their files, and return which."""
-        purged: list[StoreName] = []
+    def purge(self) -> dict[StoreName, Purge]:
+        """Have the stores rewrite their files, as far as each can, and return what they say of it."""
+        said: dict[StoreName, Purge] = {}
         for store in STORES:
             with self._opened(store) as sink:
-                if isinstance(sink, Purging):
-                    sink.purge()
-                    purged.append(store)
-        return purged
+                said[store] = sink.purge() if isinstance(sink, Purging) else LEFT_TO_IT
+        return said
 
     def _ask(
         self, store: StoreName, known: Sequence[Holding], holdings: Holdings, refused: Callable[[], Set[Line]]

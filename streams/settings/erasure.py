@@ -28,8 +28,13 @@ class ErasureOptions(Section):
     certificates: Path | None = Field(
         default=None, description="folder of certificates as files; empty: erasure/certificates in data_dir"
     )
+    archive: Literal["rewrite", "keep"] = Field(
+        default="rewrite",
+        description="take their records out of the archive, each object of which is read for that; keep: it stays as "
+        "it is, for where all that is archived is sealed",
+    )
     rewrite: bool = Field(
         default=True,
-        description="have stores rewrite their files without what was deleted (VACUUM of SQLite, VACUUM FULL of "
-        "Postgres); false: that is left to them",
+        description="have stores rewrite their files without what was deleted, as far as they can be made to (VACUUM, "
+        "BGREWRITEAOF, _forcemerge and the like); false: that is left to them",
     )

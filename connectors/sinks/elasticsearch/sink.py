@@ -25,10 +25,11 @@ from connectors.sinks.elasticsearch.errors import interpreted
 from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, settle
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.elasticsearch.purging import expunge
 from connectors.sinks.elasticsearch.register import Register
 from connectors.sinks.elasticsearch.repairing import line_of_repair
 from connectors.sinks.elasticsearch.schema import VISIBLE
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.undo import emptied
 from schemas.writes import SearchWrite
 
@@ -124,6 +125,11 @@ class ElasticsearchSink:
                 entity, source = hit["_source"].get("entity"), hit["_source"].get("source")
                 if entity is not None and source is not None:
                     yield delete_of(SearchWrite, entity, source, version_of(hit["_source"], hit["_version"]))
+
+    def purge(self) -> Purge:
+        """Have segments written anew without deleted documents; see `connectors.sinks.persons.Purging`."""
+        with interpreted():
+            return expunge(self._opened(), self._options.write_alias)
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

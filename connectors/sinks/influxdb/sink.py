@@ -18,7 +18,7 @@ from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series
 from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
 from connectors.sinks.influxdb.points import Line, PointWriter
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.turns import Turns
 from schemas.writes import TimeSeriesWrite
 
@@ -139,6 +139,13 @@ class InfluxSink:
             if state.present and state.entity is not None
             for source, latest in state.latest().items()
         ]
+
+    def purge(self) -> Purge:
+        """Say what the server keeps of deleted points; nothing of its API makes it rewrite its files."""
+        return Purge(
+            keeps="its log, until `storage-cache-snapshot-write-cold-duration` (10 minutes by default) after the last "
+            "write of a shard; its files of points, until `storage-compact-full-write-cold-duration` (4 hours) after it"
+        )
 
     def before(self, writes: Sequence[TimeSeriesWrite]) -> list[TimeSeriesWrite | None]:
         """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""

@@ -14,10 +14,11 @@ from connectors.sinks.neo4j.errors import Contention, Refused, interpreted, inte
 from connectors.sinks.neo4j.found import Found, gathered
 from connectors.sinks.neo4j.options import Neo4jOptions
 from connectors.sinks.neo4j.plan import plan
+from connectors.sinks.neo4j.purging import checkpoint
 from connectors.sinks.neo4j.schema import Schema
 from connectors.sinks.neo4j.values import Unfit, check
 from connectors.sinks.neo4j.work import Work
-from connectors.sinks.persons import NO_LINE, delete_of
+from connectors.sinks.persons import NO_LINE, Purge, delete_of
 from connectors.sinks.undo import emptied
 from schemas.persons import OWN_LABELS, USER_LABEL
 from schemas.writes import GraphWrite, NodeRef
@@ -127,6 +128,12 @@ class Neo4jSink:
                 lines = found[entity].lines.items()
                 deletes += [delete_of(GraphWrite, entity, source, line.version, **places) for source, line in lines]
         return deletes
+
+    def purge(self) -> Purge:
+        """Have what is in memory written, and logs removed; see `connectors.sinks.persons.Purging`."""
+        session, _ = self._opened()
+        with interpreted_alone():
+            return checkpoint(session)
 
     def walk(self) -> Iterator[GraphWrite]:
         """Yield what the graph holds; see `connectors.sinks.contract.Walking`."""

@@ -8,7 +8,7 @@ import msgspec
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError, Unavailable
-from connectors.sinks.persons import NO_LINE, delete_of
+from connectors.sinks.persons import NO_LINE, Purge, delete_of
 from connectors.sinks.postgres import statements
 from connectors.sinks.postgres.batch import Batch, read_lines, try_statements
 from connectors.sinks.postgres.connection import REQUEST_SECONDS, Connection, connect
@@ -108,7 +108,7 @@ class RelationalSink:
             for table, key, entity, source, version in rows
         ]
 
-    def purge(self) -> None:
+    def purge(self) -> Purge:
         """Rewrite the tables without what was deleted; see `connectors.sinks.persons.Purging`. Locks each meanwhile."""
         connection = connect(self._dsn, self._request_seconds)
         try:
@@ -119,6 +119,11 @@ class RelationalSink:
                     connection.execute(statement)
         finally:
             connection.close()
+        return Purge(
+            forced="VACUUM FULL",
+            keeps="the write-ahead log, until the server overwrites its segments; standbys' and archived ones as long "
+            "as they are kept",
+        )
 
     def walk(self) -> Iterator[RelationalWrite]:
         """Yield what the tables hold; see `connectors.sinks.contract.Walking`.

@@ -59,6 +59,10 @@ class Server(ABC):
         """Return what a server that takes our writes says of itself (INFO)."""
 
     @abstractmethod
+    def primaries(self) -> list[Redis]:
+        """Return a client of each server that takes our writes."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close all connections."""
 
@@ -84,6 +88,10 @@ class SingleServer(Server):
     def information(self) -> dict[str, Any]:
         """Return the server's INFO."""
         return dict(self._client.info())
+
+    def primaries(self) -> list[Redis]:
+        """Return the one client."""
+        return [self._client]
 
     def close(self) -> None:
         """Close the connection."""
@@ -125,13 +133,17 @@ class ClusterServer(Server):
     def hashes(self, pattern: str) -> dict[str, dict[bytes, bytes]]:
         """Return the hashes whose keys fit a pattern, of all primaries."""
         found: dict[str, dict[bytes, bytes]] = {}
-        for node in self._client.get_primaries():
-            found |= _hashes(self._client.get_redis_connection(node), pattern)
+        for one in self.primaries():
+            found |= _hashes(one, pattern)
         return found
 
     def information(self) -> dict[str, Any]:
         """Return the INFO of one primary."""
         return dict(self._client.info(target_nodes=self._client.get_primaries()[0]))
+
+    def primaries(self) -> list[Redis]:
+        """Return a client of each primary."""
+        return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
 
     def close(self) -> None:
         """Close the connections to all nodes."""

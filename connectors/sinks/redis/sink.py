@@ -11,8 +11,9 @@ from msgspec import json, msgpack, structs
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
+from connectors.sinks.redis.files import rewrite_files
 from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
 from connectors.sinks.redis.options import RedisOptions
 from connectors.sinks.redis.server import Job, Server, connect
@@ -134,6 +135,12 @@ class RedisSink:
             for line, one in self.held(list(keys)).items()
             if one.copies
         ]
+
+    def purge(self) -> Purge:
+        """Have all primaries write their files anew; see `connectors.sinks.persons.Purging`. Each forks for that."""
+        server = self._opened()
+        with interpreted():
+            return rewrite_files(server.primaries())
 
     def walk(self) -> Iterator[CacheWrite]:
         """Yield the values that are there; see `connectors.sinks.contract.Walking`.

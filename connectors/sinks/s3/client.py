@@ -28,6 +28,13 @@ class Listed(NamedTuple):
     modified: datetime
 
 
+class Version(NamedTuple):
+    """A version of an object that is not the one readers get."""
+
+    key: str
+    id: str
+
+
 class Found(NamedTuple):
     """An object as a HEAD request shows it."""
 
@@ -172,6 +179,33 @@ class Bucket:
             some = [{"Key": key} for key in keys[start : start + _REMOVED_AT_ONCE]]
             with interpreted():
                 self._client.delete_objects(Bucket=self._options.bucket, Delete={"Objects": some, "Quiet": True})
+
+    def versioned(self) -> bool:
+        """Whether the bucket keeps versions of objects, or has done so."""
+        with interpreted():
+            return "Status" in self._client.get_bucket_versioning(Bucket=self._options.bucket)
+
+    def old_versions(self, prefix: str) -> Iterator[Version]:
+        """Yield the versions below a prefix that something newer has taken the place of, in the order of their keys."""
+        marker: dict[str, str] = {}
+        while True:
+            with interpreted():
+                page = self._client.list_object_versions(Bucket=self._options.bucket, Prefix=prefix, **marker)
+            for one in page.get("Versions", []):
+                if not one["IsLatest"]:
+                    yield Version(one["Key"], one["VersionId"])
+            if not page.get("IsTruncated"):
+                return
+            marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
+
+    def remove_versions(self, versions: list[Version]) -> None:
+        """Remove versions for good; those that are gone already are no error."""
+        for start in range(0, len(versions), _REMOVED_AT_ONCE):
+            some = [{"Key": one.key, "VersionId": one.id} for one in versions[start : start + _REMOVED_AT_ONCE]]
+            with interpreted():
+                said = self._client.delete_objects(Bucket=self._options.bucket, Delete={"Objects": some, "Quiet": True})
+            if said.get("Errors"):
+                raise RefusedError(f"{said['Errors'][0].get('Code')}: versions of objects cannot be removed")
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

@@ -7,11 +7,22 @@ from contextlib import suppress
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import SinkError, Unavailable
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.s3.client import Bucket
 from connectors.sinks.s3.errors import LostRaceError, RefusedError
 from connectors.sinks.s3.index import Index, unindexed
-from connectors.sinks.s3.objects import NOTHING, State, Unfit, after, body_of, check, is_newer, key_of, owner_of
+from connectors.sinks.s3.objects import (
+    NOTHING,
+    State,
+    Unfit,
+    after,
+    body_of,
+    check,
+    is_newer,
+    key_of,
+    owner_of,
+)
+from connectors.sinks.s3.old_versions import remove_old_versions
 from connectors.sinks.s3.options import S3Options
 from connectors.sinks.s3.undo import Copies, names_copy
 from connectors.sinks.undo import emptied
@@ -115,6 +126,15 @@ class S3Sink:
     def stored(self, places: Sequence[ObjectWrite]) -> list[ObjectWrite | None]:
         """Return what the bucket holds, with all bytes and without a copy; see `connectors.sinks.content.stored`."""
         return list(self._opened().map(self._stored, places))
+
+    def purge(self) -> Purge:
+        """Remove older versions of what was deleted; see `connectors.sinks.persons.Purging`."""
+        self._opened()
+        self._copies.sweep()
+        found = remove_old_versions(self._bucket, self._options.prefix)
+        copies = f"copies of large objects that a saga may bring back, for {self._options.undo_hours} hours"
+        keeps = [found.keeps] if found.keeps else []
+        return Purge(forced=found.forced, keeps="; ".join([*keeps, *([copies] if self._copies.any() else [])]))
 
     def walk(self) -> Iterator[ObjectWrite]:
         """Yield what the bucket holds, a request for each object; see `connectors.sinks.contract.Walking`."""

@@ -85,6 +85,10 @@ class Copies:
         before = datetime.now(UTC) - self._kept
         self._bucket.remove([one.key for one in self._bucket.listed(self._folder) if one.modified < before])
 
+    def any(self) -> bool:
+        """Whether there are copies."""
+        return next(iter(self._bucket.listed(self._folder)), None) is not None
+
     def _copied(self, key: str, found: Found) -> str:
         name = uuid4().hex
         self._bucket.copy(key, found.etag, self._folder + name)

@@ -12,7 +12,7 @@ import msgspec
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Unavailable
-from connectors.sinks.persons import NO_LINE, delete_of
+from connectors.sinks.persons import NO_LINE, Purge, delete_of
 from connectors.sinks.sqlite.database import Schema, connect_writer
 from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
 from connectors.sinks.sqlite.values import json_text
@@ -94,7 +94,7 @@ class SQLiteSink(ABC, Generic[W]):
         with interpreted(self.path), self.snapshot() as connection:
             return list(self.belonging(connection, user))
 
-    def purge(self) -> None:
+    def purge(self) -> Purge:
         """Rewrite the file without what was deleted; see `connectors.sinks.persons.Purging`.
 
         SQLite leaves deleted rows in free pages until others take their place, and in the WAL.
@@ -109,6 +109,7 @@ class SQLiteSink(ABC, Generic[W]):
             busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
         if busy:
             raise Unavailable(f"{self.path} is being read as it was before: its WAL cannot be emptied")
+        return Purge(forced="VACUUM, write-ahead log emptied")
 
     def walk(self) -> Iterator[W]:
         """Yield what the file holds; see `connectors.sinks.contract.Walking`."""

@@ -23,6 +23,7 @@ class InfluxServer(Server):
     default_port = 18086
     driver = "influxdb_client"
     secret_names = ("password", "token")
+    arguments: tuple[str, ...] = ()  # further ones of influxd
     organisation = ORGANISATION
     bucket = BUCKET
 
@@ -55,7 +56,7 @@ class InfluxServer(Server):
         arguments = ["--bolt-path", self.folder / "influxd.bolt", "--sqlite-path", self.folder / "influxd.sqlite"]
         arguments += ["--engine-path", self.folder / "engine", "--http-bind-address", f"127.0.0.1:{self.port}"]
         quiet = ["--log-level", "warn", "--reporting-disabled"]
-        self.process.spawn([self.install() / "influxd", *arguments, *quiet])
+        self.process.spawn([self.install() / "influxd", *arguments, *quiet, *self.arguments])
 
     def answers(self) -> bool:
         """Whether the server knows our token and finds our bucket with it; the first time both are made."""

@@ -1,117 +1,22 @@
 """After an erasure no byte of any file says what the person said: stores, segments of Kafka, state, archive, logs."""
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from connectors.kafka.reading import read_topics
-from connectors.keys.sealing import EventSealing
-from connectors.producers import EventProducer
+from connectors.archive.reading import check, topics_in
 from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
-from schemas.erasures import Certificate, decode_erasure_record
-from schemas.events import (
-    BookingCancelled,
-    BookingMade,
-    DetailsGiven,
-    ErasureRequested,
-    Event,
-    FriendAdded,
-    GpsUpdate,
-    MessageSent,
-    PhotoTaken,
-    PlaceReviewed,
-    PlaceVisited,
-    PreferenceStated,
-    SearchPerformed,
-    TripPlanned,
-    UrgentRequest,
-)
-from streams.keys import keys_of
-from tests.integration.pipeline.raw_search import where
+from streams.archive import storage_of
+from tests.integration.pipeline.people import SEALING, Person, certificates, forget, publish_sealed
+from tests.integration.raw_search import where
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
-NOW = datetime.now(UTC)
-SEALING: dict[str, Any] = {
-    "erasure.enabled": True,
-    "enrich.place_wait_seconds": 0.0,
-    "keys.store": "sqlite",
-    "keys.seals": "everything",
-    "sagas.enabled": True,
-    "archive.enabled": True,
-    "archive.file_seconds": 1.0,
-}
-
-
-class Person:
-    """Somebody whose name, address, number and words nobody else has."""
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.name = f"{user.capitalize()} Quillfeather"
-        self.email = f"{user}.quill@secret.example"
-        self.phone = f"+44 1223 {sum(user.encode())} 987654"
-        self.message = f"meet {user} at the pier at midnight"
-
-    @property
-    def words(self) -> list[str]:
-        """What is to be found nowhere."""
-        return [self.name, self.email, self.phone, self.message]
-
-    def events(self) -> Iterator[Event]:
-        """Yield events of every kind; each text of theirs holds the person's words."""
-        text = f"I am {self.name}, {self.email}, {self.phone}: {self.message}"
-
-        def common(minute: int) -> dict[str, Any]:
-            at = NOW - timedelta(hours=1) + timedelta(minutes=minute)
-            return {"event_id": f"{self.user}-{minute}", "user_id": self.user, "occurred_at": at}
-
-        booking: dict[str, Any] = {"booking_id": f"b-{self.user}"}
-        yield DetailsGiven(**common(0), email=self.email, phone=self.phone)
-        yield MessageSent(**common(1), conversation_id="c", role="user", text=text)
-        yield PreferenceStated(**common(2), category="cuisine", value="thai", strength=0.5, text=text)
-        yield PlaceVisited(**common(3), place_id="r1", rating=4)
-        yield PlaceReviewed(**common(4), place_id="r1", rating=4, text=text)
-        for minute in (5, 6):  # the second one takes the place of the first, so that there is something to undo
-            yield TripPlanned(
-                **common(minute),
-                trip_id=f"trip-{self.user}",
-                title=f"{minute} {self.message}",
-                destinations=[self.name],
-                starts_on=date(2026, 1, 1),
-                ends_on=date(2026, 1, 2),
-            )
-        yield BookingMade(**common(7), **booking, place_id="r1", starts_at=NOW, guests=2)
-        yield BookingCancelled(**common(8), **booking, reason=text)
-        yield PhotoTaken(**common(9), photo_id=f"p-{self.user}", content_type="image/png", data=text.encode())
-        yield FriendAdded(**common(10), friend_id="dora")
-        yield SearchPerformed(**common(11), query=text, results=3)
-        for minute in range(12, 17):
-            yield GpsUpdate(**common(minute), lat=40.0 + minute / 100, lon=-74.0)
-        yield UrgentRequest(**common(17), category="lost", text=text)
-
-
+ARCHIVED = {**SEALING, "archive.enabled": True, "archive.file_seconds": 1.0}
 ANN, BERT = Person("annabel"), Person("bertram")
-
-
-def publish_sealed(pipeline: Any, person: Person) -> None:
-    keys = keys_of(pipeline.options)
-    assert keys is not None
-    seal = EventSealing(keys, everything=True)
-    with EventProducer(pipeline.options.kafka.connection(), pipeline.catalogue, source="/tests") as producer:
-        for event in person.events():
-            producer.publish(seal(event))
-    keys.close()
-
-
-def certificates(pipeline: Any) -> list[Certificate]:
-    records = read_topics(pipeline.options.kafka.connection(), [pipeline.catalogue.erasures.name])
-    return [decode_erasure_record(one.value, Certificate) for one in records]
 
 
 def segments(kafka_server: KafkaServer, pipeline: Any) -> list[Path]:
@@ -130,7 +35,16 @@ def tables_of(postgres_server: PostgresServer, pipeline: Any) -> Path:
     return Path(str(folder[0])) / "base" / str(row[0])
 
 
-@pytest.mark.parametrize("pipeline", [SEALING], indirect=True)
+def check_archive(pipeline: Any) -> list[Any]:
+    """Return what is wrong with the archive, every object of it read."""
+    storage = storage_of(pipeline.options)
+    storage.open()
+    found = [one for topic in topics_in(storage) for one in check(storage, topic, content=True) if not one.whole]
+    storage.close()
+    return found
+
+
+@pytest.mark.parametrize("pipeline", [ARCHIVED], indirect=True)
 def test_no_file_says_what_an_erased_person_said_and_everything_before_it_was_there(
     pipeline: Any, kafka_server: KafkaServer, postgres_server: PostgresServer
 ) -> None:
@@ -159,12 +73,22 @@ def test_no_file_says_what_an_erased_person_said_and_everything_before_it_was_th
     raw = {pipeline.catalogue.user_events.name, pipeline.catalogue.urgent_events.name}
     assert plain == raw
 
-    pipeline.publish([ErasureRequested(event_id="forget", user_id=ANN.user, occurred_at=datetime.now(UTC))])
+    pipeline.publish([forget(ANN)])
     pipeline.start("erasure", "erasure")
     pipeline.wait_for(lambda: certificates(pipeline), "it is over")
     pipeline.settle()
-    pipeline.stop()
-
     assert where([data, *topics, tables_of(postgres_server, pipeline)], ANN.words) == {}
     assert where([stores], BERT.words)
+    assert where([archive], BERT.words)
+
+    # Of whom did not seal, what brokers keep until their retention is all there is left.
+    pipeline.publish([forget(BERT)])
+    pipeline.wait_for(lambda: len(certificates(pipeline)) == 2, "it is over")
+    pipeline.settle()
+    pipeline.stop()
+    assert where([data, tables_of(postgres_server, pipeline)], BERT.words) == {}
+    left = {Path(path).parent.name.rpartition("-")[0] for path in where(topics, BERT.words)}
+    assert left <= {one.where.removeprefix("topic ") for one in certificates(pipeline)[-1].statement.remains}
+    assert certificates(pipeline)[-1].statement.archived == last[1] + 1  # what they said, and that they asked
+    assert check_archive(pipeline) == []
     assert pipeline.letters() == []

@@ -6,16 +6,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from connectors.sinks.contract import APPLIED
+from connectors.sinks.elasticsearch.purging import FORCED
 from deploy.local.elasticsearch import ElasticsearchServer
 from deploy.local.neo4j import Neo4jServer
 from schemas.events import Event, GpsUpdate, MessageSent, PhotoTaken, PreferenceStated, TripStarted
-from schemas.writes import STORES
+from schemas.writes import STORES, CacheWrite, GraphWrite, NodeRef, SearchWrite, StoreName, TimeSeriesWrite, Write
 from streams.cli import local, sinks
 from streams.settings import load
+from streams.stores import sink_of
+from tests.integration.pipeline.people import SEALING, Person, certificates, forget, publish_sealed
+from tests.integration.raw_search import where
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -96,3 +102,97 @@ def test_every_store_on_its_real_server_holds_what_went_in_also_after_the_worker
     found = {one.store: (one.expected, one.found, one.problems[:3]) for one in verdict.report.stores if one.problems}
     assert (found, verdict.report.problems) == ({}, [])
     assert {report.store: report.found for report in verdict.report.stores}["graph"] > 0
+
+
+def written_by_hand(person: Person) -> dict[StoreName, Write]:
+    """Return writes of a person's words to stores that get few of them by our rules; the document is nobody's."""
+    common: dict[str, Any] = {"version": 1, "source": "notes", "event_id": "e", "occurred_at": START}
+    user = person.user
+    return {
+        "graph": GraphWrite(
+            entity=f"user:{user}",
+            node=NodeRef("User", user),
+            properties={"name": person.name, "about": person.text},
+            **common,
+        ),
+        "search": SearchWrite(entity=f"note:{user}", kind="note", name=person.name, text=person.text, **common),
+        "timeseries": TimeSeriesWrite(
+            entity=f"note:{user}",
+            measurement="notes",
+            tags={"user_id": user},
+            time_ns=1_777_000_000_000_000_000,
+            fields={"note": person.text},
+            **common,
+        ),
+        "cache": CacheWrite(entity=f"note:{user}", key=f"note:{user}", value={"note": person.text}, **common),
+    }
+
+
+def apply(options: Any, writes: dict[StoreName, Write]) -> None:
+    for store, write in writes.items():
+        sink: Any = sink_of(store, options)
+        try:
+            sink.open()
+            assert sink.write([write]) == [APPLIED]
+        finally:
+            sink.close()
+
+
+@pytest.mark.parametrize("pipeline", [SEALING], indirect=True)
+def test_real_servers_files_say_nothing_of_an_erased_person_but_what_the_certificate_names(
+    pipeline: Any,
+    environ: dict[str, str],
+    neo4j: Neo4jServer,
+    elasticsearch: ElasticsearchServer,
+    influx_server: Any,
+    redis_server: Any,
+    s3_server: Any,
+) -> None:
+    ann, bert = Person("annabel"), Person("bertram")
+    pipeline = type(pipeline)(load(environ=environ).options, environ)
+    folders: dict[StoreName, Path] = {
+        "graph": neo4j.folder,
+        "search": elasticsearch.folder,
+        "timeseries": influx_server.folder,
+        "cache": redis_server.folder,
+        "objects": s3_server.folder,
+    }
+
+    def holding(person: Person) -> set[StoreName]:
+        return {store for store, folder in folders.items() if where([folder], person.words)}
+
+    try:
+        for role in ("ingest", "deliver", "sagas"):
+            pipeline.start(role, role)
+        publish_sealed(pipeline, ann)
+        pipeline.publish(list(bert.events()))
+        for person in (ann, bert):
+            apply(pipeline.options, written_by_hand(person))
+        pipeline.settle()
+        pipeline.wait_for(lambda: holding(ann) == holding(bert) == {*folders}, "every store has both in its files")
+        # Documents are nobody's, and an erasure leaves them alone; but what is deleted of them is in no file after it.
+        document = msgspec.structs.replace(written_by_hand(ann)["search"], op="delete", version=2)
+        apply(pipeline.options, {"search": document})
+
+        pipeline.publish([forget(ann)])
+        pipeline.start("erasure", "erasure")
+        pipeline.wait_for(lambda: certificates(pipeline), "it is over", seconds=240)
+        pipeline.settle()
+    finally:
+        pipeline.stop()
+
+    said = certificates(pipeline)[0].statement.stores
+    assert {store: said[store].found for store in STORES} == dict.fromkeys(STORES, 0)
+    assert holding(bert) == {*folders}
+    kept = holding(ann)
+    assert kept <= {store for store in folders if said[store].keeps}, kept
+    assert kept == {"graph", "timeseries"}  # whoever makes one of them forget has to say so
+    assert {store: said[store].forced for store in ("search", "cache", "relational")} == {
+        "search": FORCED,
+        "cache": "BGREWRITEAOF, BGSAVE",
+        "relational": "VACUUM FULL",
+    }
+    graph = {Path(path).relative_to(neo4j.folder).parts[1:3] for path in where([neo4j.folder], ann.words)}
+    assert graph <= {("data", "transactions"), ("data", "databases")}
+    assert {Path(path).suffix for path in where([influx_server.folder], ann.words)} <= {".wal", ".tsm"}
+    assert pipeline.letters() == []

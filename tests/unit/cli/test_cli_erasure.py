@@ -113,10 +113,11 @@ def test_who_waits_in_vain_is_told_where_it_hangs(brokers: str) -> None:
     assert "do the roles ingest and erasure run?" in result.stderr
 
 
-def test_of_a_store_that_cannot_be_searched_it_is_told_how_many_entities_it_was_asked_for(
+def test_of_a_store_it_is_told_what_it_was_asked_for_and_what_its_files_keep(
     monkeypatch: pytest.MonkeyPatch, brokers: str
 ) -> None:
     searched, asked = StoreAnswer(deleted=4, asked=4, searched=True, found=0), StoreAnswer(deleted=2, asked=3, found=0)
+    asked = structs.replace(asked, keeps="older versions, for a day")
     over = structs.replace(_erasure("ann"), stores={"graph": searched, "objects": asked})
 
     def certificate(*_: object) -> Certificate:
@@ -124,9 +125,10 @@ def test_of_a_store_that_cannot_be_searched_it_is_told_how_many_entities_it_was_
 
     monkeypatch.setattr(erase, "_certificate", certificate)
     lines = [line.split(maxsplit=1) for line in run(brokers, "erase", "ann", **ON).stdout.splitlines()]
-    assert lines[:2] == [
+    assert lines[:3] == [
         ["graph", "4 deleted, holds nothing"],
         ["objects", "2 deleted, holds nothing of the 3 it was asked for, not searched"],
+        ["its", "files keep older versions, for a day"],
     ]
 
 

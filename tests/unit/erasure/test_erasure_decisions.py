@@ -6,8 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec import json, structs
 
+from connectors.sinks.persons import Purge
 from schemas.clock import milliseconds
 from schemas.erasures import (
     Certificate,
@@ -38,6 +39,7 @@ from streams.erasure.machine import (
     KeyDestroyed,
     Purged,
     Released,
+    Unarchived,
     after,
     begin,
     is_due,
@@ -54,7 +56,8 @@ GOOD: list[Came] = [
     Deleted({"graph": 2, "cache": 1}, highest=120),
     NOTHING,
     Forgotten({"reference.users": 1}, large_values=2),
-    Purged(("graph",)),
+    Unarchived(5),
+    Purged({"graph": Purge(forced="VACUUM", keeps="its log"), "cache": Purge(keeps="its files")}),
     KeyDestroyed("destroyed"),
     Certified(),
     Released(),
@@ -79,8 +82,11 @@ def test_an_erasure_goes_through_every_step_in_order() -> None:
         erasure = after(erasure, one, NOON)
         seen.append(erasure.step)
     assert seen == list(STEPS)
-    assert erasure.stores["graph"] == StoreAnswer(deleted=2, asked=3, found=0, asked_at=NOON, purged_at=NOON)
-    assert (erasure.key, erasure.large_values, erasure.highest) == ("destroyed", 2, 120)
+    assert erasure.stores["graph"] == StoreAnswer(
+        deleted=2, asked=3, found=0, asked_at=NOON, purged_at=NOON, forced="VACUUM", keeps="its log"
+    )
+    assert (erasure.stores["cache"].purged_at, erasure.stores["cache"].keeps) == (None, "its files")
+    assert (erasure.key, erasure.large_values, erasure.highest, erasure.archived) == ("destroyed", 2, 120, 5)
 
 
 @given(st.lists(st.sampled_from(GOOD + BAD), max_size=60))
@@ -133,7 +139,7 @@ def test_a_store_that_does_not_get_on_is_given_its_deletes_again_after_a_while()
 
 
 def test_what_is_held_back_is_released_when_nobody_uses_the_destroyed_key_any_more() -> None:
-    erasure = _through(GOOD[:5])
+    erasure = _through(GOOD[:6])
     assert is_due(erasure, milliseconds(NOON))
     erasure = after(erasure, Certified(), NOON + timedelta(seconds=2), remembered_seconds=60)
     assert erasure.step == "release"
@@ -252,7 +258,7 @@ KEY, OTHER = Ed25519PrivateKey.from_private_bytes(b"k" * 32), Ed25519PrivateKey.
 
 def _certificate(key: Ed25519PrivateKey = KEY) -> Certificate:
     remains = [Remains(where="the topic user-events", until=NOON)]
-    return certify(statement_of(_through(GOOD[:5]), "refuse", remains), key)
+    return certify(statement_of(_through(GOOD[:6]), "refuse", remains), key)
 
 
 def test_a_certificate_is_genuine_as_it_was_made_and_after_a_way_through_json() -> None:
@@ -262,6 +268,16 @@ def test_a_certificate_is_genuine_as_it_was_made_and_after_a_way_through_json() 
 
 def test_of_the_same_erasure_there_is_one_certificate_however_often_it_is_made() -> None:
     assert encode_erasure_record(_certificate()) == encode_erasure_record(_certificate())
+
+
+def test_a_certificate_says_nothing_of_fields_that_came_later_so_older_ones_stay_genuine() -> None:
+    statement = structs.replace(
+        _certificate().statement, archived=None, stores={"graph": StoreAnswer(deleted=2, found=0, purged_at=NOON)}
+    )
+    told = json.decode(encode_erasure_record(certify(statement, KEY)))["statement"]
+    assert told["stores"] == {"graph": {"deleted": 2, "found": 0, "purged_at": "2026-05-01T12:00:00Z"}}
+    first = {"id", "user_id", "requested_at", "began_at", "certified_at", "policy", "stores", "tombstones"}
+    assert told.keys() == first | {"large_values", "key", "remains"}
 
 
 def _altered() -> list[Certificate]:

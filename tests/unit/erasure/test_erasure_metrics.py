@@ -29,6 +29,7 @@ from streams.erasure.machine import (
     KeyDestroyed,
     Purged,
     Released,
+    Unarchived,
     begin,
 )
 from streams.erasure.metrics import HOLD_METRICS, METRICS, ErasureMetrics, HoldMetrics
@@ -55,6 +56,7 @@ class StandIn:
             "delete": Failed("graph is away") if self.away else Deleted({"graph": 3}, 11),
             "ask": Answered({store: Answer(asked=3, held=int(self.holding)) for store in erasure.stores}),
             "forget": Forgotten({}),
+            "archive": Unarchived(None),
             "purge": Purged({}),
             "destroy_key": KeyDestroyed("destroyed"),
             "certify": Certified(),

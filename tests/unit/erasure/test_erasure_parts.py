@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from connectors.sinks.contract import Held
 from connectors.sinks.errors import Fatal, Unavailable
-from connectors.sinks.persons import delete_of
+from connectors.sinks.persons import Purge, delete_of
 from schemas.erasures import Certificate, Statement, StoreAnswer, decode_erasure_record
 from schemas.topics import Catalogue
 from schemas.writes import STORES, CacheWrite, StoreName
@@ -20,7 +20,7 @@ from streams.erasure.certificate import certify
 from streams.erasure.eraser import file_of, write_certificate
 from streams.erasure.machine import Answer
 from streams.erasure.signing import public_key_of, signing_key
-from streams.erasure.stores import Stores
+from streams.erasure.stores import LEFT_TO_IT, Stores
 from streams.erasure.traces import remains_of, values_of_key
 from streams.persons.holdings import Holdings
 
@@ -54,8 +54,9 @@ class Searching(Store):
         assert self.is_open
         return [delete_of(CacheWrite, f"trip:{user}", "events", 7, key=f"trip:{user}")]
 
-    def purge(self) -> None:
+    def purge(self) -> Purge:
         self.purged += 1
+        return Purge(forced="VACUUM", keeps="its log")
 
 
 class Away(Store):
@@ -104,9 +105,11 @@ def test_what_a_store_finds_besides_is_unknown_once() -> None:
     assert not any(one.is_open for one in made.values())
 
 
-def test_only_stores_that_need_it_rewrite_their_files() -> None:
+def test_stores_rewrite_their_files_and_say_what_they_keep() -> None:
     stores, made = _stores(cache=Searching())
-    assert stores.purge() == ["cache"]
+    said = stores.purge()
+    assert said.pop("cache") == Purge(forced="VACUUM", keeps="its log")
+    assert said == dict.fromkeys(set(STORES) - {"cache"}, LEFT_TO_IT)
     assert made["cache"].purged == 1
 
 

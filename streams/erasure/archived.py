@@ -1,0 +1,84 @@
+"""What the archive holds of a person."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+
+from confluent_kafka.admin import AdminClient
+
+from connectors.archive.errors import ArchiveError
+from connectors.archive.removing import remove
+from connectors.kafka.connection import Connection
+from connectors.kafka.lag import LagMeter, Position
+from connectors.kafka.reading import StoredRecord
+from connectors.sinks.errors import Unavailable
+from connectors.storage import Storage
+from schemas.persons import TRAVELLER_TABLES
+from schemas.topics import Catalogue
+from streams.archive.plan import Plan
+from streams.erasure.traces import values_of_key
+
+_KAFKA_SECONDS = 15.0
+
+
+class ArchivedRecords:
+    """The records of persons in the archive: those whose key is their id, and the changes of their row.
+
+    Args:
+        connection: how to reach Kafka.
+        catalogue: its topics.
+        group: the consumer group of the archive.
+        plan: which topics are archived.
+        storage: where the archive lies, not open.
+    """
+
+    def __init__(self, connection: Connection, catalogue: Catalogue, group: str, plan: Plan, storage: Storage) -> None:
+        self._connection = connection
+        self._group = group
+        self._storage = storage
+        changes = [*catalogue.changes.items(), *((table, one) for (_, table), one in catalogue.other_changes.items())]
+        self._rows = {topic.name for table, topic in changes if table in TRAVELLER_TABLES}
+        keyed = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, catalogue.resumed_events)
+        keyed += (catalogue.person_changes, catalogue.dead_letters, catalogue.reference_users)
+        self._topics = plan.topics([*(topic.name for topic in keyed), *self._rows])
+
+    def ends(self) -> Mapping[str, int]:
+        """Return where the partitions of these topics end now, as "topic/partition".
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        there = AdminClient({**self._connection.client(), "log_level": 0}).list_topics(timeout=_KAFKA_SECONDS).topics
+        positions = self._positions(topic for topic in self._topics if topic in there)
+        return {name: one.end for name, one in positions.items()}
+
+    def remove(self, user: str, ends: Mapping[str, int]) -> int:
+        """Take a person's records out of the archive, once it has come to some ends; return how many.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+            Unavailable: the archive has not come there yet, or the store does not answer.
+        """
+        behind = self._behind(ends)
+        if behind:
+            raise Unavailable(
+                f"the archive has not come to the request yet in {', '.join(behind)}: does `travelos archive run` run?"
+            )
+        try:
+            self._storage.open()
+            return remove(self._storage, self._topics, lambda record: self._is_of(record, user))
+        except ArchiveError as error:
+            raise Unavailable(str(error)) from error
+        finally:
+            self._storage.close()
+
+    def _behind(self, ends: Mapping[str, int]) -> Sequence[str]:
+        found = self._positions({name.rpartition("/")[0] for name in ends})
+        return sorted(name for name, end in ends.items() if name in found and found[name].done < end)
+
+    def _positions(self, topics: Iterable[str]) -> Mapping[str, Position]:
+        with closing(LagMeter(self._connection, self._group)) as meter:
+            return {f"{topic}/{number}": one for (topic, number), one in meter.positions(topics).items()}
+
+    def _is_of(self, record: StoredRecord, user: str) -> bool:
+        key = record.key or b""
+        return key == user.encode() or (record.topic in self._rows and user in values_of_key(key))
