@@ -1,14 +1,15 @@
-"""Which key an entity has: what the metadata of objects cannot say, because S3 is asked by key only.
+"""Which key an entity has, and whose it is: what metadata cannot say, because S3 is asked by key only.
 
-Below `.travelos/index/` lie files of JSON lines, [entity, key], one for each batch that made objects. They never
-change, an entry may be there many times, and a writer merges its own small ones now and then, and all of them when it
-opens; so writers need not know of each other. A file is written before a batch is acknowledged, and may name objects
-that were not made.
+Below `.travelos/index/` lie files of JSON lines, [entity, key, person] or, of deletes and from before persons were
+noted, [entity, key]; one for each batch that made objects. The person is empty where it is nobody's. They never change,
+an entry may be there many times, and a writer merges its own small ones now and then, and all of them when it opens; so
+writers need not know of each other. A file is written before a batch is acknowledged, and may name objects that were
+not made.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -23,6 +24,17 @@ _REMEMBERED_BYTES = 64 * 1024 * 1024
 _LISTINGS = 5  # a file may be merged away between the list and the look
 
 _line = msgspec.json.Encoder().encode
+_read = msgspec.json.Decoder(list[str]).decode
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """An entity, the key of its object, and the person it is about: empty: nobody; None: it was not noted."""
+
+    entity: str
+    key: str
+    person: str | None = None
 
 
 class Index:
@@ -35,9 +47,9 @@ class Index:
         self._read: dict[str, bytes] = {}  # files by key, which never change
         self._read_bytes = 0
 
-    def add(self, entries: Iterable[tuple[str, str]]) -> None:
-        """Note entities and their keys."""
-        lines = [_line(entry) for entry in entries]
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Note entities, their keys and persons."""
+        lines = [_line(entry[:2] if entry.person is None else entry) for entry in entries]
         if not lines:
             return
         self._recent[self._write(lines)] = lines
@@ -57,19 +69,28 @@ class Index:
                 data = None if file.key in seen else self._data(file)
                 seen |= {file.key} if data is not None else set()
                 missing |= data is None and file.key not in seen
-                for entity, key in map(_entry, (data or b"").splitlines()):
-                    if entity in wanted:
-                        found[entity].add(key)
+                for entry in map(_entry, (data or b"").splitlines()):
+                    if entry.entity in wanted:
+                        found[entry.entity].add(entry.key)
             if not missing:
                 break
         return dict(found)
 
     def entries(self) -> set[tuple[str, str]]:
         """Return all entities with the keys that they have or had."""
-        found: set[tuple[str, str]] = set()
-        for file in self._bucket.listed(self._folder):
-            found.update(map(_entry, (self._bucket.get(file.key) or b"").splitlines()))
-        return found
+        return {entry[:2] for entry in self._all()}
+
+    def about(self, person: str) -> set[tuple[str, str]]:
+        """Return the entities, with their keys, that are or were about a person, and those of which it is not noted."""
+        theirs, noted, unsure = set[tuple[str, str]](), set[tuple[str, str]](), set[tuple[str, str]]()
+        for entry in self._all():
+            if entry.person is None:
+                unsure.add(entry[:2])
+            else:
+                noted.add(entry[:2])
+            if entry.person == person:
+                theirs.add(entry[:2])
+        return theirs | (unsure - noted)
 
     def merge(self) -> None:
         """Make few files of many small ones; those that are merged are removed after the merged one is there."""
@@ -88,6 +109,10 @@ class Index:
             small = small[taken:]
         self._recent = {}
 
+    def _all(self) -> Iterator[Entry]:
+        for file in self._bucket.listed(self._folder):
+            yield from map(_entry, (self._bucket.get(file.key) or b"").splitlines())
+
     def _write(self, lines: list[bytes]) -> str:
         key = f"{self._folder}{uuid4().hex}.jsonl"
         self._bucket.put_new(key, b"\n".join(lines) + b"\n")
@@ -104,15 +129,15 @@ class Index:
         return data
 
 
-def _entry(line: bytes) -> tuple[str, str]:
-    return msgspec.json.decode(line, type=tuple[str, str])
+def _entry(line: bytes) -> Entry:
+    return Entry(*_read(line))
 
 
-def unindexed(entries: Iterable[tuple[str, str]], known: dict[Any, None], most: int) -> Iterator[tuple[str, str]]:
+def unindexed(entries: Iterable[T], known: dict[T, None], most: int) -> Iterator[T]:
     """Yield the entries that are not among the last ones that were noted, and remember them.
 
     Args:
-        entries: entity and key.
+        entries: to be noted.
         known: what was noted, oldest first; changed.
         most: how many are remembered.
     """

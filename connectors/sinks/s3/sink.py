@@ -10,7 +10,7 @@ from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.s3.client import Bucket
 from connectors.sinks.s3.errors import LostRaceError, RefusedError
-from connectors.sinks.s3.index import Index, unindexed
+from connectors.sinks.s3.index import Entry, Index, unindexed
 from connectors.sinks.s3.objects import (
     NOTHING,
     State,
@@ -20,12 +20,14 @@ from connectors.sinks.s3.objects import (
     check,
     is_newer,
     key_of,
+    metadata_of,
     owner_of,
 )
 from connectors.sinks.s3.old_versions import remove_old_versions
 from connectors.sinks.s3.options import S3Options
 from connectors.sinks.s3.undo import Copies, names_copy
 from connectors.sinks.undo import emptied
+from schemas.persons import USER_ID
 from schemas.writes import ObjectWrite
 
 _RACES = 5  # as often another writer may be faster before a write is sent again later
@@ -49,7 +51,7 @@ class S3Sink:
         self._index = Index(self._bucket, options.prefix)
         self._copies = Copies(self._bucket, options.prefix, options.undo_hours)
         self._pool: ThreadPoolExecutor | None = None
-        self._indexed: dict[tuple[str, str], None] = {}
+        self._indexed: dict[Entry, None] = {}
 
     def open(self) -> None:
         """Connect, find or make the bucket, and tidy up the index and the copies for undoing.
@@ -86,7 +88,7 @@ class S3Sink:
         # for superseded ones too: their own entry may be what a killed process did not come to write.
         pool = self._opened()
         noted = pool.submit(
-            self._note, [(batch[index].entity, key) for key, indexes in keys.items() for index in indexes]
+            self._note, [_entry_of(batch[index], key) for key, indexes in keys.items() for index in indexes]
         )
         try:
             for key, found in zip(keys, pool.map(put, keys), strict=True):
@@ -136,6 +138,25 @@ class S3Sink:
         keeps = [found.keeps] if found.keeps else []
         return Purge(forced=found.forced, keeps="; ".join([*keeps, *([copies] if self._copies.any() else [])]))
 
+    def of_user(self, user: str) -> list[ObjectWrite]:
+        """Return the objects of a person; see `connectors.sinks.persons.Attributing`.
+
+        One request for each object that is or was theirs, and for each that was noted before persons were.
+        """
+        pool = self._opened()
+        places = sorted(self._index.about(user))
+        deletes: list[ObjectWrite] = []
+        for (entity, key), found in zip(places, pool.map(self._bucket.found, (key for _, key in places)), strict=True):
+            if found is None or found.state.deleted or found.state.owner != owner_of(entity):
+                continue
+            if metadata_of(found.metadata).get(USER_ID) == user:
+                name = key.removeprefix(self._options.prefix)
+                deletes += [
+                    delete_of(ObjectWrite, entity, source, latest.version, key=name)
+                    for source, latest in found.state.versions.items()
+                ]
+        return deletes
+
     def walk(self) -> Iterator[ObjectWrite]:
         """Yield what the bucket holds, a request for each object; see `connectors.sinks.contract.Walking`."""
         places = sorted(self._index.entries())
@@ -161,7 +182,7 @@ class S3Sink:
         assert self._pool is not None
         return self._pool
 
-    def _note(self, places: Sequence[tuple[str, str]]) -> None:
+    def _note(self, places: Sequence[Entry]) -> None:
         """Have the index know entities and their keys."""
         fresh = list(unindexed(places, self._indexed, _REMEMBERED))
         try:
@@ -227,3 +248,7 @@ class S3Sink:
             else:
                 return APPLIED, after(write, state, etag)
         return Retry("other writers of the same key were faster, several times"), state
+
+
+def _entry_of(write: ObjectWrite, key: str) -> Entry:
+    return Entry(write.entity, key, None if write.op == "delete" else write.metadata.get(USER_ID, ""))

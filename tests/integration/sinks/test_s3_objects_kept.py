@@ -325,3 +325,46 @@ def test_objects_do_not_wait_for_the_index_nor_it_for_them(sink: S3Sink, monkeyp
     monkeypatch.setattr(Bucket, "put", put_beside)
     monkeypatch.setattr(Bucket, "put_new", put_new_beside)
     assert sink.write([write("a")]) == [APPLIED]
+
+
+@pytest.mark.parametrize("user", ["ann", "a%3A,b=", "\uc11c\uc6b8"])
+def test_the_objects_of_a_person_are_found_whenever_they_were_written_and_none_once_they_are_deleted(
+    sink: S3Sink, options: S3Options, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"user_id": user}
+
+    def without_person(one: ObjectWrite, key: str) -> index.Entry:  # as it was noted before persons were
+        return index.Entry(one.entity, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("connectors.sinks.s3.sink._entry_of", without_person)
+        sink.write([write("old", 2, metadata=about), write("old of bob", metadata={"user_id": "bob"})])
+    sink.write([write("new", 3, metadata=about), write("of bob", metadata={"user_id": "bob"}), write("of nobody")])
+    sink.write([write("was theirs", metadata=about), write("gone", metadata=about)])
+    sink.write([write("was theirs", 2, metadata={"user_id": "bob"}), write("gone", 2, op="delete")])
+    another = S3Sink(options)
+    another.open()
+    found = another.of_user(user)
+    assert {(one.entity, one.key, one.version, one.op) for one in found} == {
+        ("photo:old", "old", 2, "delete"),
+        ("photo:new", "new", 3, "delete"),
+    }
+    assert another.write([msgspec.structs.replace(one, version=9) for one in found]) == [APPLIED] * 2
+    assert another.of_user(user) == []
+    assert len(another.of_user("bob")) == 3
+    another.close()
+
+
+def test_only_objects_that_may_be_a_persons_are_looked_at(sink: S3Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink.write([write(f"k{number}", metadata={"user_id": "bob"}) for number in range(5)])
+    sink.write([write("k", metadata={"user_id": "ann"})])
+    looked: list[str] = []
+    found = Bucket.found
+
+    def look(self: Bucket, key: str) -> Any:
+        looked.append(key)
+        return found(self, key)
+
+    monkeypatch.setattr(Bucket, "found", look)
+    assert [one.entity for one in sink.of_user("ann")] == ["photo:k"]
+    assert looked == ["k"]
