@@ -21,6 +21,8 @@ SERIES_BY_NAME = 48  # as many statements; each is a pass over the shards
 WINDOWS = 16
 _VERSIONS = f"SELECT {ENTITY}, /^version\\./"
 _NS = 1_000_000_000
+# Their answers have the times of the first and of the last point of each measurement.
+EDGES = [f"SELECT {edge}({ENTITY}) FROM /.*/" for edge in ("first", "last")]  # noqa: S608 - constants
 
 Answer = list[tuple[str, dict[str, str], int, dict[str, Any]]]  # measurement, tags, time, fields
 
@@ -113,6 +115,16 @@ def states_of(points: Iterable[Point]) -> list[str]:
 def states_of_person(user: str) -> str:
     """Return the statement whose answer holds the versions at all points whose tags name a person."""
     return f"{_VERSIONS} FROM /.*/ WHERE {_identifier(USER_ID)} = {_string(user)} GROUP BY *"
+
+
+def count_between(first: int, last: int) -> str:
+    """Return the statement whose answer says how many points each measurement has between two times, ends included."""
+    return f"SELECT count({ENTITY}) FROM /.*/ WHERE {_between(first, last)}"  # noqa: S608 - two numbers
+
+
+def states_between(first: int, last: int) -> str:
+    """Return the statement whose answer holds the versions at all points between two times, ends included."""
+    return f"{_VERSIONS} FROM /.*/ WHERE {_between(first, last)} GROUP BY *"
 
 
 def fields_of(points: Iterable[Point]) -> list[str]:

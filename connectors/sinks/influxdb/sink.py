@@ -1,7 +1,7 @@
 """Write points."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series
 from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
 from connectors.sinks.influxdb.points import Line, PointWriter
+from connectors.sinks.influxdb.walking import walk
 from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.turns import Turns
 from schemas.writes import TimeSeriesWrite
@@ -139,6 +140,10 @@ class InfluxSink:
             if state.present and state.entity is not None
             for source, latest in state.latest().items()
         ]
+
+    def walk(self) -> Iterator[TimeSeriesWrite]:
+        """Yield the points that lie there; see `connectors.sinks.contract.Walking`."""
+        yield from walk(self._client)
 
     def purge(self) -> Purge:
         """Say what the server keeps of deleted points; nothing of its API makes it rewrite its files."""

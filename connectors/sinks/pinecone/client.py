@@ -111,6 +111,20 @@ class PineconeClient:
             found = self._indexes[index].fetch(ids=ids, namespace=namespace)
         return {name: Fetched(one.values, one.metadata or {}) for name, one in found.vectors.items()}
 
+    def listed(self, index: str, namespace: str) -> Iterator[list[str]]:
+        """Yield the ids of a namespace, a page at a time; none where the namespace does not exist."""
+        page: str | None = None
+        while True:
+            with interpreted():
+                try:
+                    found = self._indexes[index].list_paginated(namespace=namespace, pagination_token=page)
+                except NotFoundError:
+                    return
+            yield [one.id for one in found.vectors if one.id is not None]
+            page = found.pagination.next if found.pagination is not None else None
+            if not page:
+                return
+
     def close(self) -> None:
         """Close the connections; may be called twice."""
         for index in self._indexes.values():

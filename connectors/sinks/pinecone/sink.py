@@ -1,7 +1,7 @@
 """Write vectors."""
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, get_args, get_type_hints
 from uuid import uuid4
@@ -11,7 +11,7 @@ import msgspec
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.persons import delete_of
-from connectors.sinks.pinecone.client import PineconeClient
+from connectors.sinks.pinecone.client import PineconeClient, addressable
 from connectors.sinks.pinecone.errors import OPTION
 from connectors.sinks.pinecone.ledger import Ledger, refusal
 from connectors.sinks.pinecone.merge import Change, Entry, changed, without_record
@@ -131,6 +131,25 @@ class PineconeSink:
                 for source, latest in entries[name].versions.items()
             ]
         return deletes
+
+    def walk(self) -> Iterator[VectorWrite]:
+        """Yield the vectors that are there; see `connectors.sinks.contract.Walking`.
+
+        A record that the ledger does not know, or knows as deleted, is not told: no write has made it, or `held` tells
+        of it. What was written within `freshness_seconds` may not be listed yet.
+        """
+        self._ledger.doubt()
+        for namespace in NAMESPACES:
+            index = self._options.index_of(namespace)
+            for page in self._client.listed(index, namespace):
+                entries = self._ledger.read(page)
+                for some in addressable([name for name in page if name in entries and entries[name].mark]):
+                    for name, record in self._client.fetch(index, namespace, some).items():
+                        source = max(entries[name].versions)
+                        version = entries[name].versions[source].version
+                        entity = record.metadata.get("entity")
+                        if entity is not None and entries[name].namespace == namespace:
+                            yield delete_of(VectorWrite, entity, source, version, namespace=namespace)
 
     def delete_matching(self, namespace: str, conditions: Mapping[str, Any]) -> int:
         """Remove the vectors of a namespace that match a filter of Pinecone's own language; returns how many.
