@@ -132,6 +132,31 @@ def test_many_changes_at_once_make_the_same_records_as_one_after_the_other_or_no
         assert made == [short(table, message) for message in messages]
 
 
+# Their bytes look like the head of a value.
+odd_lsns = st.sampled_from([9, 0x74000000, 0x740000005, 0x7400000000000000, 0x0074000000740000, 0x7400000074000000])
+plain = st.sampled_from([b"1", b"-5", b"", b"t", b"n", b"t" * 255, b"I\x07N\x03"])
+
+
+@given(
+    st.sampled_from(TABLES),
+    st.lists(
+        st.tuples(odd_lsns, st.tuples(*[plain | st.sampled_from([None, b"t" * 256])] * 3)), min_size=1, max_size=6
+    ),
+)
+def test_what_looks_like_a_value_in_a_header_is_none(table: Table, given: list[tuple[int, Tuple]]) -> None:
+    messages = [message_of(b"I%bN" % OID.to_bytes(4) + row_of(row), lsn) for lsn, row in given]
+    made = many(table, messages)
+    if made is not None:
+        assert made == [short(table, message) for message in messages]
+
+
+def test_changes_without_nulls_and_long_texts_are_split_together() -> None:
+    rows = [row_of([b"%d" % number, b"a", b"2026-01-01 00:00:00+00"]) for number in range(5)]
+    messages = [message_of(b"I%bN" % OID.to_bytes(4) + row, lsn) for lsn, row in enumerate(rows)]
+    assert many(KEYED, messages) == [long(KEYED, message) for message in messages]
+    assert many(KEYED, messages[:1]) == [long(KEYED, messages[0])]
+
+
 def test_changes_with_nulls_and_long_texts_are_made_at_once() -> None:
     row = row_of([b"1", b"t" * 300, None])
     messages = [message_of(b"I%bN" % OID.to_bytes(4) + row, lsn) for lsn in range(3)]
