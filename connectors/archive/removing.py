@@ -1,6 +1,6 @@
 """Take records out of an archive for good."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from connectors.archive.errors import ArchiveError, Unreadable
 from connectors.archive.formats import encoder_of, records_in
@@ -16,7 +16,7 @@ def remove(storage: Storage, topics: Iterable[str], theirs: Callable[[StoredReco
     """Write the objects of topics anew that hold some records, without those; return how many were taken out.
 
     Objects keep their names and answer for the same offsets, as of a topic that was compacted. One at a time is in
-    memory. It may be done again.
+    memory, packed. It may be done again.
 
     Args:
         storage: where the archive lies, open.
@@ -36,19 +36,24 @@ def _without(storage: Storage, name: Name, theirs: Callable[[StoredRecord], bool
         found = storage.get(name.path)
         if found is None:  # it has expired meanwhile
             return 0
-        try:
-            records = list(records_in(name.format, name.topic, found.data))
-        except Unreadable as error:
-            raise ArchiveError(f"{name.path}: {error}") from error
-        kept = [record for record in records if not theirs(record)]
-        if len(kept) == len(records):
+        # Most objects have nothing of anybody: read through first, and never all of one as records in memory.
+        count = sum(1 for record in _records(name, found.data) if theirs(record))
+        if not count:
             return 0
         encoder = encoder_of(name.format)
-        for record in kept:
-            encoder.add(record)
+        for record in _records(name, found.data):
+            if not theirs(record):
+                encoder.add(record)
         try:
             storage.put(name.path, encoder.finish(), encoder.content_type, over=found.token)
         except LostRace:
             continue
-        return len(records) - len(kept)
+        return count
     raise Unavailable(f"{name.path}: others were faster, several times")
+
+
+def _records(name: Name, data: bytes) -> Iterator[StoredRecord]:
+    try:
+        yield from records_in(name.format, name.topic, data)
+    except Unreadable as error:
+        raise ArchiveError(f"{name.path}: {error}") from error

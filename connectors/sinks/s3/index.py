@@ -24,7 +24,6 @@ _REMEMBERED_BYTES = 64 * 1024 * 1024
 _LISTINGS = 5  # a file may be merged away between the list and the look
 
 _line = msgspec.json.Encoder().encode
-_read = msgspec.json.Decoder(list[str]).decode
 
 T = TypeVar("T")
 
@@ -35,6 +34,9 @@ class Entry(NamedTuple):
     entity: str
     key: str
     person: str | None = None
+
+
+_entry = msgspec.json.Decoder(Entry).decode
 
 
 class Index:
@@ -62,18 +64,9 @@ class Index:
         """Return the keys that entities have or had; those that were never written are absent."""
         wanted = set(entities)
         found: defaultdict[str, set[str]] = defaultdict(set)
-        seen: set[str] = set()
-        for _ in range(_LISTINGS):
-            missing = False
-            for file in self._bucket.listed(self._folder):
-                data = None if file.key in seen else self._data(file)
-                seen |= {file.key} if data is not None else set()
-                missing |= data is None and file.key not in seen
-                for entry in map(_entry, (data or b"").splitlines()):
-                    if entry.entity in wanted:
-                        found[entry.entity].add(entry.key)
-            if not missing:
-                break
+        for entry in self._all():
+            if entry.entity in wanted:
+                found[entry.entity].add(entry.key)
         return dict(found)
 
     def entries(self) -> set[tuple[str, str]]:
@@ -82,15 +75,15 @@ class Index:
 
     def about(self, person: str) -> set[tuple[str, str]]:
         """Return the entities, with their keys, that are or were about a person, and those of which it is not noted."""
-        theirs, noted, unsure = set[tuple[str, str]](), set[tuple[str, str]](), set[tuple[str, str]]()
+        theirs, unsure = set[tuple[str, str]](), set[tuple[str, str]]()
         for entry in self._all():
-            if entry.person is None:
-                unsure.add(entry[:2])
-            else:
-                noted.add(entry[:2])
             if entry.person == person:
                 theirs.add(entry[:2])
-        return theirs | (unsure - noted)
+            elif entry.person is None:
+                unsure.add(entry[:2])
+        if unsure:  # deletes, of which other entries mostly tell the person
+            unsure.difference_update(entry[:2] for entry in self._all() if entry.person is not None)
+        return theirs | unsure
 
     def merge(self) -> None:
         """Make few files of many small ones; those that are merged are removed after the merged one is there."""
@@ -110,8 +103,21 @@ class Index:
         self._recent = {}
 
     def _all(self) -> Iterator[Entry]:
-        for file in self._bucket.listed(self._folder):
-            yield from map(_entry, (self._bucket.get(file.key) or b"").splitlines())
+        """Yield all entries, some of them twice; of files that are merged away meanwhile, those of the merged one."""
+        seen: set[str] = set()
+        for _ in range(_LISTINGS):
+            missing = False
+            for file in self._bucket.listed(self._folder):
+                if file.key in seen:
+                    continue
+                data = self._data(file)
+                if data is None:
+                    missing = True
+                    continue
+                seen.add(file.key)
+                yield from map(_entry, data.splitlines())
+            if not missing:
+                return
 
     def _write(self, lines: list[bytes]) -> str:
         key = f"{self._folder}{uuid4().hex}.jsonl"
@@ -127,10 +133,6 @@ class Index:
                 self._read[file.key] = data
                 self._read_bytes += len(data)
         return data
-
-
-def _entry(line: bytes) -> Entry:
-    return Entry(*_read(line))
 
 
 def unindexed(entries: Iterable[T], known: dict[T, None], most: int) -> Iterator[T]:
