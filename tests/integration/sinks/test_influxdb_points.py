@@ -12,9 +12,12 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.influxdb import InfluxOptions, InfluxSink
 from connectors.sinks.influxdb.client import InfluxClient
-from connectors.sinks.influxdb.queries import Answer
+from connectors.sinks.influxdb.lines import line, point_of
+from connectors.sinks.influxdb.queries import Answer, removal
+from connectors.sinks.influxdb.walking import walk
 from deploy.local.influxdb import InfluxServer
 from schemas.writes import TimeSeriesWrite
+from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -267,3 +270,38 @@ def test_the_points_of_a_person_are_found_and_none_once_they_are_deleted(sink: I
     assert sink.write([msgspec.structs.replace(one, version=9) for one in found]) == [APPLIED] * 3
     assert sink.of_user(user) == []
     assert len(sink.of_user(f"{user}x")) == 1
+
+
+def test_what_another_client_did_to_influxdb_is_found_and_repaired(sink: InfluxSink, options: InfluxOptions) -> None:
+    client = InfluxClient(options)
+    writes = [point(number, 5, entity=name) for number, name in enumerate(("whole", "removed", "altered", "gone"))]
+    gone = msgspec.structs.replace(writes[3], op="delete", version=6, fields={})
+
+    def put(number: int, name: str, version: int) -> None:
+        text = line(point_of(point(number)), entity=name, versions={SOURCE: version}, fields={"lat": 99.0})
+        assert client.write([text]) is None
+
+    found_and_repaired(
+        "timeseries",
+        sink,
+        [*writes, gone],
+        {
+            "removed": ("missing", lambda: client.delete(removal(point_of(writes[1])))),
+            "altered": ("different", lambda: put(2, "altered", 5)),
+            "gone": ("extra", lambda: put(3, "gone", 5)),
+            "stranger": ("extra", lambda: put(4, "stranger", 1)),
+        },
+    )
+    client.close()
+
+
+def test_a_walk_goes_through_more_points_than_are_asked_for_at_once(sink: InfluxSink, options: InfluxOptions) -> None:
+    writes = [point(number * 10**12, entity=f"p{number}", tags={"user_id": f"u{number % 3}"}) for number in range(40)]
+    same_time = [point(7, entity=f"q{number}", tags={"user_id": f"v{number}"}) for number in range(9)]
+    sink.write([*writes, *same_time, msgspec.structs.replace(writes[5], op="delete", version=2, fields={})])
+    client = InfluxClient(options)
+    walked = [one.entity for one in walk(client, at_once=4)]
+    client.close()
+    assert sorted(walked) == sorted(
+        {f"p{number}" for number in range(40)} - {"p5"} | {f"q{number}" for number in range(9)}
+    )
