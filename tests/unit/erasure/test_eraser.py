@@ -80,7 +80,7 @@ class Keys:
 class Plane:
     """Topics and stores, with what follows from every event of ann, and from some of carl."""
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
+    def __init__(self, bootstrap: str, folder: Path, *, new: bool = True) -> None:
         self.catalogue = Catalogue(partitions=MemoryKafka.partitions)
         self.connection = Connection(bootstrap=bootstrap)
         self.folder = folder
@@ -89,6 +89,10 @@ class Plane:
         self.away: set[StoreName] = set()
         self.unfit: set[str] = set()  # names that no store takes
         self.large.open()
+        if new:
+            self._begin()
+
+    def _begin(self) -> None:
         self.large.put(LARGE.key, b"x", "text/plain")
         value, header = encode_claim(LARGE)
         with self.producer() as producer:
