@@ -47,7 +47,8 @@ class CdcConfig(Struct, frozen=True, kw_only=True):
         heartbeat_seconds: between two messages to the WAL; they let idle tables release WAL that others fill.
         status_seconds: between two reports to the server; less where its `wal_sender_timeout` asks for it.
         offset_seconds: least time between two offsets, and so what is sent again after a crash.
-        streaming: take large transactions while they run, where the server can send them (PostgreSQL 14).
+        streaming: take large transactions while they run, where the server can send them (PostgreSQL 14); with
+            `messages` they are taken when they are committed.
         spill_folder: where they are kept until they are committed; None for the system's folder of temporary files.
         filters: what of the tables is shown, and how.
         patterns: of tables that are captured too, once they are found on the server.

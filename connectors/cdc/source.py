@@ -194,7 +194,9 @@ def _offset_log(config: CdcConfig, publisher: Publisher, found: Found, offset: C
 
 def _stream(session: Session, start: Resume, signals: SignalTopic | None, tables: TableWatch) -> None:
     config = session.config
-    options = plugin_options(session.found.server.version, config.publication, streaming=config.streaming)
+    # While a transaction runs the server sends messages without their savepoint: what is rolled back would stay.
+    streaming = config.streaming and config.messages is None
+    options = plugin_options(session.found.server.version, config.publication, streaming=streaming)
     session.replication.start(config.slot, start.lsn, options, session.stop)
     session.counters.turned_at = time.monotonic()
     session.counters.phase = "streaming"

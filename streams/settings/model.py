@@ -184,7 +184,8 @@ class Source(Section):
     exclude_message_prefixes: list[str] = Field(default=[], description="expressions of prefixes that are left out")
     streaming: bool = Field(
         default=True,
-        description="take large transactions while they run (PostgreSQL 14 and newer); false: when they are committed",
+        description="take large transactions while they run (PostgreSQL 14 and newer); false, and with messages: when "
+        "they are committed",
     )
 
     @property

@@ -1,15 +1,21 @@
 """Transactions that are larger than the server's memory for them, so that it streams them while they run."""
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
+from confluent_kafka import Message
 from msgspec import structs
 
 from connectors.cdc import CdcConfig, Source, Stop
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.connection import Connection
 from deploy.local.postgres import PostgresServer
 from schemas.changes import Change
+from schemas.topics import Catalogue
 
 pytestmark = pytest.mark.integration
 
@@ -17,6 +23,7 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 Configure = Callable[..., CdcConfig]
 Start = Callable[[CdcConfig], tuple[Source, Stop]]
 Changes = Callable[[CdcConfig, str], list[Change]]
+Messages = Callable[[CdcConfig, str], list[Message]]
 Eventually = Callable[[Callable[[], bool]], None]
 CaughtUp = Callable[[Source], None]
 
@@ -73,3 +80,35 @@ def test_large_transactions_come_whole_and_without_what_was_rolled_back(
     assert [(one.after or {})["a"] for one in found if one.op == "u"] == ["changed"]
     streamed = sql("SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name = %s", config.slot)
     assert bool(streamed[0][0]) == while_they_run
+
+
+def test_a_message_that_is_rolled_back_to_a_savepoint_is_not_told(
+    dsn: str,
+    sql: Sql,
+    kafka: Connection,
+    configure: Configure,
+    streaming: Start,
+    messages: Messages,
+    caught_up: CaughtUp,
+) -> None:
+    """While a transaction runs the server sends messages as those of the whole transaction."""
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    config = configure("public.t")
+    topic = Catalogue(prefix=f"{config.slot}.").beside_changes("message", key="", purpose="")
+    config = structs.replace(config, messages=structs.replace(topic, partitions=4))
+    ensure_topics(kafka, config.all_topics)
+    source, _ = streaming(config)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT pg_logical_emit_message(true, 'note', 'first')")
+        connection.execute("SAVEPOINT one")
+        connection.execute("SELECT pg_logical_emit_message(true, 'note', 'never')")
+        connection.execute("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 2000) g")
+        connection.execute("ROLLBACK TO one")
+        connection.execute("SELECT pg_logical_emit_message(true, 'note', 'last')")
+        connection.execute("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 2000) g")
+    caught_up(source)
+    assert source.counters.created == 2_000
+    assert config.messages is not None
+    found = messages(structs.replace(config, topics={"any": config.messages}), "any")
+    told = [msgspec.json.decode(message.value() or b"")["message"]["content"] for message in found]
+    assert [b64decode(content) for content in told] == [b"first", b"last"]
