@@ -75,7 +75,9 @@ CONFIGURATIONS = (
             "provide.transaction.metadata": "true",
             "skipped.operations": "none",
         },
-        encoding=Encoding(schemas=True, decimals="precise", unknown_types="bytes", unavailable="placeholder"),
+        encoding=Encoding(
+            schemas=True, decimals="precise", unknown_types="bytes", unavailable="placeholder", nulls="default"
+        ),
         filters=Filters(skipped_operations=()),
         transactions=True,
         messages=True,
@@ -100,6 +102,7 @@ CONFIGURATIONS = (
             binary="hex",
             unknown_types="omit",
             unavailable="placeholder",
+            nulls="default",
         ),
         tombstones=False,
     ),
@@ -120,6 +123,7 @@ CONFIGURATIONS = (
             hstore="map",
             unknown_types="omit",
             unavailable="placeholder",
+            nulls="default",
         ),
     ),
     Configuration(
@@ -143,6 +147,7 @@ CONFIGURATIONS = (
             binary="base64-url-safe",
             unknown_types="omit",
             unavailable="placeholder",
+            nulls="default",
         ),
         filters=Filters(
             exclude_columns=(rf"{SCHEMA}\..*\.(c_int.*range|numbers)",),

@@ -85,6 +85,11 @@ def cut_time(ours: Any, theirs: Any) -> bool:
     return ours.startswith(theirs.removesuffix("Z"))
 
 
+def other_default(ours: Any, theirs: Any) -> bool:
+    """Whether one of two values is null, or theirs is how ours begins: defaults that are cut at a quote or a blank."""
+    return ours is None or theirs is None or (isinstance(ours, str) and ours.startswith(theirs))
+
+
 def left_out(ours: Any, theirs: Any) -> bool:
     """Whether Debezium has no such member."""
     return ours != MISSING and theirs == MISSING
@@ -140,7 +145,7 @@ def items_but_optional(ours: Any, theirs: Any) -> bool:
 def later_in_sequence(ours: Any, theirs: Any) -> bool:
     """Whether two sequences have the same LSN at the end, and theirs a later one before it."""
     (mine, lsn), (other, their_lsn) = json.loads(ours), json.loads(theirs)
-    return lsn == their_lsn and (mine is None or int(other) > int(mine))
+    return lsn == their_lsn and other is not None and (mine is None or int(other) > int(mine))
 
 
 def same_counts(ours: Any, theirs: Any) -> bool:

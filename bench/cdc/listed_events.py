@@ -2,7 +2,13 @@
 
 from bench.cdc.comparison import MISSING
 from bench.cdc.difference import ROW, Difference
-from bench.cdc.explanations import UNAVAILABLE, half_a_character, later_in_sequence, same_counts
+from bench.cdc.explanations import (
+    UNAVAILABLE,
+    half_a_character,
+    later_in_sequence,
+    other_default,
+    same_counts,
+)
 
 WITH_MESSAGES = ("debezium_defaults",)
 CONCEALED = ("concealed",)
@@ -43,7 +49,7 @@ OF_EVENTS = (
         debezium="null where nothing was committed since it started",
         here="the same",
         reason="the two start at two moments",
-        where=r".* [cudt] source\.sequence",
+        where=r".* [cudtm] source\.sequence",
         explains=lambda ours, theirs: ours.startswith("[null,") or theirs.startswith("[null,"),
     ),
     Difference(
@@ -76,7 +82,7 @@ OF_EVENTS = (
         debezium="their default; without one made-up values (0, empty, 1970) where they are NOT NULL",
         here="null",
         reason="the WAL does not have them",
-        where=r"(changing|by_index|every_type|toasted|Odd .*) d before\..*",
+        where=r"(changing|by_index|every_type|toasted|defaulted|Odd .*) d before\..*",
         explains=lambda ours, _: ours is None,
     ),
     Difference(
@@ -93,10 +99,20 @@ OF_EVENTS = (
     Difference(
         what="null in a column that has a `DEFAULT`",
         debezium="the default",
-        here="null",
+        here='null; with `nulls = "default"` the default too, where it is a constant',
         reason="the row holds null",
-        where=rf"(changing|outbox) . {ROW}\.extra_\d+",
+        where=rf"(changing|defaulted) . {ROW}\.\w+",
         explains=lambda ours, _: ours is None,
+        configurations=("defaults", "outbox", "outbox_expanded", "incremental"),
+    ),
+    Difference(
+        what='null with `nulls = "default"` in columns whose default differs in the schema',
+        debezium="the default of its schema",
+        here="that of ours; null where it is an expression",
+        reason="as there",
+        where=rf"(defaulted . {ROW}\.(k_char|k_text|k_lines|k_endless|k_colour|e_\w+)|changing . {ROW}\.extra_\d+)",
+        explains=other_default,
+        configurations=("debezium_defaults", "texts", "connect", "concealed"),
     ),
     Difference(
         what="generated columns (`STORED`)",

@@ -7,6 +7,8 @@ from msgspec import Struct, structs
 from psycopg import Connection
 
 from connectors.cdc.connect import translated
+from connectors.cdc.default_catalog import read_defaults
+from connectors.cdc.defaults import Default
 from connectors.cdc.filters import Filters
 from connectors.cdc.pg_types import PgType
 from connectors.cdc.tables import NO_FILTERS, Column, Indexes, key_columns
@@ -134,7 +136,8 @@ def read_tables(
     with translated("reading the catalogue"):
         rows = connection.execute(_TABLES, wanted).fetchall()
     types = read_types(connection, (oid for row in rows for oid in row[_TYPES_OF_COLUMNS]))
-    found = [_with_filters(_table(row, types), filters) for row in rows]
+    defaults = read_defaults(connection, [row[0] for row in rows])
+    found = [_with_filters(_table(row, types, defaults.get(row[0], {})), filters) for row in rows]
     order = {name: place for place, name in enumerate(names)}
     return sorted(found, key=lambda table: order[table.schema, table.name])
 
@@ -168,7 +171,7 @@ def read_indexes(connection: Connection, oid: int) -> Indexes:
     """
     with translated("reading the catalogue"):
         row = connection.execute(_TABLES, {"oid": oid, "schemas": [], "names": []}).fetchone()
-    return Indexes() if row is None else _table(row, {}).indexes
+    return Indexes() if row is None else _table(row, {}, read_defaults(connection, [oid]).get(oid, {})).indexes
 
 
 def next_transaction(connection: Connection) -> int:
@@ -197,7 +200,7 @@ def read_server(connection: Connection) -> ServerInfo:
     return ServerInfo(*row)
 
 
-def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType]) -> TableInfo:
+def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType], defaults: Mapping[str, Default]) -> TableInfo:
     *head, names, types, typmods, not_null, primary_key, identity_index = row
     oid, schema, name, kind, persistence, identity, owned, readable, row_security, owner, estimated_rows = head
     return TableInfo(
@@ -220,6 +223,7 @@ def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType]) -> TableInfo:
                 kinds.get(oid),
                 not_null=column in not_null,
                 never_null=identity == "f" and column in not_null,
+                default=defaults.get(column),
             )
             for column, oid, typmod in zip(names, types, typmods, strict=True)
         ),
@@ -228,6 +232,7 @@ def _table(row: tuple[Any, ...], kinds: Mapping[int, PgType]) -> TableInfo:
             primary_key=tuple(primary_key),
             identity_index=tuple(identity_index),
             not_null=tuple(not_null),
+            defaults=defaults,
         ),
     )
 

@@ -11,6 +11,7 @@ Binary = Literal["bytes", "base64", "base64-url-safe", "hex"]
 Hstore = Literal["json", "map"]
 UnknownTypes = Literal["text", "bytes", "omit"]
 Unavailable = Literal["fill", "placeholder"]
+Nulls = Literal["keep", "default"]
 
 
 class Encoding(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class Encoding(Struct, frozen=True, kw_only=True):
         schemas: `schemas.enable` of Kafka Connect's JSON converter: each key and value brings its schema.
         unavailable: "fill" a large value that an update left alone from what the source has seen of the row;
             "placeholder": leave that to the reader, as Debezium does.
+        nulls: "keep" null as it is; "default": in a column whose default is a constant write that in its place, as
+            Kafka Connect's JSON converter does (`replace.null.with.default`).
     """
 
     decimals: Decimals = "string"
@@ -37,6 +40,7 @@ class Encoding(Struct, frozen=True, kw_only=True):
     unknown_types: UnknownTypes = "text"
     schemas: bool = False
     unavailable: Unavailable = "fill"
+    nulls: Nulls = "keep"
 
 
 DEFAULT = Encoding()

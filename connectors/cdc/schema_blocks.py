@@ -4,6 +4,7 @@ Format: Kafka Connect, JsonConverter; the order of the members is the converter'
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,11 +27,12 @@ def logical(kind: str, name: str, **parameters: str) -> Schema:
     return {**schema, "parameters": parameters} if parameters else schema
 
 
-def placed(schema: Schema, *, optional: bool, field: str | None = None) -> dict[str, Any]:
-    """Return a schema in its place, with the members in the converter's order."""
+def placed(schema: Schema, *, optional: bool, field: str | None = None, default: bytes | None = None) -> dict[str, Any]:
+    """Return a schema in its place, with the members in the converter's order; `default` is JSON."""
     shape = {name: schema[name] for name in _SHAPE if name in schema}
     rest = {name: value for name, value in schema.items() if name not in _SHAPE}
-    return {**shape, "optional": optional, **rest, **({} if field is None else {"field": field})}
+    more = {} if default is None else {"default": msgspec.Raw(default)}
+    return {**shape, "optional": optional, **rest, **more, **({} if field is None else {"field": field})}
 
 
 def array_of(schema: Schema, *, optional: bool = True) -> Schema:
@@ -74,17 +76,17 @@ def wrapped(schema: bytes, payload: bytes) -> bytes:
 def _source() -> Schema:
     string, number = simple("string"), simple("int64")
     snapshot = {**logical("string", "io.debezium.data.Enum", allowed=_SNAPSHOT_MARKERS), "default": "false"}
-    required, optional = {"optional": False}, {"optional": True}
+    required, optional = partial(placed, optional=False), partial(placed, optional=True)
     return struct_of(
         [
-            *(placed(string, **required, field=name) for name in ("version", "connector", "name")),
-            placed(number, **required, field="ts_ms"),
-            placed(snapshot, **optional, field="snapshot"),
-            placed(string, **required, field="db"),
-            placed(string, **optional, field="sequence"),
-            *(placed(number, **optional, field=name) for name in ("ts_us", "ts_ns")),
-            *(placed(string, **required, field=name) for name in ("schema", "table")),
-            *(placed(number, **optional, field=name) for name in ("txId", "lsn", "xmin")),
+            *(required(string, field=name) for name in ("version", "connector", "name")),
+            required(number, field="ts_ms"),
+            optional(snapshot, field="snapshot"),
+            required(string, field="db"),
+            optional(string, field="sequence"),
+            *(optional(number, field=name) for name in ("ts_us", "ts_ns")),
+            *(required(string, field=name) for name in ("schema", "table")),
+            *(optional(number, field=name) for name in ("txId", "lsn", "xmin")),
         ],
         name="io.debezium.connector.postgresql.Source",
         version=1,

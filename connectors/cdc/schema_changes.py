@@ -47,7 +47,8 @@ def schema_change(db: str, before: Table | None, after: Table, source: bytes, no
 
 
 def _described(table: Table) -> dict[str, Any]:
-    shown = [column for column, shows in zip(table.columns, table.shown, strict=True) if shows]
+    columns = zip(table.columns, table.default_expressions, table.shown, strict=True)
+    shown = [(column, default) for column, default, shows in columns if shows]
     return {
         "primaryKeyColumnNames": [table.columns[place].name for place in table.key],
         "columns": [
@@ -57,7 +58,8 @@ def _described(table: Table) -> dict[str, Any]:
                 "typeName": column.type.name,
                 "typeModifier": None if column.typmod < 0 else column.typmod,
                 "position": position,
+                "defaultValueExpression": default,
             }
-            for position, column in enumerate(shown, start=1)
+            for position, (column, default) in enumerate(shown, start=1)
         ],
     }

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from connectors.cdc.defaults import Default
 from connectors.cdc.encoding import DEFAULT, Encoding
 from connectors.cdc.errors import KeyUnknown, MalformedMessage, UnreadableValue
 from connectors.cdc.filters import Filters
@@ -29,6 +30,7 @@ class Column(Struct, frozen=True):
         not_null: whether it is NOT NULL.
         never_null: whether no row of an event has null there. NOT NULL alone is not enough: an old row that is only a
             key has null in all other columns.
+        default: its default value, None when it has none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Column(Struct, frozen=True):
     kind: PgType | None = None
     not_null: bool = False
     never_null: bool = False
+    default: Default | None = None
 
     @property
     def type(self) -> PgType:
@@ -52,12 +55,21 @@ class Indexes(Struct, frozen=True, kw_only=True):
         primary_key: names of the columns of the primary key, in its order; empty when there is none.
         identity_index: the same for the index that `REPLICA IDENTITY USING INDEX` names.
         not_null: names of the columns that are NOT NULL.
+        defaults: of the columns that have one.
     """
 
     columns: tuple[str, ...] = ()
     primary_key: tuple[str, ...] = ()
     identity_index: tuple[str, ...] = ()
     not_null: tuple[str, ...] = ()
+    defaults: Mapping[str, Default] = {}
+
+    def default_of(self, column: str, type_oid: int, typmod: int) -> Default | None:
+        """Return the default of a column; None when the column of that name has become one of another type."""
+        default = self.defaults.get(column)
+        if default is None or (default.type_oid, default.typmod) != (type_oid, typmod):
+            return None
+        return default
 
 
 class Table:
@@ -77,7 +89,8 @@ class Table:
     Attributes:
         shown: for each column whether rows hold it.
         encoders: what makes JSON of each column's text.
-        nulls: what stands for null in each column.
+        nulls: what stands for null in each column: null, unless the options say otherwise.
+        default_expressions: of each column, as SQL; None where it has none, or one that may not be seen.
         row_template: a row as a JSON object, with a place for each column.
         key_template: the same for the columns of the key, with its schema where schemas are on.
         value_schema: of the values, as JSON; None when schemas are off.
@@ -115,7 +128,16 @@ class Table:
         ]
         self.large = tuple([place for place, column in enumerate(columns) if column.type.varies])
         self.encoders = [codec.encode for codec in codecs]
-        self.nulls = [codec.null for codec in codecs]
+        known = [None if filters.conceals(str(self), column.name) else column.default for column in columns]
+        self.default_expressions = [None if default is None else default.expression for default in known]
+        defaults = [
+            None if default is None else self._default_value(column, codec, default.text)
+            for column, codec, default in zip(columns, codecs, known, strict=True)
+        ]
+        self.nulls = [
+            default if default is not None and encoding.nulls == "default" else codec.null
+            for default, codec in zip(defaults, codecs, strict=True)
+        ]
         self._placeholders = [codec.placeholder for codec in codecs]
         self.row_template = _object(
             [column.name if shown else None for column, shown in zip(columns, self.shown, strict=True)]
@@ -123,13 +145,13 @@ class Table:
         self._plain_key = self.key_template = _object([columns[place].name for place in key])
         self.value_schema: bytes | None = None
         self.schemas = [
-            placed(codec.schema, optional=not column.not_null or codec.maybe_null)
-            for column, codec in zip(columns, codecs, strict=True)
+            placed(codec.schema, optional=not column.not_null or codec.maybe_null, default=default)
+            for column, codec, default in zip(columns, codecs, defaults, strict=True)
         ]
         if encoding.schemas:
             fields = [
-                _field(column, codec, of_key=place in self.key and (column.not_null or not key_is_chosen))
-                for place, (column, codec) in enumerate(zip(columns, codecs, strict=True))
+                _field(column, codec, default, of_key=place in self.key and (column.not_null or not key_is_chosen))
+                for place, (column, codec, default) in enumerate(zip(columns, codecs, defaults, strict=True))
             ]
             self.value_schema = envelope_schema(
                 topic, [field for field, shown in zip(fields, self.shown, strict=True) if shown]
@@ -194,6 +216,16 @@ class Table:
             return None
         return self.key_template % tuple(encoded) if encoded and len(encoded) == len(key) else None
 
+    def _default_value(self, column: Column, codec: Codec, text: bytes | None) -> bytes | None:
+        """Return the default of a column as JSON; None where a schema can have none, as Debezium has it."""
+        if text is None or codec.schema["type"] == "struct":  # Kafka Connect loses those: KAFKA-12694
+            return None
+        try:
+            default = codec.encode(text)
+        except (ValueError, KeyError):
+            raise UnreadableValue(f"the default of column {self}.{column.name} is an unexpected text") from None
+        return None if default == codec.null else default
+
     def _unreadable(self, values: Sequence[Value]) -> UnreadableValue:
         for column, encode, value in zip(self.columns, self.encoders, values, strict=True):
             try:
@@ -240,6 +272,7 @@ def table_of(
                 types.get(column.type_oid),
                 not_null=column.name in indexes.not_null,
                 never_null=relation.identity == "f" and column.name in indexes.not_null,
+                default=indexes.default_of(column.name, column.type_oid, column.typmod),
             )
             for column in relation.columns
         ],
@@ -319,6 +352,6 @@ def _object(names: Sequence[str | None]) -> bytes:
     return b"{%b}" % template
 
 
-def _field(column: Column, codec: Codec, *, of_key: bool) -> dict[str, Any]:
+def _field(column: Column, codec: Codec, default: bytes | None, *, of_key: bool) -> dict[str, Any]:
     never_null = (of_key or column.never_null) and not codec.maybe_null
-    return placed(codec.schema, optional=not never_null, field=column.name)
+    return placed(codec.schema, optional=not never_null, field=column.name, default=default)

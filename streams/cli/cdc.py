@@ -110,6 +110,7 @@ def cdc_encoding(source: SourceOptions) -> Encoding:
         unknown_types=source.unknown_types,
         schemas=source.schemas,
         unavailable=source.unavailable,
+        nulls=source.nulls,
     )
 
 

@@ -15,6 +15,7 @@ from connectors.cdc.encoding import (
     Decimals,
     Hstore,
     Intervals,
+    Nulls,
     Times,
     Unavailable,
     UnknownTypes,
@@ -118,6 +119,9 @@ class Source(Section):
     schemas: bool = Field(default=False, description="each key and value with its schema: Connect's schemas.enable")
     unavailable: Unavailable = Field(
         default="fill", description="large values that an update left alone: from the row's last known value, or not"
+    )
+    nulls: Nulls = Field(
+        default="keep", description="default: its constant for null in a column, as Connect's converter"
     )
     include_schemas: list[str] = Field(default=[], description="expressions of schemas; empty: all")
     exclude_schemas: list[str] = Field(default=[], description="expressions of schemas that are not captured")

@@ -11,6 +11,7 @@ from bench.cdc.workload.values import (
     Draw,
     column_of,
     literal,
+    long_array,
     long_text,
     outbox_payload,
     quoted,
@@ -32,6 +33,7 @@ class Table(Struct, frozen=True, kw_only=True):
         may_change: whether Postgres lets a published table of this kind be updated.
         large: a column whose values lie outside of the row, None when there is none.
         values: what draws the values of columns for which those of their type would not do.
+        storage: parameters of the table, as SQL.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Table(Struct, frozen=True, kw_only=True):
     may_change: bool = True
     large: str | None = None
     values: Mapping[str, Draw] = {}
+    storage: str = ""
 
     @property
     def sql(self) -> str:
@@ -58,7 +61,7 @@ class Table(Struct, frozen=True, kw_only=True):
         columns = [f"{identifier(self.key)} int NOT NULL"]
         columns += [f"{identifier(name)} {kind}" for name, kind in self.columns.items()]
         columns += [self.constraints] if self.constraints else []
-        made = [f"CREATE TABLE {self.sql} ({', '.join(columns)})"]
+        made = [f"CREATE TABLE {self.sql} ({', '.join(columns)}){self.storage}"]
         if self.large:
             made.append(f"ALTER TABLE {self.sql} ALTER COLUMN {identifier(self.large)} SET STORAGE EXTERNAL")
         if self.identity:
@@ -78,11 +81,29 @@ def identifier(name: str) -> str:
 
 
 _FEW = {"a": "text", "n": "numeric(12,2)", "at": "timestamptz"}
-_LARGE = {"large": "text", "note": "text", "numbers": "integer[]"}
+_LARGE = {"large": "text", "note": "text", "numbers": "integer[]", "amounts": "numeric(12,2)[]"}
+_LARGE_VALUES: Mapping[str, Draw] = {"amounts": long_array}
+# A row of more than 2 KB is cut down to 128 bytes, not to 2 KB: so middling values lie outside of it too.
+_SMALL_ROWS = " WITH (toast_tuple_target = 128)"
 
-TOASTED = Table(name="toasted", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", large="large")
+TOASTED = Table(
+    name="toasted",
+    key="id",
+    columns=_LARGE,
+    constraints="PRIMARY KEY (id)",
+    large="large",
+    values=_LARGE_VALUES,
+    storage=_SMALL_ROWS,
+)
 TOASTED_FULL = Table(
-    name="toasted_full", key="id", columns=_LARGE, constraints="PRIMARY KEY (id)", identity="FULL", large="large"
+    name="toasted_full",
+    key="id",
+    columns=_LARGE,
+    constraints="PRIMARY KEY (id)",
+    identity="FULL",
+    large="large",
+    values=_LARGE_VALUES,
+    storage=_SMALL_ROWS,
 )
 BY_INDEX = Table(
     name="by_index",
@@ -110,6 +131,51 @@ CHANGING = Table(
     name="changing", key="id", columns=_FEW, constraints="counted int NOT NULL DEFAULT 7, PRIMARY KEY (id)"
 )
 
+# Defaults that are constants (k_...), in the forms in which Postgres prints them, and others (e_...).
+_DEFAULTS = {
+    "k_small": "smallint DEFAULT -5",
+    "k_int": "int DEFAULT 7",
+    "k_big": "bigint DEFAULT 9223372036854775807",
+    "k_scaled": "numeric(12,2) DEFAULT 5",
+    "k_rounded": "numeric(12,2) NOT NULL DEFAULT 1.5",
+    "k_negative": "numeric(20,6) DEFAULT '-1.25'",
+    "k_real": "real DEFAULT 1.25",
+    "k_double": "double precision DEFAULT -2.5e10",
+    "k_text": "text DEFAULT 'it''s \\ \"100%\"'",
+    "k_lines": "text DEFAULT E'a\\nb'",
+    "k_varchar": "varchar(20) NOT NULL DEFAULT 'order'",
+    "k_char": "char(8) DEFAULT 'abc'",
+    "k_true": "boolean DEFAULT true",
+    "k_uuid": "uuid DEFAULT '76019d1a-ad2e-4b22-96e9-1a6d6543c818'",
+    "k_json": "jsonb DEFAULT '{\"a\": 1}'",
+    "k_date": "date DEFAULT '2026-01-02'",
+    "k_at": "timestamp DEFAULT '2026-01-02 03:04:05.678'",
+    "k_at_3": "timestamp(3) DEFAULT '2026-01-02 03:04:05.678'",
+    "k_moment": "timestamptz DEFAULT '2026-01-02 03:04:05+02'",
+    "k_endless": "timestamptz DEFAULT 'infinity'",
+    "k_time": "time DEFAULT '03:04:05'",
+    "k_interval": "interval DEFAULT '1 day 02:00:00'",
+    "k_bits": "bit(3) DEFAULT B'101'",
+    "k_colour": f"{SCHEMA}.colour DEFAULT 'deep blue'",
+    "k_list": "int[] DEFAULT '{1,2}'",
+    "k_bytes": "bytea DEFAULT '\\x00ff'",
+    "e_now": "timestamptz DEFAULT now()",
+    "e_day": "date DEFAULT CURRENT_DATE",
+    "e_text": "text DEFAULT lower('ABC')",
+    "e_number": f"int DEFAULT nextval('{SCHEMA}.numbers')",
+    "e_sum": "int DEFAULT (3 + 4)",
+}
+DEFAULTED = Table(
+    name="defaulted",
+    key="id",
+    columns=_DEFAULTS,
+    constraints="PRIMARY KEY (id)",
+    values={
+        name: lambda draw, required=" NOT NULL " in kind: draw.choice(["DEFAULT", "DEFAULT" if required else "NULL"])
+        for name, kind in _DEFAULTS.items()
+    },
+)
+
 # One that a program leaves messages in; it is captured only when somebody asks for it.
 OUTBOX = Table(
     name="outbox",
@@ -131,14 +197,16 @@ OUTBOX = Table(
     },
 )
 
+EXTENSIONS = ("vector", "hstore", "ltree", "citext", "postgis")
 _DEFINITIONS = (
     f"CREATE SCHEMA {SCHEMA}",
     f"CREATE TYPE {SCHEMA}.colour AS ENUM ('red', 'deep blue', 'it''s')",
     f"CREATE DOMAIN {SCHEMA}.amount AS numeric(12,2)",
     f"CREATE DOMAIN {SCHEMA}.sum AS {SCHEMA}.amount CHECK (value > -1e12)",
     f"CREATE TYPE {SCHEMA}.pair AS (x int, y text)",
+    f"CREATE SEQUENCE {SCHEMA}.numbers",
 )
-DEFAULT_FEATURES = ("vector",)  # of the server that tests start
+DEFAULT_FEATURES = ("multirange", "negative scale", "vector")  # of the server that tests start
 
 
 def tables_with(features: Iterable[str]) -> tuple[Table, ...]:
@@ -147,7 +215,7 @@ def tables_with(features: Iterable[str]) -> tuple[Table, ...]:
     columns = {column_of(name): name for name in types}
     every_type = Table(name="every_type", key="id", columns=columns, constraints="PRIMARY KEY (id)")
     full = structs.replace(every_type, name="every_type_full", identity="FULL")
-    return (every_type, full, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING)
+    return (every_type, full, TOASTED, TOASTED_FULL, BY_INDEX, NOTHING, NO_KEY, COMPOSITE, CHANGING, DEFAULTED)
 
 
 TABLES = tables_with(DEFAULT_FEATURES)
@@ -155,5 +223,5 @@ TABLES = tables_with(DEFAULT_FEATURES)
 
 def prepare(tables: Sequence[Table] = TABLES, features: Iterable[str] = DEFAULT_FEATURES) -> list[str]:
     """Return the statements that make the tables and their types in an empty database."""
-    extensions = [f"CREATE EXTENSION IF NOT EXISTS {name}" for name in features if name != "xml"]
+    extensions = [f"CREATE EXTENSION IF NOT EXISTS {name}" for name in features if name in EXTENSIONS]
     return [*_DEFINITIONS, *extensions, *(statement for table in tables for statement in table.create())]

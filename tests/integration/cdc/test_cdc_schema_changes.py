@@ -10,6 +10,7 @@ from confluent_kafka import Message
 from msgspec import structs
 
 from connectors.cdc import CdcConfig, Source, Stop
+from connectors.cdc.encoding import Encoding
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
 from schemas.changes import Change
@@ -90,3 +91,46 @@ def test_columns_and_events_follow_ddl_in_order(
     later = changes(plain, "public.later")  # the table is read beside the stream, and may have the row already
     assert later[-1].op == "c"
     assert all(change.after == {"id": 1} for change in later)
+
+
+def test_schemas_tell_the_constants_that_columns_default_to_and_follow_them(
+    kafka: Connection,
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    messages: Messages,
+    caught_up: CaughtUp,
+) -> None:
+    """In the snapshot as in the stream; what cannot be inserted is left out and stops nothing."""
+    sql(
+        "CREATE TABLE t (id serial PRIMARY KEY, a numeric(6,2) DEFAULT 1.5, b char(4) DEFAULT 'x',"
+        " at timestamptz DEFAULT now(), never smallint DEFAULT 100000)"
+    )
+    sql("INSERT INTO t (at, never) VALUES (NULL, 1)")
+    plain = configure("public.t", encoding=Encoding(schemas=True))
+    told = Catalogue(prefix=f"{plain.slot}.").beside_changes("schema-changes", key="", purpose="")
+    config = structs.replace(plain, schema_changes=structs.replace(told, partitions=4))
+    ensure_topics(kafka, config.all_topics)
+    source, _ = streaming(config)
+    sql("INSERT INTO t (never) VALUES (1)")
+    sql("ALTER TABLE t ALTER a SET DEFAULT 2")
+    sql("INSERT INTO t (never) VALUES (1)")
+    sql("ALTER TABLE t ALTER a DROP DEFAULT")
+    sql("INSERT INTO t (never) VALUES (1)")
+    caught_up(source)
+    found = [msgspec.json.decode(message.value() or b"") for message in messages(config, "public.t")]
+    by_id = sorted(found, key=lambda value: value["payload"]["after"]["id"])
+    defaults = [
+        {one["field"]: one["default"] for one in value["schema"]["fields"][1]["fields"] if "default" in one}
+        for value in by_id
+    ]
+    padded = {"b": "x   "}
+    assert defaults[0] == defaults[1] == {"a": "1.50", **padded}
+    assert defaults[2:] == [{"a": "2.00", **padded}, padded]
+    assert config.schema_changes is not None
+    events = messages(structs.replace(config, topics={"any": config.schema_changes}), "any")
+    changes = [msgspec.json.decode(message.value() or b"")["tableChanges"][0] for message in events]
+    assert [
+        [one["defaultValueExpression"] for one in change["table"]["columns"] if one["name"] == "a"]
+        for change in changes
+    ] == [["1.5"], ["2"], [None]]

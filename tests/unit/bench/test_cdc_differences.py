@@ -108,7 +108,9 @@ def test_a_row_of_the_table_explains_no_more_than_it_says() -> None:
     assert told("source.sequence", '["5","9"]', '["7","9"]', configuration="debezium_defaults") == []
     assert told("source.sequence", '["5","9"]', '["7","9"]') != []
     schema = {"type": "int32", "optional": False, "field": "Part"}
-    assert told("schema value.after.Part", schema, {**schema, "default": 3}) == []
+    assert told("schema value.after.e_number", schema, {**schema, "default": 0}) == []
+    assert told("schema value.after.e_number", {**schema, "default": 3}, schema) != []
+    assert told("schema value.after.Part", schema, {**schema, "default": 3}) != []
     assert told("schema value.after.Part", schema, {**schema, "optional": True}) != []
 
 

@@ -25,6 +25,17 @@ def value_of(record: Record | None) -> Any:
     return msgspec.json.decode(record.value or b"")
 
 
+def described(name: str, oid: int, kind: str, position: int, *, modifier: int | None = None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "nativeType": oid,
+        "typeName": kind,
+        "typeModifier": modifier,
+        "position": position,
+        "defaultValueExpression": None,
+    }
+
+
 def test_a_table_that_looks_as_before_makes_no_event() -> None:
     assert changed(table(("id", INT4, -1)), table(("id", INT4, -1))) is None
 
@@ -47,15 +58,13 @@ def test_the_event_tells_the_columns_before_and_after() -> None:
                 "table": {
                     "primaryKeyColumnNames": ["id"],
                     "columns": [
-                        {"name": "id", "nativeType": 20, "typeName": "int8", "typeModifier": None, "position": 1},
-                        {"name": "name", "nativeType": 1043, "typeName": "varchar", "typeModifier": 24, "position": 2},
+                        described("id", INT8, "int8", 1),
+                        described("name", VARCHAR, "varchar", 2, modifier=24),
                     ],
                 },
                 "previous": {
                     "primaryKeyColumnNames": ["id"],
-                    "columns": [
-                        {"name": "id", "nativeType": 23, "typeName": "int4", "typeModifier": None, "position": 1}
-                    ],
+                    "columns": [described("id", INT4, "int4", 1)],
                 },
             }
         ],
