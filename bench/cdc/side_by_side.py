@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from msgspec import structs
+from psycopg.conninfo import make_conninfo
 
 from bench.cdc.comparison import Different, compare
 from bench.cdc.configurations import Configuration
@@ -34,6 +35,9 @@ PATIENCE_SECONDS = 60.0
 MARKER = f"{SCHEMA}.marker"  # its rows tell that a reader has come so far
 SIGNALS = f"{SCHEMA}.signals"
 NEVER_SECONDS = 3_600.0
+# Larger transactions are streamed to us while they run, and to Debezium at their commit. With so little memory
+# PostgreSQL 18 tells of aborted subtransactions, asked for or not, and Debezium would end: "message type: A".
+LITTLE_MEMORY = "-c logical_decoding_work_mem=64kB"
 READ_AGAIN = (f"{SCHEMA}.every_type", TOASTED.full_name)
 _SIGNAL = '{"type": "incremental", "data-collections": [%s]}'
 _LSN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8"
@@ -125,7 +129,7 @@ class SideBySide:
 
         changes = {name: structs.replace(topic, cleanup="delete") for name, topic in catalogue.changes.items()}
         return CdcConfig(
-            dsn=self._dsn,
+            dsn=make_conninfo(self._dsn, options=LITTLE_MEMORY),
             topics=changes,  # not compacted: rows of the table without key have none
             offsets=catalogue.cdc_offsets,
             name=self._name,
@@ -149,9 +153,6 @@ class SideBySide:
         return None if outbox is None else structs.replace(outbox, topic=f"{self._name}.{outbox.topic}")
 
     def __enter__(self) -> Self:
-        database = self._dsn.rpartition("/")[2]
-        # So that the larger transactions are streamed to us while they run; Debezium gets them at their commit.
-        self._sql(f"ALTER DATABASE {database} SET logical_decoding_work_mem = '64kB'")
         self._sql(
             *prepare(self.tables, self._trial.features),
             f"CREATE TABLE {MARKER} (id int PRIMARY KEY)",

@@ -82,6 +82,36 @@ def test_large_transactions_come_whole_and_without_what_was_rolled_back(
     assert bool(streamed[0][0]) == while_they_run
 
 
+@pytest.mark.parametrize("while_they_run", [True, False])
+def test_a_transaction_that_was_rolled_back_while_nobody_read_ends_nothing(
+    dsn: str,
+    sql: Sql,
+    configure: Configure,
+    streaming: Start,
+    changes: Changes,
+    eventually: Eventually,
+    caught_up: CaughtUp,
+    while_they_run: bool,
+) -> None:
+    """PostgreSQL 18 then tells of aborted subtransactions of which it has sent nothing, asked for or not."""
+    sql("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    config = structs.replace(configure("public.t"), streaming=while_they_run)
+    source, stop = streaming(config)
+    stop.request()
+    eventually(lambda: source.counters.phase == "stopped")
+    eventually(lambda: sql("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", config.slot) == [])
+    with psycopg.connect(dsn) as given_up:
+        given_up.execute("SAVEPOINT one")
+        given_up.execute("INSERT INTO t VALUES (1, 'x')")
+        given_up.execute("RELEASE SAVEPOINT one")
+        given_up.execute("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(2, 3000) g")
+        given_up.rollback()
+    sql("INSERT INTO t VALUES (5, 'y')")
+    again, _ = streaming(config)
+    caught_up(again)
+    assert [(one.after or {})["id"] for one in changes(config, "public.t")] == [5]
+
+
 def test_a_message_that_is_rolled_back_to_a_savepoint_is_not_told(
     dsn: str,
     sql: Sql,
