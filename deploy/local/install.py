@@ -82,9 +82,22 @@ def copy_jars(pom: Path, into: Path) -> None:
     work = into.with_name(f"{into.name}-pom")
     work.mkdir(parents=True)
     shutil.copy(pom, work / "pom.xml")
-    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-    command = ["mvn", "-q", "-B", "-ntp", goal, f"-DoutputDirectory={into}", "-DincludeScope=runtime"]
+    _maven("copy-dependencies", f"-DoutputDirectory={into}", "-DincludeScope=runtime", cwd=work)
+    shutil.rmtree(work)
+
+
+def copy_artifact(artifact: str, into: Path) -> Path:
+    """Fetch one file of Maven's repository, "group:name:version", into an empty folder, and return where it lies.
+
+    Raises:
+        ServerFailed: `mvn` is missing or failed.
+    """
+    _maven("copy", f"-Dartifact={artifact}", f"-DoutputDirectory={into}", cwd=into)
+    return next(into.glob("*.jar"))
+
+
+def _maven(goal: str, *options: str, cwd: Path) -> None:
+    command = ["mvn", "-q", "-B", "-ntp", f"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:{goal}", *options]
     # Maven's own repository is not made for several writers at a time.
     with exclusive(cache_folder() / "maven.lock"):
-        run(command, cwd=work, purpose="fetching jars with Maven")
-    shutil.rmtree(work)
+        run(command, cwd=cwd, purpose="fetching jars with Maven")

