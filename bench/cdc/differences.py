@@ -23,10 +23,10 @@ of every event and of every schema is compared
 
 """
 _AFTER_CONFIGURATIONS = """
-All of them on PostgreSQL 18 with pgvector; {older}, too, on PostgreSQL 15 with `hstore`, `ltree`, `citext` and `xml`,
-which the former has not. PostGIS was not at hand: its types follow Debezium's source. Not compared: the headers
-`__debezium.context.*`, which we do not write, and the time of processing. What differs is in these tables, and each row
-of them is seen to differ (`test_each_listed_difference_is_seen`).
+All of them on PostgreSQL 18 with pgvector; {older}, too, on PostgreSQL 15 with `hstore`, `ltree`, `citext`, `xml` and
+PostGIS, which the former has not. Not compared: the headers `__debezium.context.*`, which we do not write, and the time
+of processing. What differs is in these tables, and each row of them is seen to differ
+(`test_each_listed_difference_is_seen`).
 
 """
 ON_OLDER = ("debezium_defaults", "connect")

@@ -1,7 +1,7 @@
 """What an example of a value is, and which types the examples need: for docs/cdc-types.md and the tests.
 
 The JSON of the examples was compared with what Debezium 3.4.3 writes for the same literals, on PostgreSQL 15 and 18;
-docs/cdc.md lists where it differs and why. PostGIS was not at hand: its values follow Debezium's source.
+docs/cdc.md lists where it differs and why. Those of PostGIS follow its source; the differential test has their like.
 """
 
 import re

@@ -35,12 +35,12 @@ when a table is described, never for a row.
 Debezium's names: `<topic>.Key`, `<topic>.Value`, `<topic>.Envelope`, and those below. The text of a schema is made once
 for each description of a table. Columns of the key are required, and NOT NULL columns of tables with
 `REPLICA IDENTITY FULL`. Other NOT NULL columns are optional, other than in Debezium, because the old row of a delete
-has null there; Debezium makes up values instead. Defaults of columns are not in the schema: the converter would put
-them in the place of null.
+has null there; Debezium makes up values instead. Defaults that are constants are in the schema, in the form of the
+values; a reader that puts them in the place of null does so by its own option (`replace.null.with.default`).
 
 ## Where Debezium 3.4.3 writes something else
 Every example below was given to Debezium too, on PostgreSQL 15 and 18, except those of PostGIS, which follow its
-source.
+source; [values like them](cdc-differences.md) were.
 
 """
 

@@ -1,32 +1,11 @@
-"""What a server has beside the built-in types, and a server that has more of it than the one that tests start."""
-
-from pathlib import Path
+"""What a server has beside the types that all of them have."""
 
 import psycopg
 
 from bench.cdc.workload.tables import EXTENSIONS
 from bench.cdc.workload.values import OF_FEATURES
-from deploy.local.postgres import PostgresServer
-from deploy.local.process import ServerFailed
 
 SINCE = {"multirange": 140_000, "negative scale": 150_000}
-PACKAGES = Path("/usr/lib/postgresql")  # where Debian's packages put each version
-
-
-class SystemPostgres(PostgresServer):
-    """PostgreSQL as the system has it, which brings the extensions of PostgreSQL's own distribution and XML."""
-
-    @classmethod
-    def install(cls) -> Path:
-        """Return the folder of the programs of the newest version.
-
-        Raises:
-            ServerFailed: there is none.
-        """
-        found = sorted((int(folder.parent.name), folder) for folder in PACKAGES.glob("[0-9]*/bin"))
-        if not found:
-            raise ServerFailed(f"no PostgreSQL in {PACKAGES}: apt-get install postgresql postgresql-contrib")
-        return found[-1][1]
 
 
 def features_of(dsn: str) -> tuple[str, ...]:

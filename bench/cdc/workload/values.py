@@ -234,7 +234,9 @@ OF_FEATURES: Mapping[str, Mapping[str, Draw]] = {
     "citext": {"citext": _text, "citext[]": _array(lambda draw: f"{_text(draw)}::citext")},
     "xml": {"xml": _one_of('<a b="c">&amp;d</a>', "text"), "xml[]": _array(lambda _: "'<a/>'::xml")},
     "postgis": {
-        "geometry": _one_of("POINT(1 2)", "SRID=4326;LINESTRING(0 0,1 1)"),
+        "geometry": _one_of("POINT(1 2)", "SRID=4326;LINESTRING(0 0,1 1)", "POINT Z (1 2 3)", "POLYGON EMPTY"),
+        "geometry(Point,4326)": _one_of("SRID=4326;POINT(1 2)", "SRID=4326;POINT EMPTY"),
+        "geometry[]": _array(lambda _: "'POINT(1 2)'::geometry"),
         "geography": _one_of("POINT(1 2)"),
     },
 }

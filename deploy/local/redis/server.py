@@ -1,12 +1,12 @@
 # pyright: reportUnknownMemberType=false
 """Redis: the `redis-server` on the PATH, else Debian's package unpacked into the cache folder."""
 
-import os
 import shutil
 from pathlib import Path
 
+from deploy.local.debian import library_path, unpack
 from deploy.local.install import installed
-from deploy.local.redis.debian import library_folders, unpack
+from deploy.local.process import ServerFailed
 from deploy.local.server import Server
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ class RedisServer(Server):
         on_path = shutil.which(PROGRAM)
         if on_path is not None:
             return Path(on_path).parent
-        return installed("redis-debian", unpack) / "usr" / "bin"
+        return installed("redis-debian", _build) / "usr" / "bin"
 
     def launch(self) -> None:
         """Write the configuration, readable by the owner only, and start the server."""
@@ -74,10 +74,16 @@ class RedisServer(Server):
             return False
 
 
+def _build(fresh: Path) -> None:
+    try:
+        unpack(fresh, PROGRAM)
+    except ServerFailed as error:
+        raise ServerFailed(
+            f"there is no `{PROGRAM}` on the PATH, and Debian's package cannot be fetched. {error}\n"
+            "Install Redis 6 or newer, or renew apt's lists (`apt-get update`, as root)"
+        ) from error
+
+
 def _library_path(program: Path) -> dict[str, str]:
     """Return how the dynamic linker finds the libraries that were unpacked beside the program, if they were."""
-    if program == Path(shutil.which(PROGRAM) or ""):
-        return {}
-    folders = [str(folder) for folder in library_folders(program.parents[2])]
-    inherited = os.environ.get("LD_LIBRARY_PATH")
-    return {"LD_LIBRARY_PATH": ":".join(folders + ([inherited] if inherited else []))}
+    return {} if program == Path(shutil.which(PROGRAM) or "") else library_path(program.parents[2])

@@ -17,10 +17,12 @@ from bench.cdc.configurations import CONFIGURATIONS, Configuration
 from bench.cdc.debezium import install
 from bench.cdc.differences import ON_OLDER, unexplained, unused
 from bench.cdc.side_by_side import SideBySide, Trial
-from bench.cdc.workload.features import SystemPostgres, features_of
+from bench.cdc.workload.features import features_of
 from bench.cdc.workload.mix import Mix
 from connectors.kafka.connection import Connection
 from deploy.local.postgres import PostgresServer
+from deploy.local.postgres.archived import Postgres15
+from deploy.local.postgres.postgis import PostgisServer
 from deploy.local.process import ServerFailed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,15 +59,15 @@ def peer() -> None:
 
 @pytest.fixture(scope="module")
 def older(
-    start_server: Callable[[SystemPostgres], SystemPostgres], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PostgresServer | None]:
-    """The server that the system has, with the extensions of its distribution; None where it has none."""
+    start_server: Callable[[PostgresServer], PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """A server with PostGIS where Debian's packages can be had, and with the extensions of PostgreSQL in any case."""
+    folder = tmp_path_factory.mktemp("cdc-older-postgres")
     try:
-        SystemPostgres.install()
+        PostgisServer.install()
+        server = start_server(PostgisServer(folder))
     except ServerFailed:
-        yield None
-        return
-    server = start_server(SystemPostgres(tmp_path_factory.mktemp("cdc-system-postgres")))
+        server = start_server(Postgres15(folder))
     try:
         yield server
     finally:
@@ -93,7 +95,7 @@ def read(
 def compared(
     peer: None,
     postgres: PostgresServer,
-    older: PostgresServer | None,
+    older: PostgresServer,
     memory: Connection,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Compared:
@@ -102,8 +104,6 @@ def compared(
 
     def compare(name: str, on_older: bool) -> Sequence[Different]:
         server = older if on_older else postgres
-        if server is None:
-            pytest.skip("the system has no PostgreSQL of its own")
         if (name, on_older) not in found:
             trial = LARGE if name == "defaults" else SMALL
             found[name, on_older] = read(server, memory, tmp_path_factory.mktemp("peer"), BY_NAME[name], trial)
@@ -120,15 +120,11 @@ def test_the_events_are_debeziums_but_for_the_differences_that_are_listed(
     assert unexplained(compared(name, on_older), name)[:SHOWN] == []
 
 
-def test_each_listed_difference_is_seen(
-    compared: Compared, postgres: PostgresServer, older: PostgresServer | None
-) -> None:
-    servers = [(postgres, False), *([(older, True)] if older is not None else [])]
-    features = {feature for server, _ in servers for feature in features_of(server.dsn())}
+def test_each_listed_difference_is_seen(compared: Compared, postgres: PostgresServer, older: PostgresServer) -> None:
+    features = {feature for server in (postgres, older) for feature in features_of(server.dsn())}
     found: dict[str, list[Different]] = {}
     for name, on_older in EVERYWHERE:
-        if older is not None or not on_older:
-            found.setdefault(name, []).extend(compared(name, on_older))
+        found.setdefault(name, []).extend(compared(name, on_older))
     assert [difference.what for difference in unused(found, features)] == []
 
 
@@ -136,7 +132,7 @@ def test_each_listed_difference_is_seen(
 def test_workloads_of_other_mixes_find_no_other_difference(
     peer: None,
     postgres: PostgresServer,
-    older: PostgresServer | None,
+    older: PostgresServer,
     memory: Connection,
     tmp_path: Path,
     seed: int,
@@ -145,7 +141,5 @@ def test_workloads_of_other_mixes_find_no_other_difference(
 ) -> None:
     """Mostly deletes, or changes of many rows, or one row that everybody works on, ...: the seed decides."""
     server = older if on_older else postgres
-    if server is None:
-        pytest.skip("the system has no PostgreSQL of its own")
     trial = Trial(seed=seed, mix=Mix.of(seed))
     assert unexplained(read(server, memory, tmp_path, BY_NAME[name], trial), name)[:SHOWN] == []

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local import programs
+from deploy.local.debian import library_folders, missing_packages
 from deploy.local.process import ServerFailed
 from deploy.local.programs import Java, choose, feature_release, find_java, require
-from deploy.local.redis.debian import library_folders, missing_packages
 
 
 def installation(folder: Path, version: str, *, compiler: bool = True) -> Path:
