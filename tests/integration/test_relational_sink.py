@@ -9,7 +9,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.postgres import RelationalReader, RelationalSink
@@ -56,28 +55,6 @@ def write(table: str, key: str, version: int, columns: dict[str, Any] | None = N
 def rows(dsn: str, statement: str) -> list[dict[str, Any]]:
     with RelationalReader(dsn) as reader:
         return reader.query(statement)
-
-
-class TestRelational(SinkConformance[RelationalWrite]):
-    @pytest.fixture
-    def place(self, dsn: str) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a fixture of pytest
-        return dsn
-
-    def sink(self, place: str) -> RelationalSink:
-        return RelationalSink(place)
-
-    def good(self, entity: str, version: int, source: str, content: int) -> RelationalWrite:
-        columns: dict[str, Any] = {"user_id": "u1", "text": f"{content}", "sent_at": "2026-05-01T12:00:00Z"}
-        return RelationalWrite(**self.common(entity, version, source), table="messages", key=entity, columns=columns)
-
-    def bad(self, entity: str, version: int, source: str) -> RelationalWrite:
-        columns: dict[str, Any] = {"user_id": TOO_LONG}  # found out by the server alone
-        return RelationalWrite(**self.common(entity, version, source), table="messages", key=entity, columns=columns)
-
-    def content(self, place: str, entity: str) -> int | None:
-        with RelationalReader(place) as reader:
-            found = reader.query("SELECT text FROM messages WHERE key = %s", [entity])
-            return int(found[0]["text"]) if found else None
 
 
 def test_every_type_of_column_comes_back_as_it_was(sink: RelationalSink, dsn: str) -> None:

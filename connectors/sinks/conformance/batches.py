@@ -70,20 +70,20 @@ class BatchBehaviours(Subject[W]):
             assert held(another, ["entity"]) == {"entity": Held(version=3)}
 
     def test_a_bad_write_is_rejected_and_the_others_are_applied(self, place: str) -> None:
-        """One among many, with a reason; what comes before and after it is not disturbed."""
-        batch = [self.write(f"entity-{number}", 1, number) for number in range(self.many)]
-        batch[self.many // 2] = self.bad("bad", 1, ONE)
+        """One among ten thousand, with a reason; what comes before and after it is not disturbed."""
+        batch = [self.write(f"entity-{number}", 1, number) for number in range(self.among)]
+        batch[self.among // 2] = self.bad("bad", 1, ONE)
         with self.opened(place) as sink:
             outcomes = deliver(sink, batch)
-            rejected = outcomes.pop(self.many // 2)
+            rejected = outcomes.pop(self.among // 2)
             assert isinstance(rejected, Rejected)
             assert rejected.reason
             assert all(isinstance(outcome, Applied) for outcome in outcomes)
             found = held(sink, [write.entity for write in batch])
         assert "bad" not in found
-        assert len(found) == self.many - 1
+        assert len(found) == self.among - 1
         assert all(one == Held(version=1) for one in found.values())
-        assert self.content(place, f"entity-{self.many - 1}") == self.many - 1
+        assert self.content(place, f"entity-{self.among - 1}") == self.among - 1
 
     def test_a_rejected_write_leaves_no_version_behind(self, place: str) -> None:
         """Corrected, it may come again with the same version."""

@@ -2,17 +2,19 @@
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from elasticsearch import Elasticsearch
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.subject import deliver
-from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected, Sink
 from connectors.sinks.elasticsearch import ElasticsearchOptions, ElasticsearchSink, reindex
 from connectors.sinks.elasticsearch.documents import document_id
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
@@ -75,6 +77,14 @@ def named(client: Elasticsearch, options: ElasticsearchOptions, query: dict[str,
     return {source["name"] for source in found(client, options, query)}
 
 
+@contextmanager
+def blocked(client: Elasticsearch, index: str) -> Generator[None]:
+    """An index that takes nothing is what Elasticsearch makes of a full disk (which it looks at twice a minute)."""
+    client.indices.put_settings(index=index, settings={"index.blocks.write": True})
+    yield
+    client.indices.put_settings(index=index, settings={"index.blocks.write": None})
+
+
 class TestElasticsearch(SinkConformance[SearchWrite]):
     options: ElasticsearchOptions
     client: Elasticsearch
@@ -86,6 +96,12 @@ class TestElasticsearch(SinkConformance[SearchWrite]):
 
     def sink(self, place: str) -> ElasticsearchSink:
         return ElasticsearchSink(self.options)
+
+    def full(self, place: str, sink: Sink[SearchWrite]) -> AbstractContextManager[object]:
+        return blocked(self.client, self.options.write_alias)
+
+    def stranger(self, place: str) -> ElasticsearchSink:
+        return ElasticsearchSink(msgspec.structs.replace(self.options, password="another"))
 
     def good(self, entity: str, version: int, source: str, content: int) -> SearchWrite:
         return SearchWrite(

@@ -3,6 +3,7 @@
 import hashlib
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from connectors.sinks.conformance import SinkConformance
@@ -18,6 +19,7 @@ TIME = 1_777_000_000_123_456_789
 
 
 class TestInfluxDB(SinkConformance[TimeSeriesWrite]):
+    among = 1_000  # each is a series, which is what costs
     server: InfluxServer
 
     @pytest.fixture(autouse=True)
@@ -35,6 +37,9 @@ class TestInfluxDB(SinkConformance[TimeSeriesWrite]):
 
     def sink(self, place: str) -> InfluxSink:
         return InfluxSink(self.options(place))
+
+    def stranger(self, place: str) -> InfluxSink:
+        return InfluxSink(msgspec.structs.replace(self.options(place), token="another"))
 
     def good(self, entity: str, version: int, source: str, content: int) -> TimeSeriesWrite:
         return TimeSeriesWrite(

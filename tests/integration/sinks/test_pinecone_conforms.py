@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from uuid import uuid4
 
+import msgspec
 import numpy as np
 import pytest
 from pinecone import Pinecone
@@ -52,6 +53,9 @@ class TestPinecone(SinkConformance[VectorWrite]):
     def sink(self, place: str) -> PineconeSink:
         return PineconeSink(self.options(place))
 
+    def stranger(self, place: str) -> PineconeSink:
+        return PineconeSink(msgspec.structs.replace(self.options(place), api_key="another"))
+
     def good(self, entity: str, version: int, source: str, content: int) -> VectorWrite:
         return VectorWrite(
             **self.common(entity, version, source),
@@ -85,7 +89,7 @@ class TestEventuallyConsistentPinecone(TestPinecone):
     """Each of two replicas shows a write at its own time, and either of them may answer."""
 
     lags = (0.0, 0.01)
-    many = 300
+    many = among = 300
 
 
 def vector_of(entity: str) -> bytes:

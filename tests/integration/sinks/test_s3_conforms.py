@@ -4,6 +4,7 @@
 import hashlib
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from connectors.sinks.conformance import SinkConformance
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 class TestS3(SinkConformance[ObjectWrite]):
-    many = 100  # each is a request
+    many = among = 100  # each is a request
     server: S3Server
 
     @pytest.fixture(autouse=True)
@@ -27,17 +28,21 @@ class TestS3(SinkConformance[ObjectWrite]):
     def place(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a fixture of pytest
         return f"bucket-{uuid4().hex}"
 
-    def sink(self, place: str) -> S3Sink:
-        return S3Sink(
-            S3Options(
-                endpoint=self.server.address,
-                access_key=self.server.access_key,
-                secret_key=self.server.secret_key,
-                path_style=True,
-                bucket=place,
-                prefix="media/",
-            )
+    def options(self, place: str) -> S3Options:
+        return S3Options(
+            endpoint=self.server.address,
+            access_key=self.server.access_key,
+            secret_key=self.server.secret_key,
+            path_style=True,
+            bucket=place,
+            prefix="media/",
         )
+
+    def sink(self, place: str) -> S3Sink:
+        return S3Sink(self.options(place))
+
+    def stranger(self, place: str) -> S3Sink:
+        return S3Sink(msgspec.structs.replace(self.options(place), secret_key="another"))
 
     def good(self, entity: str, version: int, source: str, content: int) -> ObjectWrite:
         common = self.common(entity, version, source)

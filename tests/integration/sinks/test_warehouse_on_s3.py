@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -71,6 +72,10 @@ class TestWarehouseOnS3(SinkConformance[WarehouseWrite]):
     def sink(self, place: str) -> S3WarehouseSink:
         # Another machine each time: nothing but the bucket is shared.
         return S3WarehouseSink(options_of(self.server, place, str(self.indexes / uuid4().hex)))
+
+    def stranger(self, place: str) -> S3WarehouseSink:
+        options = options_of(self.server, place, str(self.indexes / uuid4().hex))
+        return S3WarehouseSink(msgspec.structs.replace(options, secret_key="another"))
 
     def good(self, entity: str, version: int, source: str, content: int) -> WarehouseWrite:
         common = self.common(entity, version, source)

@@ -1,6 +1,7 @@
 """The kit passes a sink that is right and catches each kind of sink that is not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,8 +11,10 @@ from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.batches import BatchBehaviours
 from connectors.sinks.conformance.repair import RepairBehaviours
 from connectors.sinks.conformance.subject import Subject
+from connectors.sinks.conformance.troubles import TroubleBehaviours
 from connectors.sinks.conformance.versions import VersionBehaviours
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected
+from connectors.sinks.errors import Fatal, Unavailable
 from schemas.writes import CacheWrite
 
 Versions = dict[tuple[str, str], tuple[int, bool]]
@@ -111,6 +114,54 @@ class FoldsCase(MemorySink):
         return outcome
 
 
+class TroubledSink(MemorySink):
+    """Has room or not, a password, and connections."""
+
+    full: ClassVar[bool] = False
+    cut: ClassVar[bool] = False
+
+    def __init__(self, place: str, password: str = "right") -> None:
+        super().__init__(place)
+        self.password = password
+
+    def open(self) -> None:
+        if self.password != "right":
+            raise Fatal("set stores.cache.password")
+        type(self).cut = False
+
+    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
+        if self.cut:
+            raise Unavailable("the connection is lost")
+        if self.full:
+            raise Unavailable("no room")
+        return super().write(batch)
+
+
+class RejectsWhatHasNoRoom(TroubledSink):
+    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
+        return [Rejected("no room") for _ in batch] if self.full else super().write(batch)
+
+
+class ForgetsWhatHadNoRoom(TroubledSink):
+    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
+        if self.full:
+            for write in batch:
+                self.versions[write.entity, write.source] = (write.version, False)
+        return super().write(batch)
+
+
+class WaitsForAPassword(TroubledSink):
+    def open(self) -> None:
+        if self.password != "right":
+            raise Unavailable("refused")
+
+
+class KeepsALostConnection(TroubledSink):
+    def open(self) -> None:
+        if self.password != "right":
+            raise Fatal("set stores.cache.password")
+
+
 class Memory(Subject[CacheWrite]):
     kind: ClassVar[type[MemorySink]] = MemorySink
 
@@ -125,6 +176,27 @@ class Memory(Subject[CacheWrite]):
 
     def content(self, place: str, entity: str) -> int | None:
         return MemorySink.stores[place][1].get(entity)
+
+
+class Troubled(Memory, TroubleBehaviours[CacheWrite]):
+    kind: ClassVar[type[TroubledSink]] = TroubledSink  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
+
+    @contextmanager
+    def full(self, place: str, sink: object) -> Generator[None]:
+        self.kind.full = True
+        yield
+        self.kind.full = False
+
+    def stranger(self, place: str) -> MemorySink:
+        return self.kind(place, "wrong")
+
+    def hang_up(self, place: str) -> bool:
+        self.kind.cut = True
+        return True
+
+
+class TestTroubled(Troubled):
+    pass
 
 
 class TestMemory(Memory, VersionBehaviours[CacheWrite], BatchBehaviours[CacheWrite], RepairBehaviours[CacheWrite]):
@@ -157,4 +229,24 @@ def test_a_sink_that_is_wrong_fails_the_behaviour_it_lacks(
 
     Wrong.kind = kind
     with pytest.raises(AssertionError):
+        getattr(Wrong(), behaviour)(place=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "behaviour"),
+    [
+        (RejectsWhatHasNoRoom, "test_a_full_store_rejects_nothing_and_takes_all_once_there_is_room"),
+        (ForgetsWhatHadNoRoom, "test_a_full_store_rejects_nothing_and_takes_all_once_there_is_room"),
+        (WaitsForAPassword, "test_a_wrong_login_is_fatal_at_the_start"),
+        (KeepsALostConnection, "test_a_sink_whose_connections_are_ended_goes_on_with_new_ones"),
+    ],
+)
+def test_a_sink_that_meets_trouble_wrongly_fails_the_behaviour_it_lacks(
+    kind: type[TroubledSink], behaviour: str, tmp_path: Path
+) -> None:
+    class Wrong(Troubled):
+        pass
+
+    Wrong.kind = kind
+    with pytest.raises((AssertionError, Unavailable)):
         getattr(Wrong(), behaviour)(place=str(tmp_path))

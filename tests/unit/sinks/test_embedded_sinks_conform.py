@@ -1,16 +1,23 @@
+# pyright: reportUnknownMemberType=false
 """The conformance kit on every embedded sink that needs no server."""
 
+import errno
 import hashlib
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import pytest
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import Sink
 from connectors.sinks.embedded import EmbeddedReaders, embedded_sink
+from connectors.sinks.sqlite.sink import SQLiteSink
 from schemas.writes import (
+    BaseWrite,
     CacheWrite,
     GraphWrite,
     NodeRef,
@@ -21,12 +28,39 @@ from schemas.writes import (
     WarehouseWrite,
 )
 
+W = TypeVar("W", bound=BaseWrite)
+
 
 def readers(place: str) -> EmbeddedReaders:
     return EmbeddedReaders(Path(place), "")
 
 
-class TestGraphNodes(SinkConformance[GraphWrite]):
+class OnSQLite(SinkConformance[W]):
+    def full(self, place: str, sink: Sink[W]) -> AbstractContextManager[object]:
+        return without_pages(cast("SQLiteSink[Any]", sink))
+
+
+@contextmanager
+def without_pages(sink: SQLiteSink[Any]) -> Generator[None]:
+    """SQLite answers as on a full disk (SQLITE_FULL) once its file has as many pages as it may have."""
+    sink.connection.pragma("max_page_count", sink.connection.pragma("page_count"))
+    yield
+    sink.connection.pragma("max_page_count", 1_000_000)
+
+
+@contextmanager
+def unflushable(flush: str) -> Generator[None]:
+    """The disk says that it is full when files are flushed, which is when ext4 and NFS may say so."""
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, refuse)
+        yield
+
+
+class TestGraphNodes(OnSQLite[GraphWrite]):
     def sink(self, place: str) -> Sink[GraphWrite]:
         return embedded_sink("graph", Path(place), "")
 
@@ -43,7 +77,7 @@ class TestGraphNodes(SinkConformance[GraphWrite]):
             return None if properties is None else properties["content"]
 
 
-class TestGraphRelations(SinkConformance[GraphWrite]):
+class TestGraphRelations(OnSQLite[GraphWrite]):
     def sink(self, place: str) -> Sink[GraphWrite]:
         return embedded_sink("graph", Path(place), "")
 
@@ -63,7 +97,7 @@ class TestGraphRelations(SinkConformance[GraphWrite]):
             return found[0].properties["content"] if found else None
 
 
-class TestVector(SinkConformance[VectorWrite]):
+class TestVector(OnSQLite[VectorWrite]):
     def sink(self, place: str) -> Sink[VectorWrite]:
         return embedded_sink("vector", Path(place), "")
 
@@ -90,7 +124,7 @@ class TestVector(SinkConformance[VectorWrite]):
             return int(found[0].text) if found else None
 
 
-class TestSearch(SinkConformance[SearchWrite]):
+class TestSearch(OnSQLite[SearchWrite]):
     def sink(self, place: str) -> Sink[SearchWrite]:
         return embedded_sink("search", Path(place), "")
 
@@ -117,7 +151,7 @@ class TestSearch(SinkConformance[SearchWrite]):
             return by_word[0].fields["content"] if by_word else None
 
 
-class TestTimeSeries(SinkConformance[TimeSeriesWrite]):
+class TestTimeSeries(OnSQLite[TimeSeriesWrite]):
     def sink(self, place: str) -> Sink[TimeSeriesWrite]:
         return embedded_sink("timeseries", Path(place), "")
 
@@ -141,7 +175,7 @@ class TestTimeSeries(SinkConformance[TimeSeriesWrite]):
             return points[0].fields["content"] if points else None
 
 
-class TestCache(SinkConformance[CacheWrite]):
+class TestCache(OnSQLite[CacheWrite]):
     def sink(self, place: str) -> Sink[CacheWrite]:
         return embedded_sink("cache", Path(place), "")
 
@@ -159,9 +193,13 @@ class TestCache(SinkConformance[CacheWrite]):
 
 class TestObjects(SinkConformance[ObjectWrite]):
     many = 100  # each is flushed to the disk
+    among = 1_000
 
     def sink(self, place: str) -> Sink[ObjectWrite]:
         return embedded_sink("objects", Path(place), "")
+
+    def full(self, place: str, sink: Sink[ObjectWrite]) -> AbstractContextManager[object]:
+        return unflushable("connectors.sinks.folder.sink._flush")
 
     def good(self, entity: str, version: int, source: str, content: int) -> ObjectWrite:
         common = self.common(entity, version, source)
@@ -181,6 +219,9 @@ class TestWarehouse(SinkConformance[WarehouseWrite]):
 
     def sink(self, place: str) -> Sink[WarehouseWrite]:
         return embedded_sink("warehouse", Path(place), "")
+
+    def full(self, place: str, sink: Sink[WarehouseWrite]) -> AbstractContextManager[object]:
+        return unflushable("connectors.sinks.warehouse.files._flush")
 
     def good(self, entity: str, version: int, source: str, content: int) -> WarehouseWrite:
         return WarehouseWrite(
