@@ -9,7 +9,7 @@ import neo4j
 
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.neo4j import statements
-from connectors.sinks.neo4j.columns import Columns
+from connectors.sinks.neo4j.asked import Blocks
 from connectors.sinks.neo4j.errors import Contention, Refused, interpreted, interpreted_alone
 from connectors.sinks.neo4j.found import Found, gathered
 from connectors.sinks.neo4j.options import Neo4jOptions
@@ -42,7 +42,7 @@ class Neo4jSink:
         self._driver: neo4j.Driver | None = None
         self._session: neo4j.Session | None = None
         self._schema: Schema | None = None
-        self._columns = Columns()
+        self._blocks = Blocks()
 
     def open(self) -> None:
         """Connect, and create and check constraints and indexes.
@@ -197,7 +197,7 @@ class Neo4jSink:
         session, schema = self._opened()
         stages = plan(writes)
         with session.begin_transaction(timeout=self._options.transaction_seconds) as transaction:
-            work = Work(transaction, self._columns, statements.find(sorted(schema.labels), sorted(schema.relations)))
+            work = Work(transaction, self._blocks, statements.find(sorted(schema.labels), sorted(schema.relations)))
             for stage in stages:
                 work.apply(stage)
             transaction.commit()

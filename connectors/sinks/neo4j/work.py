@@ -1,126 +1,118 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The work of one transaction: a plan, stage by stage.
 
-Nearly all upserts are of what is new or has one version line: one statement for each label or type compares and writes
-them, and notes those it leaves alone. Whether something speaks against what it has made (a tombstone, or the same
-relation with another end) is asked once for each statement. What is left is taken with care: read under locks, decided
-here, written.
+Nearly all writes are of what is new or has one version line: one statement for all of a stage compares and writes them,
+and tells what it leaves alone. That is taken with care: read under locks, decided here, written.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import msgspec
 import neo4j
 
 from connectors.sinks.contract import SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import statements
-from connectors.sinks.neo4j.columns import Columns
-from connectors.sinks.neo4j.lines import Line, Lines, account, carried, read, written
+from connectors.sinks.neo4j.asked import Asked, Block, Blocks
+from connectors.sinks.neo4j.lines import Line, Lines, account, read, written
 from connectors.sinks.neo4j.plan import NOTHING, Change, Phase, Stage
+from connectors.sinks.neo4j.rows import (
+    ends_of,
+    entity_row,
+    foreign_name,
+    gone_relation_row,
+    ids_of,
+    lines_of,
+    locked_in_order,
+    named,
+    node_key,
+    node_of,
+    node_row,
+    own_name,
+    relation_row,
+)
 from connectors.sinks.neo4j.values import properties
-from schemas.writes import GraphWrite, NodeRef
-
-G = TypeVar("G", bound=Any)
-
-
-class RelationGroup(NamedTuple):
-    """Relations that one statement writes."""
-
-    kind: str
-    start: str
-    end: str
-
-
-def own_name(node: NodeRef) -> str:
-    """Return the entity that a node need not carry, because it follows from label and id."""
-    return f"{node.label.lower()}:{node.id}"
-
-
-def node_key(node: NodeRef) -> str:
-    """Return what a tombstone calls a node."""
-    return f"{node.label}:{node.id}"
-
-
-class Compared(NamedTuple):
-    """What one of the two large statements did beside writing."""
-
-    left: list[Change]  # for others to take with care
-    made: bool  # whether any entity was new
-    nodes_made: bool  # whether any node was
-    twice: frozenset[str]  # relations that are there with another end, too
+from schemas.writes import NodeRef
 
 
 class Work:
     """Applies the stages of a batch within one transaction; what became of each write is in `outcomes`."""
 
-    def __init__(self, transaction: neo4j.Transaction, columns: Columns, find: str) -> None:
+    def __init__(self, transaction: neo4j.Transaction, blocks: Blocks, find: str) -> None:
         self.outcomes: dict[int, Outcome] = {}
         self._transaction = transaction
-        self._columns = columns
+        self._blocks = blocks
         self._find = find
 
     def apply(self, stage: Stage) -> None:
         """Apply one stage. Labels, types and ids are sorted: two workers take their locks in one order."""
-        phases = stage.phases
-        for (label, source), changes in _grouped(phases.get(Phase.NODE), _node_group):
-            self._upsert_nodes(label, source, changes)
-        for (group, source), changes in _grouped(phases.get(Phase.RELATION), _relation_group):
-            self._upsert_relations(group, source, changes)
-        for (kind, start), changes in _grouped(phases.get(Phase.RELATION_GONE), _gone_relation_group):
-            self._delete_relations(kind, start or None, changes)
-        for label, changes in _grouped(phases.get(Phase.NODE_GONE), _label):
-            self._delete_nodes(label, changes)
-        self._delete_unnamed(phases.get(Phase.UNNAMED_GONE, []))
+        asked = self._blocks.asked(stage)
+        for statement, blocks in self._blocks.statements(asked):
+            told = self._compare_and_write(statement, blocks, asked)
+            for place, block in enumerate(blocks):
+                if block in asked:
+                    asked[block].careful += self._left(block, asked[block].changes, told[f"told{place}"])
+        for block, one in asked.items():
+            if one.careful:
+                self._apply_with_care(block, one.careful)
+        self._delete_unnamed(stage.phases.get(Phase.UNNAMED_GONE, []))
 
-    def _upsert_nodes(self, label: str, source: str, changes: list[Change]) -> None:
-        quick, careful = self._columns.divided(label, changes)
-        quick.sort(key=lambda item: _node(item[0].write).id)
-        names = self._columns.of(label)
-        rows = [
-            [place, *_versions(change), _foreign_name(change.write), _node(change.write).id, *values]
-            for place, (change, values) in enumerate(quick)
-        ]
-        if rows:
-            left, made, _, _ = self._compare_and_write(
-                statements.upsert_nodes(label, names), rows, source, [change for change, _ in quick],
-                known=["id", "_version", "_source", "_entity", *names],
-            )  # fmt: skip
-            if made:
-                # The tombstone of a node has the node's own name, or one beside it has (`_delete_nodes`).
-                foreign = [_node(change.write) for change, _ in quick if _foreign_name(change.write) is not None]
-                buried, gone = self._graves([change.write.entity for change, _ in quick], foreign)
-                back = [
-                    change for change, _ in quick
-                    if change.write.entity in buried or node_key(_node(change.write)) in gone
-                ]  # fmt: skip
-                if back:
-                    ids = [_node(change.write).id for change in back]
-                    self._run(statements.take_back_nodes(label), ids=ids)
-                    left += back
-            careful += left
-        if careful:
-            self._upsert_nodes_with_care(label, careful)
+    def _compare_and_write(
+        self, statement: str, blocks: Sequence[Block], asked: Mapping[Block, Asked]
+    ) -> Mapping[str, Any]:
+        rows = [[block.source, asked[block].rows if block in asked else []] for block in blocks]
+        [told] = self._run(statement, blocks=rows, **statements.GUARD_NAMES)
+        return told
 
-    def _upsert_nodes_with_care(self, label: str, changes: list[Change]) -> None:
-        careful = sorted(changes, key=lambda change: _node(change.write).id)
+    def _left(self, block: Block, changes: Sequence[Change], told: Sequence[Any]) -> list[Change]:
+        """Note the outcomes of what a block has done; return what it has left."""
+        left: list[Change] = []
+        if block.phase in {Phase.RELATION_GONE, Phase.NODE_GONE}:
+            positions = set(told)
+            for place, change in enumerate(changes):
+                if place in positions:
+                    left.append(change)
+                else:
+                    self.outcomes.update(change.outcomes(NOTHING))
+            return left
+        noted = {place: rest for place, *rest in told}
+        for place, change in enumerate(changes):
+            fresh, alone, before = noted.get(place, (True, True, NOTHING))
+            if fresh or (alone and before >= change.write.version):
+                self.outcomes.update(change.outcomes(before))
+            else:
+                left.append(change)
+        return left
+
+    def _apply_with_care(self, block: Block, changes: list[Change]) -> None:
+        match block:
+            case Block(Phase.NODE, label):
+                self._upsert_nodes(label, changes)
+            case Block(Phase.RELATION, kind, (start, end)):
+                self._upsert_relations((kind, start, end), changes)
+            case Block(Phase.RELATION_GONE, kind, ends):
+                self._delete_relations(kind, ends[0] if ends else None, changes)
+            case Block(_, label):
+                self._delete_nodes(label, changes)
+
+    def _upsert_nodes(self, label: str, changes: list[Change]) -> None:
+        careful = sorted(changes, key=lambda change: node_of(change.write).id)
         rows = []
         bare: list[str] = []
-        for change, found in self._read(statements.read_nodes(label), careful, _node_row):
-            write, node = change.write, _node(change.write)
+        for change, found in self._read(statements.read_nodes(label), careful, node_row):
+            write, node = change.write, node_of(change.write)
             owner = found["entity"] or (own_name(node) if found["version"] is not None else None)
             if owner not in {None, write.entity}:
                 self._settle(change, Rejected(f"`node` ({node.label} {node.id}) belongs to another entity already"))
                 continue
-            lines = _lines(found)
+            lines = lines_of(found)
             if not self._decide(change, lines):
                 if owner is None:
                     bare.append(node.id)
                 continue
             lines[write.source] = Line(write.version, deleted=False)
             carried_properties = {
-                **properties(write), "id": node.id, "_entity": _foreign_name(write), **account(lines, write.source)
+                **properties(write), "id": node.id, "_entity": foreign_name(write), **account(lines, write.source)
             }  # fmt: skip
             rows.append(
                 {"id": node.id, "node": node_key(node), "properties": carried_properties, "entity": write.entity}
@@ -131,70 +123,35 @@ class Work:
         if bare:
             self._run(statements.remove_bare_nodes(label), ids=bare)
 
-    def _upsert_relations(self, group: RelationGroup, source: str, changes: list[Change]) -> None:
-        quick, careful = self._columns.divided(group.kind, changes, relation=True)
-        quick.sort(key=lambda item: _locked_in_order(item[0].write))
-        names = self._columns.of(group.kind, relation=True)
-        rows = [
-            [place, *_versions(change), change.write.entity, *_ids(change.write), *values]
-            for place, (change, values) in enumerate(quick)
-        ]
-        if rows:
-            compared = self._compare_and_write(
-                statements.upsert_relations(*group, names), rows, source, [change for change, _ in quick],
-                known=["_version", "_source", "_entity", *names],
-            )  # fmt: skip
-            if compared.made:
-                careful += self._taken_back(group, [change for change, _ in quick], compared)
-            careful += compared.left
-        if careful:
-            self._upsert_relations_with_care(group, careful)
-
-    def _taken_back(self, group: RelationGroup, made: list[Change], compared: Compared) -> list[Change]:
-        # A node with a tombstone is not there: what joins it has made it.
-        ends = (node for change in made for node in _ends(change.write)) if compared.nodes_made else ()
-        buried, gone = self._graves((change.write.entity for change in made), ends)
-        wrong = buried | compared.twice
-        if not wrong and not gone:
-            return []
-        back = [
-            change for change in made
-            if change.write.entity in wrong or not gone.isdisjoint(map(node_key, _ends(change.write)))
-        ]  # fmt: skip
-        if back:
-            rows = [[change.write.entity, _ids(change.write)[1]] for change in back]
-            self._run(statements.take_back_relations(group.kind, group.end), rows=rows)
-        return back
-
-    def _upsert_relations_with_care(self, group: RelationGroup, changes: list[Change]) -> None:
-        careful = sorted(changes, key=lambda change: _locked_in_order(change.write))
+    def _upsert_relations(self, group: tuple[str, str, str], changes: list[Change]) -> None:
+        careful = sorted(changes, key=lambda change: locked_in_order(change.write))
         rows = []
         refused: list[dict[str, Any]] = []
         replaced: list[str] = []
         bare: defaultdict[str, set[str]] = defaultdict(set)
-        found_all = self._read(statements.read_relations(*group), careful, _relation_row)
-        _, gone = self._graves([], {node for change in careful for node in _ends(change.write)})
+        found_all = self._read(statements.read_relations(*group), careful, relation_row)
+        gone = self._gone(node for change in careful for node in ends_of(change.write))
         for change, found in found_all:
-            write, lines = change.write, _lines(found)
+            write, lines = change.write, lines_of(found)
             if not self._decide(change, lines):
-                for node in _ends(write):
+                for node in ends_of(write):
                     bare[node.label].add(node.id)
                 continue
             if found["version"] is not None:
                 replaced.append(write.entity)
-            if not gone.isdisjoint(map(node_key, _ends(write))):
+            if not gone.isdisjoint(map(node_key, ends_of(write))):
                 self._settle(change, SUPERSEDED)
                 lines[write.source] = Line(write.version, deleted=True)
                 refused.append({"entity": write.entity, "lines": written(lines), "node": None})
-                for node in _ends(write):
+                for node in ends_of(write):
                     bare[node.label].add(node.id)
                 continue
             lines[write.source] = Line(write.version, deleted=False)
-            start, end = _ids(write)
+            start, end = ids_of(write)
             carried_properties = {**properties(write), "_entity": write.entity, **account(lines, write.source)}
             rows.append({"start": start, "end": end, "properties": carried_properties})
         if replaced:
-            self._run(statements.delete_relations(group.kind), entities=replaced)
+            self._run(statements.delete_relations(group[0]), entities=replaced)
         if rows:
             self._run(statements.write_relations(*group), rows=rows)
             self._run(statements.DIG_UP, entities=[row["properties"]["_entity"] for row in rows])
@@ -206,8 +163,8 @@ class Work:
     def _delete_relations(self, kind: str, start: str | None, changes: list[Change]) -> None:
         buried: list[dict[str, Any]] = []
         statement = statements.read_relations_to_delete(kind, start)
-        for change, found in self._read(statement, changes, _gone_relation_row):
-            lines = _lines(found)
+        for change, found in self._read(statement, changes, gone_relation_row):
+            lines = lines_of(found)
             if self._decide(change, lines):
                 write = change.write
                 lines[write.source] = Line(write.version, deleted=True)
@@ -217,15 +174,15 @@ class Work:
             self._run(statements.BURY, rows=buried)
 
     def _delete_nodes(self, label: str, changes: list[Change]) -> None:
-        careful = sorted(changes, key=lambda change: _node(change.write).id)
+        careful = sorted(changes, key=lambda change: node_of(change.write).id)
         buried: list[dict[str, Any]] = []
         going: list[NodeRef] = []
         bare: list[str] = []
-        for change, found in self._read(statements.read_nodes(label), careful, _node_row):
-            write, node = change.write, _node(change.write)
+        for change, found in self._read(statements.read_nodes(label), careful, node_row):
+            write, node = change.write, node_of(change.write)
             owner = found["entity"] or (own_name(node) if found["version"] is not None else None)
             own = owner in {None, write.entity}
-            lines = _lines(found) if own else read(found["buried"])
+            lines = lines_of(found) if own else read(found["buried"])
             if not self._decide(change, lines):
                 bare.append(node.id)
                 continue
@@ -261,10 +218,10 @@ class Work:
                 self._delete_relations(row["relation"], None, [change])
             else:
                 node = NodeRef(row["label"], row["id"])
-                change.write = _named(change.write, node)
+                change.write = named(change.write, node)
                 self._delete_nodes(node.label, [change])
         buried: list[dict[str, Any]] = []
-        for change, row in self._read(statements.READ_GRAVES, unknown, _entity_row):
+        for change, row in self._read(statements.READ_GRAVES, unknown, entity_row):
             lines = read(row["buried"])
             if self._decide(change, lines):
                 lines[change.write.source] = Line(change.write.version, deleted=True)
@@ -272,32 +229,10 @@ class Work:
         if buried:
             self._run(statements.BURY, rows=buried)
 
-    def _compare_and_write(
-        self, statement: str, rows: list[list[Any]], source: str, changes: Sequence[Change], known: list[str]
-    ) -> Compared:
-        """Run one of the two large statements."""
-        parameters = {**statements.GUARD_NAMES, "rows": rows, "source": source, "names": known}
-        result = self._transaction.run(statement, parameters)  # pyright: ignore[reportArgumentType] - no literal
-        found = result.single(strict=True).data()
-        nodes_made = result.consume().counters.nodes_created > 0
-        noted: Mapping[int, Sequence[Any]] = {one[0]: one for one in found["noted"]}
-        left: list[Change] = []
-        for place, change in enumerate(changes):
-            _, fresh, alone, before = noted.get(place, (place, True, True, NOTHING))
-            if fresh or (alone and before >= change.write.version):
-                self.outcomes.update(change.outcomes(before))
-            else:
-                left.append(change)
-        return Compared(left, found["made"] > 0, nodes_made, frozenset(found.get("twice", ())))
-
-    def _graves(self, entities: Iterable[str], nodes: Iterable[NodeRef]) -> tuple[set[str], set[str]]:
-        """Return which of these entities, and of these nodes, have tombstones."""
-        if not self._run(statements.ANY_GRAVE)[0]["any"]:
-            return set(), set()
-        names, keys = list(entities), list({node_key(node) for node in nodes})
-        found = self._run(statements.GRAVES, entities=names, nodes=keys)
-        wanted, places = set(names), set(keys)
-        return {row["entity"] for row in found} & wanted, {row["node"] for row in found} & places
+    def _gone(self, nodes: Iterable[NodeRef]) -> set[str]:
+        """Return the keys of those of these nodes that have tombstones."""
+        keys = sorted({node_key(node) for node in nodes})
+        return {row["node"] for row in self._run(statements.GONE, nodes=keys)}
 
     def _read(self, statement: str, changes: Sequence[Change], row: Any) -> list[tuple[Change, dict[str, Any]]]:
         if not changes:
@@ -316,83 +251,5 @@ class Work:
         self.outcomes.update((index, outcome) for index in change.indices)
 
     def _run(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self._transaction.run(statement, parameters).data()  # pyright: ignore[reportArgumentType] - literal
-
-
-def _grouped(changes: Sequence[Change] | None, group: Callable[[GraphWrite], G]) -> list[tuple[G, list[Change]]]:
-    groups: defaultdict[G, list[Change]] = defaultdict(list)
-    for change in changes or ():
-        groups[group(change.write)].append(change)
-    return sorted(groups.items(), key=lambda item: item[0])
-
-
-def _node(write: GraphWrite) -> NodeRef:
-    assert write.node is not None, "planned as a node"
-    return write.node
-
-
-def _ends(write: GraphWrite) -> tuple[NodeRef, NodeRef]:
-    assert write.start is not None, "checked"
-    assert write.end is not None, "checked"
-    return write.start, write.end
-
-
-def _ids(write: GraphWrite) -> tuple[str, str]:
-    start, end = _ends(write)
-    return start.id, end.id
-
-
-def _locked_in_order(write: GraphWrite) -> tuple[str, str]:
-    """Return the order of relations: by the end, since that is what two sinks share, whose keys are the starts."""
-    start, end = _ids(write)
-    return end, start
-
-
-def _label(write: GraphWrite) -> str:
-    return _node(write).label
-
-
-def _node_group(write: GraphWrite) -> tuple[str, str]:
-    return _label(write), write.source
-
-
-def _relation_group(write: GraphWrite) -> tuple[RelationGroup, str]:
-    start, end = _ends(write)
-    return RelationGroup(write.relation or "", start.label, end.label), write.source
-
-
-def _gone_relation_group(write: GraphWrite) -> tuple[str, str]:
-    return write.relation or "", write.start.label if write.start is not None else ""
-
-
-def _foreign_name(write: GraphWrite) -> str | None:
-    return None if write.entity == own_name(_node(write)) else write.entity
-
-
-def _versions(change: Change) -> tuple[int, int]:
-    return change.write.version, min(change.versions)
-
-
-def _node_row(write: GraphWrite) -> tuple[str, str]:
-    return _node(write).id, write.entity
-
-
-def _relation_row(write: GraphWrite) -> tuple[str, str, str]:
-    return (write.entity, *_ids(write))
-
-
-def _gone_relation_row(write: GraphWrite) -> tuple[str, str | None]:
-    return write.entity, None if write.start is None else write.start.id
-
-
-def _entity_row(write: GraphWrite) -> tuple[str]:
-    return (write.entity,)
-
-
-def _lines(found: Mapping[str, Any]) -> Lines:
-    """Return the lines of an entity: those it carries, or those of its tombstone; it never has both."""
-    return read(found["buried"]) | carried(found["source"], found["version"], found["lines"])
-
-
-def _named(write: GraphWrite, node: NodeRef) -> GraphWrite:
-    return msgspec.structs.replace(write, node=node)
+        planned_once = f"{statements.PLANNED_ONCE}{statement}"
+        return self._transaction.run(planned_once, parameters).data()  # pyright: ignore[reportArgumentType] - literal

@@ -1,18 +1,16 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The graph sink on a real Neo4j."""
 
-from collections.abc import Callable, Generator, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from threading import Thread
 from typing import Any
 
 import msgspec
-import neo4j
 import pytest
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.subject import deliver
-from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Outcome, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.neo4j import Neo4jOptions, Neo4jSink
 from connectors.sinks.neo4j.statements import TOMBSTONE
@@ -20,57 +18,22 @@ from deploy.local.neo4j import Neo4jServer
 from schemas.writes import GraphWrite, NodeRef
 from streams.routing.examples import events
 from streams.routing.table import route
+from tests.integration.sinks.neo4j_graph import (
+    ANNA,
+    BEN,
+    CLEO,
+    PIZZA,
+    SOURCE,
+    SUSHI,
+    Graph,
+    common,
+    no_node,
+    node,
+    relation,
+)
 from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
-
-SOURCE = "user-events"
-ANNA, BEN, CLEO = (NodeRef("User", name) for name in ("anna", "ben", "cleo"))
-PIZZA, SUSHI = (NodeRef("Place", name) for name in ("pizza", "sushi"))
-
-
-@pytest.fixture(scope="session")
-def neo4j_server(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
-    """A real Neo4j for all tests; each begins with an empty graph, as the Community edition has one database."""
-    server = start_server(Neo4jServer(tmp_path_factory.mktemp("neo4j")))
-    yield server
-    server.delete()
-
-
-class Graph:
-    """The server seen by its own driver."""
-
-    def __init__(self, server: Neo4jServer) -> None:
-        self.server = server
-        self.driver = neo4j.GraphDatabase.driver(server.address, auth=("neo4j", server.password))
-
-    def query(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        with self.driver.session(database="neo4j") as session:
-            return session.run(statement, parameters).data()  # pyright: ignore[reportArgumentType] - no literal
-
-    def options(self, **others: Any) -> Neo4jOptions:
-        return Neo4jOptions(url=self.server.address, password=self.server.password, **others)
-
-    def properties(self, node: NodeRef) -> dict[str, Any] | None:
-        rows = self.query(f"MATCH (n:`{node.label}` {{id: $id}}) RETURN properties(n) AS p", id=node.id)
-        return {k: v for k, v in rows[0]["p"].items() if not k.startswith("_") and k != "id"} if rows else None
-
-    def relations(self, node: NodeRef) -> set[tuple[str, str]]:
-        rows = self.query(f"MATCH (:`{node.label}` {{id: $id}})-[r]-(m) RETURN type(r) AS t, m.id AS id", id=node.id)
-        return {(row["t"], row["id"]) for row in rows}
-
-
-@pytest.fixture(scope="session")
-def graph_of_all(neo4j_server: Neo4jServer) -> Iterator[Graph]:
-    graph = Graph(neo4j_server)
-    yield graph
-    graph.driver.close()
-
-
-@pytest.fixture
-def graph(graph_of_all: Graph) -> Graph:
-    graph_of_all.query("MATCH (n) DETACH DELETE n")
-    return graph_of_all
 
 
 @pytest.fixture
@@ -129,23 +92,33 @@ class TestNeo4jRelations(OnNeo4j):
         return found[0]["content"] if found else None
 
 
-def common(entity: str, version: int) -> dict[str, Any]:
-    at = datetime(2026, 5, 1, tzinfo=UTC)
-    return {"entity": entity, "version": version, "source": SOURCE, "event_id": f"e{version}", "occurred_at": at}
+class OfPlaces(Neo4jSink):
+    """Calls entities what nodes of their name are called."""
+
+    def write(self, batch: Sequence[GraphWrite]) -> list[Outcome]:
+        return super().write([named(write) for write in batch])
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        found = super().held([(f"place:{entity}", source) for entity, source in entities])
+        return {(entity.removeprefix("place:"), source): held for (entity, source), held in found.items()}
+
+    def before(self, writes: Sequence[GraphWrite]) -> list[GraphWrite | None]:
+        found = super().before([named(write) for write in writes])
+        return [one and msgspec.structs.replace(one, entity=one.entity.removeprefix("place:")) for one in found]
+
+    def walk(self) -> Iterator[GraphWrite]:
+        return (msgspec.structs.replace(one, entity=one.entity.removeprefix("place:")) for one in super().walk())
 
 
-def node(ref: NodeRef, version: int, **properties: Any) -> GraphWrite:
-    return GraphWrite(**common(f"{ref.label.lower()}:{ref.id}", version), node=ref, properties=properties)
+def named(write: GraphWrite) -> GraphWrite:
+    return msgspec.structs.replace(write, entity=f"place:{write.entity}")
 
 
-def no_node(ref: NodeRef, version: int, *, named: bool = True) -> GraphWrite:
-    write = node(ref, version)
-    return msgspec.structs.replace(write, op="delete", node=ref if named else None)
+class TestNeo4jNodesOfTheirOwnName(TestNeo4jNodes):
+    """Nearly all nodes are those of entities that are named after them; the large statement deletes only these."""
 
-
-def relation(kind: str, start: NodeRef, end: NodeRef, version: int, entity: str = "", **properties: Any) -> GraphWrite:
-    named = common(entity or f"{kind}:{start.id}:{end.id}", version)
-    return GraphWrite(**named, relation=kind, start=start, end=end, properties=properties)
+    def sink(self, place: str) -> Neo4jSink:
+        return OfPlaces(self.graph.options())
 
 
 def test_a_relation_in_neo4j_makes_the_nodes_it_needs_and_their_own_writes_fill_them(

@@ -1,0 +1,164 @@
+"""What a stage asks of the server in one round trip: which changes, in which blocks. Pure but for what it remembers."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from connectors.sinks.neo4j import guarded
+from connectors.sinks.neo4j.columns import Columns
+from connectors.sinks.neo4j.lines import written
+from connectors.sinks.neo4j.plan import Change, Phase, Stage
+from connectors.sinks.neo4j.rows import (
+    deleted_by,
+    ends_of,
+    foreign_name,
+    gone_node_row,
+    gone_relation_row,
+    grouped,
+    ids_of,
+    locked_in_order,
+    node_of,
+    versions_of,
+)
+from schemas.writes import GraphWrite
+
+BLOCKS_AT_ONCE = 4  # of a statement: compiling one takes longer the more it has, and it is done once more with each
+MOST_BLOCKS = 64  # that are remembered
+
+
+class Block(NamedTuple):
+    """What one block of a statement does: phase, label or type, labels of the ends, source of an upsert.
+
+    Sorted as all workers take their locks.
+    """
+
+    phase: Phase
+    kind: str
+    ends: tuple[str, ...] = ()
+    source: str = ""
+
+
+class Asked(Struct):
+    """The changes of a block, each with its row, and those that have to be taken with care anyway."""
+
+    changes: list[Change]
+    rows: list[list[Any]]
+    careful: list[Change]
+
+
+def block_of(phase: Phase, write: GraphWrite) -> Block:
+    """Return the block that a write of a phase goes into."""
+    match phase:
+        case Phase.NODE:
+            return Block(phase, node_of(write).label, (), write.source)
+        case Phase.RELATION:
+            start, end = ends_of(write)
+            return Block(phase, write.relation or "", (start.label, end.label), write.source)
+        case Phase.RELATION_GONE:
+            return Block(phase, write.relation or "", () if write.start is None else (write.start.label,))
+        case _:
+            return Block(phase, node_of(write).label)
+
+
+class Blocks:
+    """Remembers which blocks and properties there are, so that the texts stay the same from batch to batch.
+
+    The server compiles each text once, for some tenths of a second; a block without rows costs it next to nothing.
+    """
+
+    def __init__(self) -> None:
+        self._columns = Columns()
+        self._known: list[list[Block]] = []
+
+    def asked(self, stage: Stage) -> dict[Block, Asked]:
+        """Return what a stage asks, sorted as locks are taken."""
+        found: dict[Block, Asked] = {}
+        for phase in (Phase.NODE, Phase.RELATION):
+            for block, changes in _blocks(phase, stage):
+                found[block] = self._upserts(block, changes)
+        upserts = {change.write.entity: change for asked in found.values() for change in asked.changes}
+        careful = {change.write.entity for asked in found.values() for change in asked.careful}
+        for phase in (Phase.RELATION_GONE, Phase.NODE_GONE):
+            for block, changes in _blocks(phase, stage):
+                found[block] = _deletes(block, changes, upserts, careful)
+        return found
+
+    def statements(self, wanted: Mapping[Block, Asked]) -> Iterator[tuple[str, list[Block]]]:
+        """Yield statements that have all blocks with rows, each with its blocks in their places.
+
+        Which of two statements goes first makes no difference to what is there afterwards: a delete that may not
+        overtake an upsert is not in its rows, and what finds its node gone is left.
+        """
+        needed = {block for block, asked in wanted.items() if asked.rows}
+        self._learn(needed)
+        for blocks in self._known:
+            if not needed.isdisjoint(blocks):
+                yield guarded.combined([self._text(place, block) for place, block in enumerate(blocks)]), blocks
+
+    def _learn(self, needed: set[Block]) -> None:
+        fresh = sorted(needed.difference(*self._known))
+        if sum(map(len, self._known)) + len(fresh) > MOST_BLOCKS:
+            fresh, self._known = sorted(needed), []
+        for block in fresh:
+            if self._known and len(self._known[-1]) < BLOCKS_AT_ONCE:
+                self._known[-1] = sorted([*self._known[-1], block])
+            else:
+                self._known.append([block])
+
+    def _text(self, place: int, block: Block) -> str:
+        match block:
+            case (Phase.NODE, label, _, _):
+                return guarded.upsert_nodes(place, label, self._columns.of(label))
+            case (Phase.RELATION, kind, (start, end), _):
+                return guarded.upsert_relations(place, kind, (start, end), self._columns.of(kind, relation=True))
+            case (Phase.RELATION_GONE, kind, ends, _):
+                return guarded.delete_relations(place, kind, ends[0] if ends else None)
+            case (_, label, _, _):
+                return guarded.delete_nodes(place, label)
+
+    def _upserts(self, block: Block, changes: list[Change]) -> Asked:
+        nodes = block.phase is Phase.NODE
+        quick, careful = self._columns.divided(block.kind, changes, relation=not nodes)
+        if nodes:
+            quick.sort(key=lambda item: node_of(item[0].write).id)
+            rows = [
+                [place, *versions_of(change), foreign_name(change.write), node_of(change.write).id, *values]
+                for place, (change, values) in enumerate(quick)
+            ]
+        else:
+            quick.sort(key=lambda item: locked_in_order(item[0].write))
+            rows = [
+                [place, *versions_of(change), change.write.entity, *ids_of(change.write), *values]
+                for place, (change, values) in enumerate(quick)
+            ]
+        return Asked([change for change, _ in quick], rows, careful)
+
+
+def _blocks(phase: Phase, stage: Stage) -> list[tuple[Block, list[Change]]]:
+    return grouped(stage.phases.get(phase), lambda write: block_of(phase, write))
+
+
+def _deletes(
+    block: Block, changes: Sequence[Change], upserts: Mapping[str, Change], careful_ones: Collection[str]
+) -> Asked:
+    """Return what a block of deletes asks.
+
+    What is upserted with care comes after all blocks. A delete that would take something else with it then, which the
+    upsert before it keeps it from, waits for that: its upsert may be newer, or of another source.
+    """
+    nodes = block.phase is Phase.NODE_GONE
+    told = gone_node_row if nodes else gone_relation_row
+    quick: list[Change] = []
+    careful: list[Change] = []
+    for change in changes:
+        write, before = change.write, upserts.get(change.write.entity)
+        apart = write.entity in careful_ones or (nodes and foreign_name(write) is not None)
+        late = before is not None and (before.write.version >= write.version or before.write.source != write.source)
+        (careful if apart or late else quick).append(change)
+    quick.sort(key=lambda change: (told(change.write)[1] or "", change.write.entity))
+    rows = [
+        [place, *told(change.write), change.write.replaces, change.write.source, *written(deleted_by(change.write))]
+        for place, change in enumerate(quick)
+    ]
+    return Asked(quick, rows, careful)

@@ -1,0 +1,160 @@
+"""What a batch of many kinds leaves in a real Neo4j, and how often it asks."""
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+import neo4j
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
+from connectors.sinks.neo4j import Neo4jSink
+from connectors.sinks.neo4j.columns import MOST
+from connectors.sinks.neo4j.statements import GUARD_NAMES
+from schemas.writes import GraphWrite, NodeRef
+from tests.integration.sinks.neo4j_graph import ANNA, BEN, CLEO, PIZZA, SOURCE, SUSHI, Graph, no_node, node, relation
+
+pytestmark = pytest.mark.integration
+
+# Everything the graph may not hold: an entity that is there twice or beside its tombstone, a relation at a node that is
+# gone.
+WRONG = {
+    "twice": "MATCH ()-[r]->() WITH r._entity AS what, count(*) AS n WHERE n > 1 RETURN what",
+    "there and gone": "MATCH (t:TravelosTombstone) MATCH ()-[r {_entity: t.entity}]->() RETURN t.entity AS what",
+    "node there and gone": "MATCH (t:TravelosTombstone) MATCH (n {id: split(t.entity, ':')[1]}) "
+    "WHERE n._version IS NOT NULL AND toLower(labels(n)[0]) = split(t.entity, ':')[0] RETURN t.entity AS what",
+    "at a node that is gone": "MATCH (t:TravelosTombstone) WHERE t.node IS NOT NULL "
+    "MATCH (n {id: split(t.node, ':')[1]})--() WHERE labels(n)[0] = split(t.node, ':')[0] RETURN t.node AS what",
+}
+# Without nodes that only relations have named which are gone.
+ALL = """
+MATCH (n) WHERE n._version IS NOT NULL OR n.lines IS NOT NULL OR (n)--()
+OPTIONAL MATCH (n)-[r]->(m) RETURN n, properties(r) AS r, m ORDER BY n.id, n.entity, m.id
+"""
+
+
+@pytest.fixture
+def sink(graph: Graph) -> Generator[Neo4jSink]:
+    sink = Neo4jSink(graph.options())
+    sink.open()
+    yield sink
+    sink.close()
+
+
+def odd_node(ref: NodeRef, version: int, number: int) -> GraphWrite:
+    """Return a write of a property that is one more than a statement takes."""
+    return node(ref, version, **{f"odd field {number}": version})
+
+
+def no_relation(kind: str, start: NodeRef, end: NodeRef, version: int) -> GraphWrite:
+    return msgspec.structs.replace(relation(kind, start, end, version), op="delete", properties={})
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that the driver is asked to run from now on."""
+    texts: list[str] = []
+    run = neo4j.Transaction.run
+
+    def noted(self: neo4j.Transaction, query: Any, parameters: dict[str, Any]) -> neo4j.Result:
+        texts.append(query)
+        return run(self, query, parameters)
+
+    monkeypatch.setattr(neo4j.Transaction, "run", noted)
+    return texts
+
+
+def test_a_batch_of_nodes_relations_and_deletes_asks_neo4j_once(
+    sink: Neo4jSink, graph: Graph, asked: list[str]
+) -> None:
+    sink.write([node(CLEO, 1), relation("LIKES", ANNA, PIZZA, 1), relation("LIKES", ANNA, SUSHI, 1)])
+    sink.write([no_node(BEN, 1)])  # from now on there are tombstones
+    asked.clear()
+    batch = [
+        node(ANNA, 2, name="Anna"),
+        relation("LIKES", ANNA, PIZZA, 2, strength=0.5),
+        relation("LIKES", CLEO, PIZZA, 2),
+        no_relation("LIKES", ANNA, SUSHI, 2),
+        no_node(CLEO, 2),
+    ]
+    assert sink.write(batch) == [APPLIED] * len(batch)
+    assert len(asked) == 1
+    assert sink.write(batch) == [SUPERSEDED] * len(batch)
+    assert graph.properties(ANNA) == {"name": "Anna"}
+    assert graph.relations(ANNA) == {("LIKES", "pizza")}
+    assert graph.properties(CLEO) is None
+
+
+def test_the_statement_stays_the_same_whatever_of_what_is_known_a_batch_has(sink: Neo4jSink, asked: list[str]) -> None:
+    """The server compiles each text for some tenths of a second."""
+    batch = [node(ANNA, 1, name="Anna"), node(PIZZA, 1, score=1), relation("LIKES", ANNA, PIZZA, 1, strength=1)]
+    sink.write(batch)
+    for version, write in enumerate(batch, start=2):
+        sink.write([msgspec.structs.replace(write, version=version, properties={})])
+    assert len(asked) == 4
+    assert len(set(asked)) == 1
+
+
+def operators(plan: Any) -> list[str]:
+    return [plan["operatorType"], *(name for child in plan.get("children", ()) for name in operators(child))]
+
+
+def test_nothing_is_looked_for_without_an_index_though_the_graph_was_empty_when_it_was_planned(
+    sink: Neo4jSink, graph: Graph, asked: list[str]
+) -> None:
+    likes, foreign = relation("LIKES", ANNA, PIZZA, 2), relation("LIKES", ANNA, PIZZA, 2, "L:anna")
+    for version, batch in enumerate(
+        [
+            [node(ANNA, 1), node(PIZZA, 1), likes, foreign, msgspec.structs.replace(node(BEN, 1), entity="ben")],
+            [no_node(ANNA, 1), no_relation("LIKES", BEN, PIZZA, 1), no_node(CLEO, 1, named=False)],
+            [node(ANNA, 1), likes, foreign, msgspec.structs.replace(foreign, end=SUSHI)],  # with care from here
+            [msgspec.structs.replace(write, source="other") for write in (node(ANNA, 1), likes, no_node(PIZZA, 1))],
+            [no_node(ANNA, 1, named=False), msgspec.structs.replace(no_node(BEN, 1), entity="ben")],
+            [no_relation("LIKES", ANNA, PIZZA, 1), likes],
+        ]
+    ):
+        sink.write([msgspec.structs.replace(write, version=10 * version + write.version) for write in batch])
+    assert len(set(asked)) > 8
+    given: dict[str, Any] = dict.fromkeys(("blocks", "rows", "ids", "entities", "nodes", *GUARD_NAMES))
+    for text in sorted(set(asked)):
+        plan = graph.plan(text, given)
+        assert [name for name in operators(plan) if "Scan" in name] == [], text
+
+
+PEOPLE, PLACES = [ANNA, BEN], [PIZZA, SUSHI]
+versions = st.integers(1, 9)
+writes = st.one_of(
+    st.builds(node, st.sampled_from(PEOPLE + PLACES), versions, by=versions),
+    st.builds(no_node, st.sampled_from(PEOPLE + PLACES), versions, named=st.booleans()),
+    st.builds(relation, st.just("LIKES"), st.sampled_from(PEOPLE), st.sampled_from(PLACES), versions, by=versions),
+    st.builds(relation, st.just("IN"), st.just(ANNA), st.sampled_from(PLACES), versions, st.just("IN:anna")),
+    st.builds(no_relation, st.just("LIKES"), st.sampled_from(PEOPLE), st.sampled_from(PLACES), versions),
+    st.builds(odd_node, st.sampled_from(PEOPLE), versions, st.integers(0, 9)),
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(writes, min_size=1, max_size=12), min_size=1, max_size=3))
+def test_whatever_is_in_a_batch_the_graph_and_its_account_agree(
+    sink: Neo4jSink, graph: Graph, batches: list[list[GraphWrite]]
+) -> None:
+    fill = {f"field {number}": 1 for number in range(MOST - 1)}
+    sink.write([node(ANNA, 1, by=1, **fill)])  # from here on an odd field is one too many
+    graph.query("MATCH (n) DETACH DELETE n")
+    newest: dict[str, int] = {}
+    for batch in batches:
+        outcomes: list[Outcome] = sink.write(batch)
+        assert all(outcome in (APPLIED, SUPERSEDED) for outcome in outcomes)
+        for write in batch:
+            newest[write.entity] = max(write.version, newest.get(write.entity, 0))
+    assert {name: rows for name, query in WRONG.items() if (rows := graph.query(query))} == {}
+    held = sink.held([(entity, SOURCE) for entity in newest])
+    assert {entity: held[entity, SOURCE].version for entity in newest} == newest
+    assert all(one.copies == (0 if one.deleted else 1) for one in held.values())
+    before = graph.query(ALL)
+    for batch in batches:
+        assert sink.write(batch) == [SUPERSEDED] * len(batch)
+    after = graph.query(ALL)
+    assert after == before
