@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from msgspec import NODEFAULT
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from connectors.sinks.kinds import KINDS, StoreOption, kind_of
 from streams.settings.load import CONFIG_FILE, Option, all_options, variable_of
 from streams.settings.model import Options, Store
+from streams.settings.section import KEPT_WHOLE, NAME_BYTES
 
 INTRODUCTION = f"""<!-- Written by `travelos config --markdown` from streams/settings/model.py. -->
 # Configuration
@@ -152,6 +153,8 @@ def _limits(option: Option) -> Iterator[str]:
                 yield f"{limit.min_length} or more characters"
             case MaxLen():
                 yield f"up to {limit.max_length} characters"
+            case AfterValidator() if limit == KEPT_WHOLE:
+                yield f"up to {NAME_BYTES} bytes"
             case _ if (pattern := getattr(limit, "pattern", None)) is not None:
                 yield f"matching `{pattern}`"
             case _:

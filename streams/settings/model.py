@@ -30,7 +30,7 @@ from streams.settings.erasure import ErasureOptions
 from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.keys import Keys
 from streams.settings.sagas import Sagas
-from streams.settings.section import Section
+from streams.settings.section import PostgresName, Section
 
 TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]  # or a pattern of such names
 # With one of these it is an expression; "$" and "." are legal in names.
@@ -86,9 +86,7 @@ class Source(Section):
     )
     topic_prefix: str = Field(default="cdc.travel", pattern=r"^[A-Za-z0-9._-]+$", description="Debezium's topic.prefix")
     slot: str = Field(default="travelos", pattern=r"^[a-z0-9_]{1,63}$", description="logical replication slot")
-    publication: str = Field(
-        default="travelos", min_length=1, max_length=63, description="publication, created when missing"
-    )
+    publication: PostgresName = Field(default="travelos", min_length=1, description="publication, created when missing")
     publication_mode: Literal["filtered", "all_tables", "disabled"] = Field(
         default="filtered",
         description="created for captured tables, for all tables, or by somebody else: publication.autocreate.mode",

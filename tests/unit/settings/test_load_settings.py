@@ -43,6 +43,14 @@ def test_later_layers_win_and_each_value_names_its_origin() -> None:
     assert (options.kafka.create_topics, origins["kafka.create_topics"]) == (True, "default")
 
 
+def test_a_name_that_postgres_would_cut_is_refused() -> None:
+    whole, cut = "é" * 31, "é" * 32
+    assert loaded(source__publication=whole).options.source.publication == whole
+    [problem] = problems(source__publication=cut)
+    assert "`source.publication`" in problem
+    assert "it has 64 bytes, and Postgres cuts names after 63" in problem
+
+
 def test_none_from_the_command_line_leaves_an_option_alone() -> None:
     options, origins = loaded("[kafka]\npartitions = 2", kafka__partitions=None)
     assert (options.kafka.partitions, origins["kafka.partitions"]) == (2, "options.toml")
