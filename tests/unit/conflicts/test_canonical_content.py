@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from streams.conflicts.canonical import NotCanonical, canonical, digest
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-CONTENTS = st.dictionaries(
-    st.text(), st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+INNER = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=8
 )
+CONTENTS = st.dictionaries(st.text(), INNER, max_size=6)  # larger ones took half a minute and hold nothing new
 
 
 @given(CONTENTS)
