@@ -78,8 +78,15 @@ class LakeFiles:
 
         Raises:
             Overtaken: another writer has merged it away.
+            Unavailable: the store does not answer.
         """
-        found = self._storage.get(path)
+        try:
+            found = self._storage.get(path)
+        except Unavailable:
+            # A server may answer with an error of its own (500) for an object that goes while it is read.
+            if self._storage.exists(path):
+                raise
+            found = None
         if found is None:
             raise Overtaken(path)
         return BytesIO(found.data)

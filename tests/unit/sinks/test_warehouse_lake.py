@@ -18,9 +18,9 @@ from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.warehouse import lake
-from connectors.sinks.warehouse.lake import LakeSink
+from connectors.sinks.warehouse.lake import LakeFiles, LakeSink, Overtaken
 from connectors.sinks.warehouse.log import Log
-from connectors.storage import FolderStorage
+from connectors.storage import FolderStorage, Found
 from schemas.writes import WarehouseWrite
 
 SOURCE = "source-one"
@@ -311,3 +311,22 @@ def test_other_writers_that_are_always_faster_are_told_from_a_file_that_is_gone(
     monkeypatch.setattr(Log, "append", overtaken)
     with pytest.raises(Unavailable, match="faster"):
         one.write([write("a")])
+
+
+def test_a_file_that_goes_while_it_is_read_counts_as_merged_away_and_one_that_stays_as_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server was seen to answer 500 for a file that another writer had just merged away."""
+    storage = FolderStorage(tmp_path)
+    storage.open()
+    storage.put("there.parquet", b"rows", "")
+
+    def fail(self: FolderStorage, path: str) -> Found | None:
+        raise Unavailable("InternalError")
+
+    monkeypatch.setattr(FolderStorage, "get", fail)
+    files = LakeFiles(storage)
+    with pytest.raises(Overtaken):
+        files.source("gone.parquet")
+    with pytest.raises(Unavailable):
+        files.source("there.parquet")
