@@ -72,7 +72,7 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether the server answers a call of its own client, with its credentials."""
 
-    def start(self, timeout: float = 100) -> None:
+    def start(self, timeout: float = 300) -> None:
         """Start the server and return once it answers. A running one is stopped first.
 
         Raises:

@@ -8,6 +8,7 @@ language analyzers there is `english`. The Java sources beside this file add wha
 from pathlib import Path
 
 from deploy.local.install import copy_jars, installed, recipe_digest, run
+from deploy.local.ports import port_is_free
 from deploy.local.programs import Java, find_java, require
 from deploy.local.server import Server
 
@@ -98,7 +99,10 @@ class ElasticsearchServer(Server):
         """Whether the node says that it is ready for requests."""
         from elasticsearch import ApiError, Elasticsearch, TransportError  # noqa: PLC0415 - the client is an extra
 
-        client = Elasticsearch(self.address, basic_auth=(USER, self.password), request_timeout=5, max_retries=0)
+        # The client warns of each connection that is refused: hundreds of lines that hid why a node had not started.
+        if port_is_free(self.port):
+            return False
+        client = Elasticsearch(self.address, basic_auth=(USER, self.password), request_timeout=20, max_retries=0)
         try:
             # yellow: on a single node no replica is ever placed.
             health = client.cluster.health(wait_for_status="yellow", timeout="2s")

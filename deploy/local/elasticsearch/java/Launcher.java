@@ -37,13 +37,23 @@ public class Launcher {
             // A developer's disk is often fuller than the 85 % at which shards are no longer placed.
             .put("cluster.routing.allocation.disk.threshold_enabled", false)
             .put("node.processors", 2)
+            .put("logger.level", "info") // what a node that does not become ready waits for
             .build();
         Environment environment = new Environment(settings, home.resolve("config"));
         LogConfigurator.configureWithoutConfig(settings);
         PluginsLoader loader = PluginsLoader.createPluginsLoader(
             PluginsLoader.loadModulesBundles(modules, false), Set.of(), Map.of(), false);
-        Node node = new Node(environment, loader);
-        node.start();
+        Node node;
+        try {
+            node = new Node(environment, loader);
+            node.start();
+        } catch (Throwable error) {
+            error.printStackTrace();
+            System.err.println("the node cannot start: " + error); // the end of the log is what people are shown
+            // Threads of the failed node would keep the process, and whoever waits for it, for ever.
+            Runtime.getRuntime().halt(1);
+            return;
+        }
         CountDownLatch stopped = new CountDownLatch(1);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
