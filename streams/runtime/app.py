@@ -70,6 +70,7 @@ class StreamApp(faust.App):
         dead_letters: the topic of dead letters; without one each record that is set aside counts as a dead letter.
         set_aside_after_crashes: how often in a row the process may die at one suspected record before that record is
             set aside.
+        urgent_may_wait: so many records of urgent topics may wait to begin before others let them pass.
         settings: those of Faust; they win over the ones that are chosen here.
     """
 
@@ -89,6 +90,7 @@ class StreamApp(faust.App):
         patience: float = PATIENCE_SECONDS,
         dead_letters: str | None = None,
         set_aside_after_crashes: int = DEATHS_ALONE,
+        urgent_may_wait: int = 0,
         **settings: Any,
     ) -> None:
         self.group = group
@@ -104,7 +106,7 @@ class StreamApp(faust.App):
         self.metrics = RuntimeMetrics(dead_letters)
         self.hold_ups = HoldUps()
         self.pauses = Pauses()
-        self.urgency = Urgency()
+        self.urgency = Urgency(may_wait=urgent_may_wait)
         self.watch = Watch(partial(take_sample, self), partial(where, self), patience=patience)
         self.metrics.read_from(group, self.watch.snapshot)
         self._pages: WorkerPages | None = None

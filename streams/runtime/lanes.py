@@ -15,26 +15,37 @@ def lane_of(tp: TP) -> str:
 
 
 class Urgency:
-    """Lets runs of urgent topics begin before all others that have not begun. Shared by the agents of an app."""
+    """Lets runs of urgent topics begin before all others that have not begun. Shared by the agents of an app.
 
-    def __init__(self) -> None:
+    Args:
+        may_wait: so many urgent records may wait to begin before the others let them pass.
+    """
+
+    def __init__(self, *, may_wait: int = 0) -> None:
+        self._may_wait = may_wait
         self._waiting = 0
         self._calm = asyncio.Event()
         self._calm.set()
 
-    def arrived(self) -> None:
-        """Note an urgent run that waits to begin."""
-        self._waiting += 1
-        self._calm.clear()
+    @property
+    def is_calm(self) -> bool:
+        """Whether no more urgent records wait than may."""
+        return self._calm.is_set()
 
-    def begun(self) -> None:
-        """Note that one of them has begun, or never will."""
-        self._waiting -= 1
-        if not self._waiting:
+    def arrived(self, records: int) -> None:
+        """Note the records of an urgent run that waits to begin."""
+        self._waiting += records
+        if self._waiting > self._may_wait:
+            self._calm.clear()
+
+    def begun(self, records: int) -> None:
+        """Note that such a run has begun, or never will."""
+        self._waiting -= records
+        if self._waiting <= self._may_wait:
             self._calm.set()
 
     async def calm(self) -> None:
-        """Return when no urgent run waits."""
+        """Return when no more urgent records wait than may."""
         await self._calm.wait()
 
 
@@ -73,7 +84,7 @@ class Lanes:
     def put(self, run: Run) -> None:
         """Have a run worked on after those of its partition that came before."""
         if self._urgent:
-            self._urgency.arrived()
+            self._urgency.arrived(len(run.records))
         waiting = self._waiting.get(run.tp)
         if waiting is not None:
             waiting.append(run)
@@ -103,8 +114,8 @@ class Lanes:
             await self._failed(error)
         finally:
             if self._urgent:
-                for _ in waiting:
-                    self._urgency.begun()
+                for run in waiting:
+                    self._urgency.begun(len(run.records))
             del self._waiting[tp]
 
     def _next(self, waiting: deque[Run]) -> list[Run]:
@@ -114,7 +125,7 @@ class Lanes:
         while waiting and (not taken or len(waiting[0].records) <= room):
             run = waiting.popleft()
             if self._urgent:
-                self._urgency.begun()
+                self._urgency.begun(len(run.records))
             if run.begin():
                 taken.append(run)
                 room -= len(run.records)

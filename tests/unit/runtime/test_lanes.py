@@ -92,6 +92,23 @@ async def test_urgent_runs_begin_before_all_that_have_not_begun() -> None:
     await urgent.lanes.close()
 
 
+async def test_others_begin_as_long_as_no_more_urgent_records_wait_than_may() -> None:
+    urgency = Urgency(may_wait=5)
+    normal, urgent = Work(urgency), Work(urgency, urgent=True)
+    urgent.put(_Run("u1", 0), _Run("few", 0, records=5))
+    normal.put(_Run("a1", 0))
+    await settled()
+    assert (normal.begun, urgent.begun) == (["a1"], ["u1"])
+    urgent.put(_Run("one more", 0))
+    normal.put(_Run("b1", 1))
+    await settled()
+    assert normal.begun == ["a1"]
+    await urgent.end("u1")
+    assert (normal.begun, urgent.begun) == (["a1", "b1"], ["u1", "few"])
+    await normal.lanes.close()
+    await urgent.lanes.close()
+
+
 async def test_runs_that_are_no_longer_ours_are_left_alone() -> None:
     work = Work()
     work.put(_Run("stale", ours=False), _Run("ours"))
