@@ -75,6 +75,9 @@ ENTITIES_COUNTED_EVERY_SECONDS = 2.0
 HELD_COUNTED_EVERY_SECONDS = 10.0
 SAGA_TIMER_SECONDS = 0.2  # what is due is done within a second
 SAGAS_TOLD_AGAIN_EVERY_SECONDS = 3_600.0
+# Before more sagas begin, those that have begun go on: of a backlog that began at once the receipts came too late for
+# the patience of their steps, and all was sent again, and again. Fewer than these come and go at a steady rate.
+RECEIPTS_MAY_WAIT = 500
 
 
 def build(role: Role, options: Options) -> StreamApp:
@@ -88,7 +91,7 @@ def group_of(role: Role, options: Options) -> str:
     return f"{options.kafka.topic_prefix}travelos-{role}"
 
 
-def _new_app(role: Role, options: Options) -> StreamApp:
+def _new_app(role: Role, options: Options, *, urgent_may_wait: int = 0) -> StreamApp:
     folder = StateFolder(options.data_dir.resolve() / "state" / f"{options.kafka.topic_prefix}{role}")
     return StreamApp(
         group_of(role, options),
@@ -99,6 +102,7 @@ def _new_app(role: Role, options: Options) -> StreamApp:
         dead_letters=options.catalogue().dead_letters.name,
         # An event of ours takes ten times as long as most agents need: an urgent one should not wait for 2,000.
         broker_max_poll_records=1_000,
+        urgent_may_wait=urgent_may_wait,
     )
 
 
@@ -296,7 +300,7 @@ def _deliver_app(options: Options) -> StreamApp:
 
 
 def _sagas_app(options: Options) -> StreamApp:
-    app, catalogue = _new_app("sagas", options), options.catalogue()
+    app, catalogue = _new_app("sagas", options, urgent_may_wait=RECEIPTS_MAY_WAIT), options.catalogue()
     changelogs = {
         table: catalogue.changelog(table, retention_ms=retention, role="sagas").name
         for table, retention in SAGA_TABLES.items()
@@ -328,9 +332,9 @@ def _sagas_app(options: Options) -> StreamApp:
             await coordinator.fire(ours())
             await asyncio.sleep(SAGA_TIMER_SECONDS)  # a timer of Faust's warns whenever there is much to do
 
-    topics = (catalogue.saga_starts, catalogue.saga_receipts, catalogue.saga_commands)
-    for name in (*(topic.name for topic in topics), *kinds.reply_topics):
-        app.runs([name], coordinator.process, set_aside, name=f"of-{name}")
+    app.runs([catalogue.saga_starts.name], coordinator.process, set_aside, name=f"of-{catalogue.saga_starts.name}")
+    for name in (catalogue.saga_receipts.name, catalogue.saga_commands.name, *kinds.reply_topics):
+        app.runs([name], coordinator.process, set_aside, name=f"of-{name}", urgent=True)
     app.add_drain(coordinator.forget)
     app.background(fire)
     app.every(SAGAS_TOLD_AGAIN_EVERY_SECONDS, lambda: coordinator.tell_again(ours()))

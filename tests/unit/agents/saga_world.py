@@ -33,7 +33,8 @@ PAID = Definition(
     undo=QUICK,
 )
 
-KINDS = Kinds([Kind(definition=PAIR, about="pair"), Kind(definition=PAID, about="paid")])
+DECLARED = [Kind(definition=PAIR, about="pair"), Kind(definition=PAID, about="paid")]
+KINDS = Kinds(DECLARED)
 
 
 class World:
