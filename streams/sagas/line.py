@@ -103,6 +103,7 @@ class Turn:
         self.answers: list[SagaEntry] = []  # to commands to sagas that wait
         self._all = False
         self._queued: set[str] = set()
+        self._definitions: dict[str, Definition | None] = {}  # by saga: asked for at every input
 
     def knows(self, saga_id: str) -> bool:
         """Whether a saga runs or waits here, or has ended in this turn."""
@@ -303,8 +304,11 @@ class Turn:
 
     def _found(self, saga: Saga) -> Definition | None:
         """Return how a saga goes on; None when its definition is gone, or has lost a step that it has begun with."""
-        definition = self._find(saga.definition)
-        return definition if definition is not None and definition.covers({step.name for step in saga.steps}) else None
+        if saga.id not in self._definitions:
+            definition = self._find(saga.definition)
+            covered = definition is not None and definition.covers({step.name for step in saga.steps})
+            self._definitions[saga.id] = definition if covered else None
+        return self._definitions[saga.id]
 
 
 def _undefined(saga: Saga, now_ms: int) -> Decision:
