@@ -13,6 +13,7 @@ import msgspec
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _EXACT = 2.0**53  # every whole number below it is a float
+_PLAIN = frozenset({str, int, bool, type(None)})  # nearly all members of a row are, and need not be looked at
 
 
 class NotCanonical(ValueError):  # noqa: N818 - says what is wrong
@@ -47,7 +48,10 @@ def _plain(value: Any, name: str) -> Any:
         return int(value) if value.is_integer() and abs(value) < _EXACT else value
     if isinstance(value, Mapping):
         members = cast("Mapping[str, Any]", value)
-        return {key: _plain(member, f"{name}.{key}") for key, member in members.items()}
+        return {
+            key: member if type(member) in _PLAIN else _plain(member, f"{name}.{key}")
+            for key, member in members.items()
+        }
     if isinstance(value, list | tuple):
         return [_plain(member, f"{name}[]") for member in cast("list[Any]", value)]
     return value
