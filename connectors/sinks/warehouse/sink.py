@@ -167,6 +167,19 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         content = content_of(self.files.source(path), identity)
         return None if content is None else {**content, "dataset": dataset, "day": date.fromisoformat(day)}
 
+    def before(self, writes: Sequence[WarehouseWrite]) -> list[WarehouseWrite | None]:
+        """Return what would undo writes; see `connectors.sinks.contract.Undoing`."""
+
+        def before(write: WarehouseWrite, lost: bool) -> WarehouseWrite | None:
+            try:
+                return self._before(self.connection, write)
+            except FileNotFoundError:
+                if not lost:
+                    raise
+                return emptied(write)
+
+        return self._look(lambda lost: [before(write, lost) for write in writes])
+
     def of_user(self, user: str) -> list[WarehouseWrite]:
         """Return the rows that name a person, and those of a traveller's own row; every file is read."""
 

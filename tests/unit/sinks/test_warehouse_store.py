@@ -254,13 +254,13 @@ def test_a_deleted_row_leaves_the_folder_although_its_file_could_not_be_removed_
 def read_by(sink: WarehouseSink) -> list[object]:
     """Return what every question about what is there answers, of `a` and of `b`."""
     held = sink.held([("a", SOURCE), ("b", SOURCE)])
-    contents = [
-        None if one is None or one.op == "delete" else one.body for one in sink.stored([write("a"), write("b")])
-    ]
-    return [[one.copies for one in held.values()], contents, sorted(one.entity for one in sink.of_user("ann"))]
+    stored = [None if one is None or one.op == "delete" else one.body for one in sink.stored([write("a"), write("b")])]
+    before = sink.before([write("a", 2), write("b", 2)])
+    undos = [None if one is None or one.op == "delete" else one.body for one in before]
+    return [[one.copies for one in held.values()], stored, undos, sorted(one.entity for one in sink.of_user("ann"))]
 
 
-@pytest.mark.parametrize("question", ["held", "stored", "of_user"])
+@pytest.mark.parametrize("question", ["held", "stored", "before", "of_user"])
 def test_a_file_that_is_merged_away_while_it_is_asked_for_is_not_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
@@ -282,7 +282,7 @@ def test_a_file_that_is_merged_away_while_it_is_asked_for_is_not_missed(
             return ask(asked, about)
 
     monkeypatch.setattr(WarehouseSink, question, asked)
-    assert read_by(sink) == before == [[1, 1], [{"version": 1}] * 2, ["a", "b"]]
+    assert read_by(sink) == before == [[1, 1], [{"version": 1}] * 2, [{"version": 1}] * 2, ["a", "b"]]
     assert merged == 1
 
 
@@ -291,4 +291,4 @@ def test_a_file_that_somebody_removed_holds_nothing(tmp_path: Path) -> None:
     sink.write([write("a", user_id="ann"), write("b", day=date(2026, 5, 2), user_id="ann")])
     (file,) = tmp_path.glob("events/day=2026-05-01/*.parquet")
     file.unlink()
-    assert read_by(sink) == [[0, 1], [None, {"version": 1}], ["b"]]
+    assert read_by(sink) == [[0, 1], [None, {"version": 1}], [None, {"version": 1}], ["b"]]
