@@ -1,15 +1,11 @@
 """`travelos archive`: keep topics in the object store, read them back, look for gaps."""
 
-import signal
 import sys
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Annotated, Any
 
-import structlog
 import typer
 from msgspec import structs
 from prometheus_client import CollectorRegistry
@@ -30,20 +26,16 @@ from streams.archive.metrics import ArchiveMetrics
 from streams.archive.pages import ArchivePages
 from streams.archive.plan import group_of
 from streams.cli.common import AsJson, ConfigFile, Exit, err, fail, load_options, print_rows, with_brokers
-from streams.runtime.web import PortTaken, listen
+from streams.cli.until_told import PagesPort, until_told
+from streams.runtime.web import listen
 from streams.settings import Options
-
-log = structlog.get_logger(__name__)
 
 app = typer.Typer(help="Keep topics in the object store, read them back, look for gaps.", no_args_is_help=True)
 
 
 @app.command()
 def run(
-    port: Annotated[
-        int | None,
-        typer.Option("--port", help="Serve /metrics, /live and /ready there; by default nowhere.", min=0, max=65_535),
-    ] = None,
+    port: PagesPort = None,
     config: ConfigFile = None,
 ) -> None:
     """Archive topics until told to stop (SIGTERM, Ctrl-C); what was collected by then is written, too.
@@ -55,27 +47,13 @@ def run(
     Exit codes: 0 stopped in order, 1 partitions were left out, or the store cannot be used, 2 wrong options.
     """
     options = with_brokers(config)
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    try:
+    with until_told(ArchiveError) as stopping:
         registry = CollectorRegistry()
         metrics = ArchiveMetrics(registry)
         connection, storage = options.kafka.connection(), storage_of(options)
         archiver = Archiver(connection, group_of(options), storage, plan_of(options), metrics)
         with nullcontext() if port is None else ArchivePages(listen(options.worker.host, port), archiver, registry):
             archiver.run(stopping)
-    except PortTaken as error:
-        fail(f"{error}; set worker.host (TRAVELOS_WORKER_HOST) or give another --port")
-    except UnknownKind as error:
-        fail(str(error), Exit.USAGE)
-    except (ArchiveError, SinkError) as error:
-        fail(str(error))
 
 
 @app.command()

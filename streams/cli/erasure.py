@@ -1,21 +1,17 @@
 """`travelos erasure`: run the role that erases persons, see how far it is, check certificates."""
 
-import signal
-import threading
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
-import structlog
 import typer
 from prometheus_client import CollectorRegistry
 
 from connectors.sinks.errors import SinkError
-from connectors.sinks.kinds import UnknownKind
 from schemas.erasures import Certificate, Erasure, InvalidErasureRecord, decode_erasure_record
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_rows, with_brokers
 from streams.cli.newest import erasures_of
+from streams.cli.until_told import PagesPort, until_told
 from streams.cli.worker import prepare_topics
 from streams.erasure.certificate import NotGenuine
 from streams.erasure.certificate import check as check_signature
@@ -23,19 +19,14 @@ from streams.erasure.parts import key_of, worker_of
 from streams.erasure.signing import public_key_of
 from streams.erasure.worker import POLL_SECONDS_MOST
 from streams.pages import LoopPages
-from streams.runtime.web import PortTaken, listen
-
-log = structlog.get_logger(__name__)
+from streams.runtime.web import listen
 
 app = typer.Typer(help="Erase persons, see how far it is, check certificates.", no_args_is_help=True)
 
 
 @app.command()
 def run(
-    port: Annotated[
-        int | None,
-        typer.Option("--port", help="Serve /metrics, /live and /ready there; by default nowhere.", min=0, max=65_535),
-    ] = None,
+    port: PagesPort = None,
     config: ConfigFile = None,
 ) -> None:
     """Erase persons until told to stop (SIGTERM, Ctrl-C); a step that is under way is finished first.
@@ -48,15 +39,7 @@ def run(
     if not options.erasure.enabled:
         fail("nobody holds back events of who is erased: set erasure.enabled (TRAVELOS_ERASURE_ENABLED)", Exit.USAGE)
     prepare_topics(options)
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    try:
+    with until_told() as stopping:
         registry = CollectorRegistry()
         worker = worker_of(options, registry)
         with (
@@ -65,12 +48,6 @@ def run(
             else LoopPages(listen(options.worker.host, port), worker, registry, POLL_SECONDS_MOST)
         ):
             worker.run(stopping)
-    except PortTaken as error:
-        fail(f"{error}; set worker.host (TRAVELOS_WORKER_HOST) or give another --port")
-    except UnknownKind as error:
-        fail(str(error), Exit.USAGE)
-    except SinkError as error:
-        fail(str(error))
 
 
 @app.command("list")

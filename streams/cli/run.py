@@ -1,8 +1,5 @@
 """`travelos run`: the pipeline for good, on one machine."""
 
-import signal
-import threading
-from types import FrameType
 from typing import Annotated
 
 import structlog
@@ -10,6 +7,7 @@ import typer
 
 from deploy.local.process import ServerFailed
 from streams.cli.common import ConfigFile, Exit, fail
+from streams.cli.until_told import told_to_stop
 from streams.cli.worker import prepare_topics
 from streams.data_folder import FolderRefused
 from streams.demo.database import fill_new_tables
@@ -58,14 +56,7 @@ def command(
     except (SettingsError, BadKafkaChoice) as error:
         fail(str(error), Exit.USAGE)
     configure_logging(loaded.options.log.level, loaded.options.log.format)
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    stopping = told_to_stop()
     try:
         platform.start()
         options = platform.loaded.options

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.erasures import Erasure
 from streams.erasure.machine import Came
 from streams.erasure.worker import ErasureWorker
-from tests.unit.erasure.test_eraser import Plane
+from tests.unit.erasure.plane import Plane
 
 
 class Killed:

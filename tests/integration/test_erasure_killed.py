@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from connectors.kafka.reading import read_topics
-from deploy.local.kafka import MemoryKafka
 from schemas.erasures import Certificate, Erasure, ErasureEnd, decode_erasure_record, encode_erasure_record
 from streams.erasure.certificate import check
 from streams.erasure.machine import STEPS
 from tests.integration import killed_eraser
-from tests.unit.erasure.test_eraser import START, Plane
+from tests.unit.erasure.plane import START, Plane, begun
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -24,12 +23,8 @@ FORKED.set_forkserver_preload([killed_eraser.__name__])
 
 @pytest.fixture
 def plane(tmp_path: Path) -> Iterator[Plane]:
-    kafka = MemoryKafka()
-    kafka.start()
-    try:
-        yield Plane(kafka.bootstrap, tmp_path)
-    finally:
-        kafka.stop()
+    with begun(tmp_path) as made:
+        yield made
 
 
 def worker(plane: Plane, number: int, killed_at: str) -> int | None:

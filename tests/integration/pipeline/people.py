@@ -23,6 +23,7 @@ from schemas.events import (
     PreferenceStated,
     SearchPerformed,
     TripPlanned,
+    TripStarted,
     UrgentRequest,
 )
 from streams.keys import keys_of
@@ -76,6 +77,7 @@ class Person:
                 starts_on=date(2026, 1, 1),
                 ends_on=date(2026, 1, 2),
             )
+        yield TripStarted(**common(18), trip_id=f"trip-{self.user}")
         yield BookingMade(**common(7), **booking, place_id="r1", starts_at=NOW, guests=2)
         yield BookingCancelled(**common(8), **booking, reason=text)
         yield PhotoTaken(**common(9), photo_id=f"p-{self.user}", content_type="image/png", data=text.encode())

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json, structs
 
-from connectors.sinks.persons import Purge
 from schemas.clock import milliseconds
 from schemas.erasures import (
     Certificate,
@@ -21,7 +20,6 @@ from schemas.erasures import (
     encode_erasure_record,
 )
 from schemas.events import BaseEvent, ErasureRequested, SearchPerformed
-from schemas.writes import STORES
 from streams.erasure.certificate import NotGenuine, certify, check, statement_of
 from streams.erasure.deletes import deletes_of
 from streams.erasure.hold import Erased, Policy, fate
@@ -33,13 +31,8 @@ from streams.erasure.machine import (
     Answered,
     Came,
     Certified,
-    Deleted,
     Failed,
-    Forgotten,
-    KeyDestroyed,
-    Purged,
     Released,
-    Unarchived,
     after,
     begin,
     is_due,
@@ -48,20 +41,11 @@ from streams.erasure.machine import (
 from streams.persons.holdings import Holdings
 from streams.routing.examples import events
 from streams.routing.table import route
+from tests.unit.erasure.going_well import NOTHING, WELL
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 START = ErasureStart(id="e-9", user_id="ann", version=100, requested_at=NOON)
-NOTHING = Answered(dict.fromkeys(STORES, Answer(asked=3, held=0)))
-GOOD: list[Came] = [
-    Deleted({"graph": 2, "cache": 1}, highest=120),
-    NOTHING,
-    Forgotten({"reference.users": 1}, large_values=2),
-    Unarchived(5),
-    Purged({"graph": Purge(forced="VACUUM", keeps="its log"), "cache": Purge(keeps="its files")}),
-    KeyDestroyed("destroyed"),
-    Certified(),
-    Released(),
-]
+GOOD = list(WELL.values())
 BAD: list[Came] = [
     Failed("away"),
     Answered({**NOTHING.answers, "cache": Answer(asked=3, held=1)}),

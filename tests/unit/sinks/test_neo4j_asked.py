@@ -1,29 +1,12 @@
 """What a stage asks of Neo4j in one statement."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from connectors.sinks.neo4j.asked import BLOCKS_AT_ONCE, MOST_BLOCKS, Asked, Block, Blocks
 from connectors.sinks.neo4j.columns import MOST
 from connectors.sinks.neo4j.plan import Phase, plan
 from schemas.writes import GraphWrite, NodeRef
-
-ANNA, BEN = NodeRef("User", "anna"), NodeRef("User", "ben")
-
-
-def write(entity: str, version: int = 1, **fields: Any) -> GraphWrite:
-    given: dict[str, Any] = {"source": "s", **fields}
-    at = datetime(2026, 5, 1, tzinfo=UTC)
-    return GraphWrite(entity=entity, version=version, event_id="e", occurred_at=at, **given)
-
-
-def node(ref: NodeRef, version: int = 1, **fields: Any) -> GraphWrite:
-    return write(f"{ref.label.lower()}:{ref.id}", version, node=ref, **fields)
-
-
-def friends(version: int = 1, **fields: Any) -> GraphWrite:
-    return write("f", version, relation="FRIEND", start=ANNA, end=BEN, **fields)
+from tests.unit.sinks.neo4j_writes import ANNA, BEN, friends, node, write
 
 
 def asked(blocks: Blocks, *writes: GraphWrite) -> dict[Block, Asked]:

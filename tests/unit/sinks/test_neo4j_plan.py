@@ -1,7 +1,6 @@
 """The order in which the graph's writes are applied, and what of them is refused before the server is asked."""
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,22 +15,7 @@ from connectors.sinks.neo4j.options import Neo4jOptions
 from connectors.sinks.neo4j.plan import Change, Phase, phase_of, plan
 from connectors.sinks.neo4j.values import Unfit, check
 from schemas.writes import GraphWrite, NodeRef
-
-ANNA, BEN = NodeRef("User", "anna"), NodeRef("User", "ben")
-
-
-def write(entity: str, version: int = 1, **fields: Any) -> GraphWrite:
-    given_fields: dict[str, Any] = {"source": "s", **fields}
-    at = datetime(2026, 5, 1, tzinfo=UTC)
-    return GraphWrite(entity=entity, version=version, event_id="e", occurred_at=at, **given_fields)
-
-
-def node(ref: NodeRef, version: int = 1, **fields: Any) -> GraphWrite:
-    return write(f"user:{ref.id}", version, node=ref, **fields)
-
-
-def friends(version: int = 1, **fields: Any) -> GraphWrite:
-    return write("f", version, relation="FRIEND", start=ANNA, end=BEN, **fields)
+from tests.unit.sinks.neo4j_writes import ANNA, BEN, friends, node, write
 
 
 def stages(*writes: GraphWrite) -> list[dict[Phase, list[list[int]]]]:
