@@ -1,6 +1,8 @@
-"""Sagas some of whose writes are refused, while coordinators and sinks are killed: in the end all or none.
+"""Sagas in all stores, some of whose writes are refused, while coordinators and sinks are killed: all or none.
 
-`python -m bench.sagas.chaos`; `--short` for a minute of it. Every third saga comes close behind one of its subject.
+`python -m bench.sagas.chaos`; `--short` for a few minutes of it, `--embedded` for three stores that need no server.
+First a worker kills itself at each crash point, then they are killed at any moment. Every third saga comes close behind
+one of its subject.
 """
 
 import argparse
@@ -16,16 +18,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.report import Figure, finish
-from bench.sagas.declared import saga
+from bench.sagas.declared import ALL, THREE, Shape, saga
+from bench.sagas.points import POINTS_OF, kill_at_points
 from bench.sagas.stand import NotReached, Stand, kill
-from bench.stores.servers import KINDS, environment
+from bench.stores.servers import KINDS, environment, prepare
 from deploy.local.kafka import KafkaServer
 from deploy.local.server import Server
 from schemas.sagas import ENDED, SagaStart
+from streams.app import Role
+from streams.supervisor import RoleProcess
 
-REFUSED = 0.07  # by each of three stores: some 20 % of the sagas fail, at any of their steps
-SETTLE_SECONDS = 300
-STORE_SERVERS = ("redis", "neo4j", "elasticsearch")
+FAILING = 0.2  # of the sagas, at any of their steps
+SETTLE_SECONDS = 900
+
+# Which role at which point.
+PLACES = [(role, point) for role, points in POINTS_OF.items() for point in points]
 
 S = TypeVar("S", bound=Server)
 
@@ -34,35 +41,62 @@ def main(arguments: Sequence[str]) -> int:
     """Run it, print what was found beside the bars, return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.sagas.chaos", description=__doc__)
     parser.add_argument("--sagas", type=int, help="that are begun")
-    parser.add_argument("--rate", type=float, default=150, help="at which they are, per second")
+    parser.add_argument("--rate", type=float, help="at which they are, per second")
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of whom is killed")
-    parser.add_argument("--short", action="store_true", help="1,500 sagas")
-    parser.add_argument("--servers", action="store_true", help="with Redis, Neo4j and Elasticsearch as stores")
+    parser.add_argument("--short", action="store_true", help="1,500 sagas, and no crash points by name")
+    parser.add_argument("--embedded", action="store_true", help="three stores, embedded")
     given = parser.parse_args(arguments)
     count = given.sagas or (1_500 if given.short else 10_000)
+    shape = THREE if given.embedded else ALL
+    rate = given.rate or (150 if given.embedded else 40)
+    refused = share_of(shape)
     folder = Path(tempfile.mkdtemp(prefix="chaos-sagas-"))
     print(f"seed {given.seed}, logs in {folder}", flush=True)
     with ExitStack() as stack:
         kafka = started(stack, KafkaServer(folder / "kafka"))
-        where: dict[str, str] = {}
-        for name in STORE_SERVERS if given.servers else ():
-            where |= environment(name, started(stack, KINDS[name].make(folder / name)))
+        where = {} if given.embedded else start_stores(stack, folder)
         figures = run(
-            Stand(kafka.bootstrap, "chaos.", folder / "data", refused=REFUSED, servers=where),
+            Stand(kafka.bootstrap, "chaos.", folder / "data", refused=refused, servers=where, shape=shape),
             count=count,
-            rate=given.rate,
+            rate=rate,
             every=given.every,
             rng=random.Random(given.seed),
+            points=not given.short,
         )
-    setup = {"sagas": count, "rate": given.rate, "every": given.every, "seed": given.seed, "refused": REFUSED}
-    name = "sagas.chaos.servers" if given.servers else "sagas.chaos"
+    setup = {
+        "sagas": count,
+        "rate": rate,
+        "every": given.every,
+        "seed": given.seed,
+        "refused": refused,
+        "stores": list(shape.steps.values()),
+    }
+    name = "sagas.chaos.embedded" if given.embedded else "sagas.chaos"
     code = finish(name, figures, setup=setup, rounds={}, keep=given.sagas is None and not given.short)
     if code == 0:
         shutil.rmtree(folder)
     else:
         print(f"logs are in {folder}")
     return code
+
+
+def share_of(shape: Shape) -> float:
+    """Return the share of writes that each store has to refuse for `FAILING` of the sagas to fail."""
+    return 1 - (1 - FAILING) ** (1 / len(shape.steps))
+
+
+def start_stores(stack: ExitStack, folder: Path) -> dict[str, str]:
+    """Start the servers of all stores that have one, and return the variables that say where they are."""
+    where: dict[str, str] = {}
+    for name, kind in KINDS.items():
+        server = started(stack, kind.make(folder / name))
+        prepare(server)
+        where |= environment(name, server)
+    # The warehouse is the other half of the same S3.
+    objects, warehouse = "TRAVELOS_STORES_OBJECTS_", "TRAVELOS_STORES_WAREHOUSE_"
+    where |= {warehouse + name[len(objects) :]: value for name, value in where.items() if name.startswith(objects)}
+    return where | {warehouse + "INDEX_FOLDER": str(folder / "warehouse-index")}
 
 
 def started(stack: ExitStack, server: S) -> S:
@@ -72,17 +106,31 @@ def started(stack: ExitStack, server: S) -> S:
     return server
 
 
-def run(stand: Stand, *, count: int, rate: float, every: float, rng: random.Random) -> list[Figure]:
-    """Begin sagas at a rate, kill a worker every so often, and look at what is left when all is over."""
-    workers = [stand.start(role) for role in ("sagas", "deliver")]
+def run(
+    stand: Stand, *, count: int, rate: float, every: float, rng: random.Random, points: bool = True
+) -> list[Figure]:
+    """Begin sagas at a rate, kill a worker every so often, and look at what is left when all is over.
+
+    Args:
+        stand: the installation.
+        count: of the sagas.
+        rate: at which they begin, per second.
+        every: so many seconds a worker is killed.
+        rng: chooses which.
+        points: whether workers are first killed at each crash point by name.
+    """
+    workers: dict[Role, RoleProcess] = {role: stand.start(role) for role in POINTS_OF}
     published = threading.Event()
     began = time.monotonic()
     thread = threading.Thread(target=_publish, args=(stand, count, rate, began, published), name="producer")
     thread.start()
-    kills = 0
+    at_points = kills = 0
     try:
+        for point in kill_at_points(stand, workers) if points else ():
+            print(f"  {time.monotonic() - began:4.0f} s: {point}", flush=True)
+            at_points += 1
         while not published.wait(every):
-            victim = rng.choice(workers)
+            victim = rng.choice(list(workers.values()))
             kill(victim)
             stand.wait_for(lambda one=victim: one.pid is None, "it is dead", 10)
             victim.start()
@@ -93,8 +141,13 @@ def run(stand: Stand, *, count: int, rate: float, every: float, rng: random.Rand
         print(error, flush=True)
     finally:
         stand.stop()
+    seconds = time.monotonic() - began
     statuses = stand.statuses()
-    wrong = stand.wrong(starts(count)) if len(stand.entries()) == count else [f"{count} sagas are not all known"]
+    wrong = (
+        stand.wrong(starts(count, stand.shape))
+        if len(stand.entries()) == count
+        else [f"{count} sagas are not all known"]
+    )
     for subject in wrong[:5]:
         print(f"  not what its sagas left: {subject}", flush=True)
     return [
@@ -108,17 +161,18 @@ def run(stand: Stand, *, count: int, rate: float, every: float, rng: random.Rand
             bar=0,
             lower_is_better=True,
         ),
-        Figure(name="workers killed", value=kills, unit="", bar=1),
+        Figure(name="crash points by name", value=at_points, unit="", bar=len(PLACES) if points else None),
+        Figure(name="workers killed at any moment", value=kills, unit="", bar=1),
         Figure(name="alerts", value=stand.alerts(), unit=""),
-        Figure(name="until all were over", value=time.monotonic() - began, unit="s"),
+        Figure(name="until all were over", value=seconds, unit="s"),
     ]
 
 
-def starts(count: int) -> Iterator[SagaStart]:
+def starts(count: int, shape: Shape = THREE) -> Iterator[SagaStart]:
     """Yield sagas, every third of which is about the subject of the one before it."""
     for number in range(count):
         behind = number % 3 == 2
-        yield saga(number, 2_000 if behind else 1_000, ordered=number % 2 == 0, subject=number - behind)
+        yield saga(number, 2_000 if behind else 1_000, ordered=number % 2 == 0, subject=number - behind, shape=shape)
 
 
 def _publish(stand: Stand, count: int, rate: float, began: float, published: threading.Event) -> None:
@@ -127,7 +181,7 @@ def _publish(stand: Stand, count: int, rate: float, began: float, published: thr
             time.sleep(left)  # this is the pace
 
     try:
-        stand.publish(starts(count), pace=pace)
+        stand.publish(starts(count, stand.shape), pace=pace)
     finally:
         published.set()
 

@@ -3,24 +3,30 @@
 They are chosen by `stores.<store>.kind = "bench.sagas.refusing:RefusingGraph"`, for example.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from zlib import crc32
 
 from msgspec import Struct
 
-from connectors.sinks.contract import Outcome, Rejected
+from connectors.sinks.content import stored
+from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Sink, Undoing
 from connectors.sinks.elasticsearch import ElasticsearchSink
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
+from connectors.sinks.influxdb import InfluxOptions, InfluxSink
 from connectors.sinks.neo4j import Neo4jSink
 from connectors.sinks.neo4j.options import Neo4jOptions
+from connectors.sinks.postgres import REQUEST_SECONDS, RelationalSink
 from connectors.sinks.redis import RedisSink
 from connectors.sinks.redis.options import RedisOptions
+from connectors.sinks.s3 import S3Options, S3Sink
 from connectors.sinks.sqlite.cache import CacheSink
 from connectors.sinks.sqlite.graph import GraphSink
 from connectors.sinks.sqlite.search import SearchSink
-from schemas.writes import BaseWrite, CacheWrite, GraphWrite, SearchWrite, store_of
+from connectors.sinks.sqlite.vector import VectorSink
+from connectors.sinks.warehouse.s3 import S3WarehouseOptions, S3WarehouseSink
+from schemas.writes import BaseWrite, store_of
 
 PARTS = 10_000
 REFUSED = Rejected("refused on purpose")
@@ -38,6 +44,18 @@ class RefusingOptions(Struct, frozen=True):
 
     path: str
     share: float = 0.0
+
+
+class RefusingRelationalOptions(Struct, frozen=True):
+    """Options of a Postgres that refuses some writes: a share from 0 to 1."""
+
+    url: str
+    share: float = 0.0
+    request_seconds: float = REQUEST_SECONDS
+
+    def __repr__(self) -> str:
+        """Leave the address out: it may have a password."""
+        return f"RefusingRelationalOptions(share={self.share})"
 
 
 class RefusingRedisOptions(RedisOptions, frozen=True, kw_only=True):
@@ -58,6 +76,24 @@ class RefusingElasticsearchOptions(ElasticsearchOptions, frozen=True, kw_only=Tr
     share: float = 0.0
 
 
+class RefusingInfluxOptions(InfluxOptions, frozen=True, kw_only=True):
+    """Options of an InfluxDB that refuses some writes: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
+class RefusingS3Options(S3Options, frozen=True, kw_only=True):
+    """Options of an S3 that refuses some objects: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
+class RefusingS3WarehouseOptions(S3WarehouseOptions, frozen=True, kw_only=True):
+    """Options of a warehouse in S3 that refuses some rows: a share from 0 to 1."""
+
+    share: float = 0.0
+
+
 def refuses(share: float, write: BaseWrite) -> bool:
     """Whether a write is refused: by its entity and version, other ones in each store, and never a compensation."""
     name = f"{store_of(write)} {write.entity} {write.version}"
@@ -70,73 +106,120 @@ def refusing(share: float, batch: Sequence[W], write: Callable[[Sequence[W]], li
     return [REFUSED if refuses(share, one) else next(taken) for one in batch]
 
 
-class RefusingGraph(GraphSink):
-    """The embedded graph, which refuses some."""
+class Refusing:
+    """A sink that can tell what undoes a write, and refuses some.
+
+    Args:
+        sink: that takes the others.
+        share: of the writes that are refused, from 0 to 1.
+    """
+
+    def __init__(self, sink: Sink[Any], share: float) -> None:
+        self._sink = sink
+        self._share = share
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the sink."""
+        return self._sink.limits
+
+    def open(self) -> None:
+        """Open the sink."""
+        self._sink.open()
+
+    def write(self, batch: Sequence[Any]) -> list[Outcome]:
+        """Apply what is not refused."""
+        return refusing(self._share, batch, self._sink.write)
+
+    def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
+        """Return what the store holds."""
+        return self._sink.held(entities)
+
+    def before(self, writes: Sequence[Any]) -> list[Any]:
+        """Return what would undo writes."""
+        return cast("Undoing[Any]", self._sink).before(writes)
+
+    def stored(self, places: Sequence[Any]) -> list[Any]:
+        """Return what the store holds of entities."""
+        return stored(self._sink, places)
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
+
+
+class RefusingGraph(Refusing):
+    """The embedded graph."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(Path(options.path))
-        self._share = options.share
-
-    def write(self, batch: Sequence[GraphWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+        super().__init__(GraphSink(Path(options.path)), options.share)
 
 
-class RefusingSearch(SearchSink):
-    """The embedded search index, which refuses some."""
+class RefusingSearch(Refusing):
+    """The embedded search index."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(Path(options.path))
-        self._share = options.share
-
-    def write(self, batch: Sequence[SearchWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+        super().__init__(SearchSink(Path(options.path)), options.share)
 
 
-class RefusingCache(CacheSink):
-    """The embedded live state, which refuses some."""
+class RefusingCache(Refusing):
+    """The embedded live state."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(Path(options.path))
-        self._share = options.share
-
-    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+        super().__init__(CacheSink(Path(options.path)), options.share)
 
 
-class RefusingNeo4j(Neo4jSink):
-    """A Neo4j, which refuses some."""
+class RefusingVector(Refusing):
+    """The embedded vectors."""
+
+    def __init__(self, options: RefusingOptions) -> None:
+        super().__init__(VectorSink(Path(options.path)), options.share)
+
+
+class RefusingRelational(Refusing):
+    """A Postgres."""
+
+    def __init__(self, options: RefusingRelationalOptions) -> None:
+        super().__init__(RelationalSink(options.url, options.request_seconds), options.share)
+
+
+class RefusingNeo4j(Refusing):
+    """A Neo4j."""
 
     def __init__(self, options: RefusingNeo4jOptions) -> None:
-        super().__init__(options)
-        self._share = options.share
-
-    def write(self, batch: Sequence[GraphWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+        super().__init__(Neo4jSink(options), options.share)
 
 
-class RefusingElasticsearch(ElasticsearchSink):
-    """An Elasticsearch, which refuses some."""
+class RefusingElasticsearch(Refusing):
+    """An Elasticsearch."""
 
     def __init__(self, options: RefusingElasticsearchOptions) -> None:
-        super().__init__(options)
-        self._share = options.share
-
-    def write(self, batch: Sequence[SearchWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+        super().__init__(ElasticsearchSink(options), options.share)
 
 
-class RefusingRedis(RedisSink):
-    """A Redis, which refuses some."""
+class RefusingRedis(Refusing):
+    """A Redis."""
 
     def __init__(self, options: RefusingRedisOptions) -> None:
-        super().__init__(options)
-        self._share = options.share
+        super().__init__(RedisSink(options), options.share)
 
-    def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
-        """Apply what is not refused."""
-        return refusing(self._share, batch, super().write)
+
+class RefusingInflux(Refusing):
+    """An InfluxDB."""
+
+    def __init__(self, options: RefusingInfluxOptions) -> None:
+        super().__init__(InfluxSink(options), options.share)
+
+
+class RefusingS3(Refusing):
+    """Objects in S3."""
+
+    def __init__(self, options: RefusingS3Options) -> None:
+        super().__init__(S3Sink(options), options.share)
+
+
+class RefusingS3Warehouse(Refusing):
+    """A warehouse in S3."""
+
+    def __init__(self, options: RefusingS3WarehouseOptions) -> None:
+        super().__init__(S3WarehouseSink(options), options.share)

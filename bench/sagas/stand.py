@@ -4,20 +4,20 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
-from msgspec import structs
 
-from bench.sagas.declared import SOURCE, STEPS, STORES
+from bench.sagas.declared import SOURCE, THREE, Shape
 from connectors.kafka.admin import ensure_topics
-from connectors.kafka.lag import LagMeter
+from connectors.kafka.lag import LagMeter, Progress
 from connectors.kafka.reading import read_topics
+from connectors.sinks.content import stored
 from schemas.sagas import Request, SagaEntry, SagaStart, decode_saga_record, encode_saga_record
 from schemas.writes import StoreName, encode_write, key_of, store_of
-from streams.app import group_of
+from streams.app import Role, group_of
 from streams.settings import all_options, load
 from streams.stores import sink_of
 from streams.supervisor import RoleProcess
@@ -27,19 +27,27 @@ EMBEDDED: Mapping[StoreName, str] = {
     "cache": "bench.sagas.refusing:RefusingCache",
     "graph": "bench.sagas.refusing:RefusingGraph",
     "search": "bench.sagas.refusing:RefusingSearch",
+    "vector": "bench.sagas.refusing:RefusingVector",
 }
+# Of vectors there is no server to be had.
 SERVERS: Mapping[StoreName, str] = {
     "cache": "bench.sagas.refusing:RefusingRedis",
     "graph": "bench.sagas.refusing:RefusingNeo4j",
     "search": "bench.sagas.refusing:RefusingElasticsearch",
+    "relational": "bench.sagas.refusing:RefusingRelational",
+    "timeseries": "bench.sagas.refusing:RefusingInflux",
+    "objects": "bench.sagas.refusing:RefusingS3",
+    "warehouse": "bench.sagas.refusing:RefusingS3Warehouse",
 }
-
-
-NEWEST = 2**62
 CONTENT: Mapping[StoreName, Callable[[Any], Any]] = {
     "cache": lambda write: write.value,
     "graph": lambda write: write.properties,
     "search": lambda write: write.name,
+    "relational": lambda write: write.columns["title"],
+    "vector": lambda write: write.text,
+    "timeseries": lambda write: write.fields,
+    "objects": lambda write: write.data,
+    "warehouse": lambda write: write.body,
 }
 
 
@@ -60,7 +68,8 @@ class Stand:
         prefix: of its topics and groups.
         folder: for its stores, state and logs.
         refused: share of the writes that each store refuses.
-        servers: the variables that say where Redis, Neo4j and Elasticsearch are; without them, stores are embedded.
+        servers: the variables that say where the servers of stores are; without them, stores are embedded.
+        shape: of its sagas; those of all stores need servers.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class Stand:
         *,
         refused: float = 0.0,
         servers: Mapping[str, str] | None = None,
+        shape: Shape = THREE,
     ) -> None:
         overrides: dict[str, Any] = {
             "data_dir": str(folder),
@@ -79,9 +89,10 @@ class Stand:
             "sagas.enabled": True,
             "sagas.declared": KINDS,
         }
-        for store, kind in (SERVERS if servers else EMBEDDED).items():
-            overrides[f"stores.{store}.kind"] = kind
-            if not servers:
+        for store in shape.steps.values():
+            served = bool(servers) and store in SERVERS
+            overrides[f"stores.{store}.kind"] = (SERVERS if served else EMBEDDED)[store]
+            if not served:
                 overrides[f"stores.{store}.path"] = str(folder / "stores" / f"{store}.db")
             overrides[f"stores.{store}.share"] = refused
         variables = {option.name: option.variable for option in all_options()}
@@ -95,11 +106,12 @@ class Stand:
         self.options = load(environ=self.environment).options
         self.catalogue = self.options.catalogue()
         self.connection = self.options.kafka.connection()
+        self.shape = shape
         self._folder = folder
         self._roles: list[RoleProcess] = []
         ensure_topics(self.connection, self.catalogue)
 
-    def start(self, role: str, **environment: str) -> RoleProcess:
+    def start(self, role: Role, **environment: str) -> RoleProcess:
         """Start one worker of a role."""
         name = f"{role}-{len(self._roles)}"
         folder = self._folder / "run"
@@ -152,10 +164,18 @@ class Stand:
 
     def undelivered(self) -> int:
         """Return how many writes have not come to their end."""
-        meter = LagMeter(self.connection, group_of("deliver", self.options))
+        return sum(one.lag for one in self._progress("deliver"))
+
+    def committed(self, role: Role) -> int:
+        """Return how many records a role has committed of what begins its work."""
+        return sum(one.done for one in self._progress(role))
+
+    def _progress(self, role: Role) -> Sequence[Progress]:
+        of_sagas = [self.catalogue.saga_starts.name]
+        topics = of_sagas if role == "sagas" else [topic.name for topic, _, _ in self.catalogue.all_writes()]
+        meter = LagMeter(self.connection, group_of(role, self.options))
         try:
-            topics = [topic.name for topic, _, _ in self.catalogue.all_writes()]
-            return sum(one.lag for one in meter.progress(topics).values())
+            return list(meter.progress(topics).values())
         finally:
             meter.close()
 
@@ -203,17 +223,14 @@ class Stand:
             if entries[start.id].status == "completed":
                 left[start.subject] = start
         found: dict[str, None] = {}
-        for step, store in STEPS.items():
+        for step, store in self.shape.steps.items():
             sink: Any = sink_of(store, self.options)
             sink.open()
             try:
-                # What a delete of the highest version would be undone by is what the store holds.
-                asked = [
-                    structs.replace(start.writes[step], op="delete", version=NEWEST) for start in subjects.values()
-                ]
-                for first in range(0, len(asked), 1_000):
-                    part = asked[first : first + 1_000]
-                    for write, held in zip(part, sink.before(part), strict=True):
+                places = [start.writes[step] for start in subjects.values()]
+                for first in range(0, len(places), 1_000):
+                    part = places[first : first + 1_000]
+                    for write, held in zip(part, stored(sink, part), strict=True):
                         start = left.get(write.entity)
                         if content_of(held) != (None if start is None else content_of(start.writes[step])):
                             found[write.entity] = None
@@ -224,7 +241,7 @@ class Stand:
     def held(self, subject: str) -> int:
         """Return how many stores hold a subject."""
         count = 0
-        for store in STORES:
+        for store in self.shape.steps.values():
             sink = sink_of(store, self.options)
             sink.open()
             try:

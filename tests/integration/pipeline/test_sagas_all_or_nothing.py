@@ -13,6 +13,7 @@ from bench.sagas.declared import saga
 from bench.sagas.stand import Stand, kill
 from deploy.local.kafka import KafkaServer
 from schemas.sagas import ENDED
+from streams.app import Role
 from streams.cli import sagas
 from streams.runtime.faults import VARIABLE, Point
 
@@ -105,7 +106,7 @@ def test_sagas_go_on_in_another_worker_when_one_joins_and_the_first_is_killed(ma
         *(("deliver", point) for point in ("before-flush", "before-commit")),  # it keeps no state
     ],
 )
-def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, role: str, point: str) -> None:
+def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, role: Role, point: str) -> None:
     stand = make(refused=0.1)
     stand.start("deliver" if role == "sagas" else "sagas")
     victim = stand.start(role, **{VARIABLE: f"{point}:3"})
