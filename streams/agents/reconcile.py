@@ -57,7 +57,7 @@ class Reconciler:
             tallies = transaction.view(self._tables.tallies, first=True)
             entities = transaction.view(self._tables.entities)
             batch = Batch(ingest.catalogue, self._rules, entities, tallies, self._now_ms())
-            batch.prefetch(records)
+            entities.prefetch({record.key for record in records if record.key})  # at once
             for record in records:
                 batch.take(record)
             agreed = batch.agreed()

@@ -1,7 +1,8 @@
 """What a batch of records does to the entities of a partition, and what is to be sent for it. It sends nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
 
 from msgspec import structs
 
@@ -25,11 +26,20 @@ from streams.deadletters import dead_letter
 from streams.routing.changes import RowChange
 from streams.runtime.publisher import Outgoing
 from streams.runtime.records import Record
-from streams.runtime.tables import TableView
 
 COMPONENT = "reconcile"
 
+V = TypeVar("V")
+
 _STATUS: dict[Outcome, Status] = {"settled": "settled", "taken back": "taken back", "undecided": "undecided"}
+
+
+class View(Protocol[V]):
+    """What is asked of a table: the values of keys, with the offset of the record that last changed each."""
+
+    def get(self, key: str, /) -> V | None: ...  # noqa: D102
+    def position(self, key: str, topic: str, /) -> int: ...  # noqa: D102
+    def put(self, key: str, value: V | None, record: Record, /) -> None: ...  # noqa: D102
 
 
 class Batch:
@@ -47,8 +57,8 @@ class Batch:
         self,
         catalogue: Catalogue,
         rules: Rules,
-        entities: TableView[Known],
-        tallies: TableView[Tally],
+        entities: View[Known],
+        tallies: View[Tally],
         now_ms: int,
     ) -> None:
         self._catalogue = catalogue
@@ -65,10 +75,6 @@ class Batch:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.agreed_at: list[tuple[str, int]] = []  # type, when the change was made in ms since 1970
         self.tallies: dict[str, Tally] = {}
-
-    def prefetch(self, records: Sequence[Record]) -> None:
-        """Read the entities that records are about at once."""
-        self._entities.prefetch({record.key for record in records if record.key})
 
     def take(self, record: Record) -> None:
         """Take a record; what it is not good for becomes a dead letter."""

@@ -10,11 +10,13 @@ from connectors.kafka.reading import StoredRecord, read_topics
 from schemas.headers import header_map
 from schemas.writes import STORES, decode_write, store_of
 from streams.app import gps_rules, intake_rules, registry
+from streams.conflicts.load import rules_of
 from streams.demo.faults import FAULT_HEADER, Fault
 from streams.object_storage import large_values_of
 from streams.redrive import Letter, read_letters
 from streams.settings import Options
 from streams.stores import sink_of
+from streams.verify.agreement import Settled
 from streams.verify.model import Expected, Key, Position, expect, position_of
 from streams.verify.reconcile import Report, StoreReport, check_letters, check_store, still_waiting
 
@@ -35,7 +37,10 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
     catalogue, connection = options.catalogue(), options.kafka.connection()
     sources = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
     held = read_topics(connection, [topic.name for topic in sources])
-    changes = read_topics(connection, [topic.name for topic in catalogue.changes.values()])
+    changes = read_topics(connection, [topic.name for topic in catalogue.all_changes])
+    settling = rules_of(options.conflicts)
+    said = (catalogue.claims, catalogue.conflict_commands) if settling is not None else ()
+    heard = read_topics(connection, [topic.name for topic in said])
     with closing(large_values_of(options)) as large_values:
         expected = expect(
             list({position_of(record): record for record in (*acknowledged, *held)}.values()),
@@ -44,6 +49,7 @@ def judge(options: Options, acknowledged: list[StoredRecord], faults: list[Fault
             unframe=registry(options, large_values),
             gps=gps_rules(options),
             nearest_metres=options.enrich.nearest_place_metres,
+            settled=None if settling is None else Settled(settling, catalogue, heard),
         )
     letters = read_letters(read_topics(connection, [catalogue.dead_letters.name]))
     rejected = _versions(letter for letter in letters if _is_rejection(letter))

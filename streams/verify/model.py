@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from schemas.conflicts import EntityClaim
 from schemas.events import SealedEvent
 from schemas.reasons import shortened
 from schemas.reference import Place
@@ -19,13 +20,13 @@ from streams.enrichment.joins import Accepted, enrich
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
-from streams.routing.changes import PLACES, reference_of, route_change
+from streams.routing.changes import PLACES, RowChange, history, reference_of, route_change
 from streams.routing.meaning import Embedded, Vector, image_of, text_of
 from streams.routing.table import route
 from streams.runtime.records import Record
+from streams.verify.agreement import Position, Settled
 
 Key = tuple[StoreName, str, str]  # store, entity, source
-Position = tuple[str, int, int]  # topic, partition, offset
 
 _SOME_VECTOR = Vector(b"", "")  # that there is a vector matters here, not which
 
@@ -65,17 +66,27 @@ def expect(
     unframe: Unframe,
     gps: GpsRules,
     nearest_metres: float,
+    settled: Settled | None = None,
 ) -> Expected:
     """Return what follows from records of the topics of events and of changes.
 
     Records may be given in any order; each topic-partition's are taken by offset.
+
+    Args:
+        events: of the topics of events.
+        changes: of those of changes.
+        rules: of intake.
+        unframe: reads framed values.
+        gps: how fixes become tracks.
+        nearest_metres: how far a place may be from where somebody stays.
+        settled: what was said where types are settled: of those what was agreed must be found.
 
     Raises:
         ValueError: an event is sealed as a whole.
     """
     expected = Expected()
     places = PlaceIndex(nearest_metres)
-    present = _add_changes(sorted(changes, key=position_of), expected, places, unframe)
+    present = _add_changes(sorted(changes, key=position_of), expected, places, unframe, settled)
     seen = _Seen()
     travellers: dict[str, TravellerState] = {}
     for batch in _by_partition(events):
@@ -89,13 +100,32 @@ def expect(
     return expected
 
 
-def _add_changes(records: Sequence[Record], expected: Expected, places: PlaceIndex, unframe: Unframe) -> set[str]:
+def _add_changes(
+    records: Sequence[Record],
+    expected: Expected,
+    places: PlaceIndex,
+    unframe: Unframe,
+    settled: Settled | None,
+) -> set[str]:
     """Fold changes in; `places` gets all there ever were. Return the ids of those that are there at the end."""
-    present: set[str] = set()
     decoded = decode(records, unframe)
     expected.changes += len(decoded.changes)
     expected.letters |= {position_of(one.record): shortened(str(one.error)) for one in decoded.refused}
+    holding: list[RowChange] = []
+    claims: list[EntityClaim] = []
     for change in decoded.changes:
+        claim = None if settled is None else settled.rules.claim_of(change)
+        if claim is None:
+            holding.append(change)
+        else:
+            claims.append(claim)
+            expected.add([history(change)])
+    if settled is not None:
+        agreed, refused = settled.agreed(claims)
+        holding += agreed
+        expected.letters |= refused
+    present: set[str] = set()
+    for change in holding:
         expected.add(route_change(change, _SOME_VECTOR if change.listing is not None else None))
         known = reference_of(change)
         if isinstance(known, Place):
