@@ -41,14 +41,14 @@ class Pipeline:
         self.environment = environment
         self._roles: list[RoleProcess] = []
 
-    def start(self, role: Role | str, name: str | None = None) -> RoleProcess:
-        """Start one more process of a role."""
+    def start(self, role: Role | str, name: str | None = None, **variables: str) -> RoleProcess:
+        """Start one more process of a role; `variables` are added to its environment."""
         arguments = (role, "run") if role in ("archive", "cdc", "erasure") else ("worker", role)
         process = RoleProcess(
             name or f"{role}-{len(self._roles)}",
             arguments,
             folder=self.options.data_dir / "run",
-            env=self.environment,
+            env={**self.environment, **variables},
         )
         process.start()
         self._roles.append(process)
