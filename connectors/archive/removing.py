@@ -1,10 +1,10 @@
 """Take records out of an archive for good."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from connectors.archive.errors import ArchiveError, Unreadable
 from connectors.archive.formats import encoder_of, records_in
-from connectors.archive.names import Name, named, topic_prefix
+from connectors.archive.names import TOPICS, Name, named
 from connectors.kafka.reading import StoredRecord
 from connectors.sinks.errors import Unavailable
 from connectors.storage.contract import LostRace, Storage
@@ -12,7 +12,7 @@ from connectors.storage.contract import LostRace, Storage
 _RACES = 5
 
 
-def remove(storage: Storage, topics: Iterable[str], theirs: Callable[[StoredRecord], bool]) -> int:
+def remove(storage: Storage, topics: Callable[[str], bool], theirs: Callable[[StoredRecord], bool]) -> int:
     """Write the objects of topics anew that hold some records, without those; return how many were taken out.
 
     Objects keep their names and answer for the same offsets, as of a topic that was compacted. One at a time is in
@@ -20,14 +20,14 @@ def remove(storage: Storage, topics: Iterable[str], theirs: Callable[[StoredReco
 
     Args:
         storage: where the archive lies, open.
-        topics: whole names.
+        topics: whether the objects of a topic are looked through, by its name.
         theirs: whether a record is to go.
 
     Raises:
         Unavailable: the store does not answer.
         ArchiveError: an object cannot be read.
     """
-    names = [name for topic in topics for name in named(storage.names(topic_prefix(topic)))]
+    names = [name for name in named(storage.names(TOPICS)) if topics(name.topic)]
     return sum(_without(storage, name, theirs) for name in names)
 
 

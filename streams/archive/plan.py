@@ -45,7 +45,8 @@ def plan_of(options: Options) -> Plan:
     archive, catalogue = options.archive, options.catalogue()
     events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
     default = [re.escape(topic.name) for topic in events]
-    default.append(re.escape(f"{catalogue.prefix}{catalogue.cdc_prefix}.") + ".+")
+    sources = [catalogue.cdc_prefix, *options.conflicts.sources]
+    default += [re.escape(f"{catalogue.prefix}{source}.") + ".+" for source in sources]
     return Plan(
         include=tuple(archive.include or default),
         exclude=tuple(archive.exclude),

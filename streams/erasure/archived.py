@@ -9,19 +9,20 @@ from connectors.archive.errors import ArchiveError
 from connectors.archive.removing import remove
 from connectors.kafka.connection import Connection
 from connectors.kafka.lag import LagMeter, Position
-from connectors.kafka.reading import StoredRecord
 from connectors.sinks.errors import Unavailable
 from connectors.storage import Storage
-from schemas.persons import TRAVELLER_TABLES
 from schemas.topics import Catalogue
 from streams.archive.plan import Plan
-from streams.erasure.traces import values_of_key
+from streams.persons.records import Belonging
 
 _KAFKA_SECONDS = 15.0
 
 
 class ArchivedRecords:
-    """The records of persons in the archive: those whose key is their id, and the changes of their row.
+    """The records of persons in the archive, of whichever topic; which those are tells `Belonging`.
+
+    Looked through are all topics of the catalogue and all that are archived, those too that once were, as long as their
+    names begin with this installation's prefix.
 
     Args:
         connection: how to reach Kafka.
@@ -35,20 +36,19 @@ class ArchivedRecords:
         self._connection = connection
         self._group = group
         self._storage = storage
-        changes = [*catalogue.changes.items(), *((table, one) for (_, table), one in catalogue.other_changes.items())]
-        self._rows = {topic.name for table, topic in changes if table in TRAVELLER_TABLES}
-        keyed = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, catalogue.resumed_events)
-        keyed += (catalogue.person_changes, catalogue.dead_letters, catalogue.reference_users)
-        self._topics = plan.topics([*(topic.name for topic in keyed), *self._rows])
+        self._plan = plan
+        self._prefix = catalogue.prefix
+        self._known = {topic.name for topic in catalogue}
+        self._belongs = Belonging(catalogue)
 
     def ends(self) -> Mapping[str, int]:
-        """Return where the partitions of these topics end now, as "topic/partition".
+        """Return where the partitions of the topics that are archived end now, as "topic/partition".
 
         Raises:
             KafkaException: the brokers do not answer.
         """
         there = AdminClient({**self._connection.client(), "log_level": 0}).list_topics(timeout=_KAFKA_SECONDS).topics
-        positions = self._positions(topic for topic in self._topics if topic in there)
+        positions = self._positions(self._plan.topics(there))
         return {name: one.end for name, one in positions.items()}
 
     def remove(self, user: str, ends: Mapping[str, int]) -> int:
@@ -65,7 +65,7 @@ class ArchivedRecords:
             )
         try:
             self._storage.open()
-            return remove(self._storage, self._topics, lambda record: self._is_of(record, user))
+            return remove(self._storage, self._is_ours, lambda record: self._belongs(record, user))
         except ArchiveError as error:
             raise Unavailable(str(error)) from error
         finally:
@@ -79,6 +79,7 @@ class ArchivedRecords:
         with closing(LagMeter(self._connection, self._group)) as meter:
             return {f"{topic}/{number}": one for (topic, number), one in meter.positions(topics).items()}
 
-    def _is_of(self, record: StoredRecord, user: str) -> bool:
-        key = record.key or b""
-        return key == user.encode() or (record.topic in self._rows and user in values_of_key(key))
+    def _is_ours(self, topic: str) -> bool:
+        if topic in self._known or self._plan.topics([topic]):
+            return True
+        return bool(self._prefix) and topic.startswith(self._prefix)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from msgspec import structs
 
 from connectors.kafka.connection import Connection
@@ -16,9 +15,8 @@ from schemas.headers import CE_ID, CE_TIME, header_map
 from schemas.persons import TRAVELLER_TABLES
 from schemas.topics import Catalogue, Topic
 from schemas.writes import STORES
+from streams.persons.records import values_of_key
 from streams.routing.entities import entity
-
-_key = msgspec.json.Decoder(dict[str, Any])
 
 
 class Compacted(NamedTuple):
@@ -52,16 +50,6 @@ def compacted_of(connection: Connection, catalogue: Catalogue, user: str) -> Key
         if key in names or (record.topic in rows and user in values_of_key(key)):
             alive[Compacted(record.topic, key)] = record.value is not None
     return Keys([one for one, lives in alive.items() if lives], list(alive))
-
-
-def values_of_key(key: bytes) -> set[str]:
-    """Return the values of a key as Debezium writes it, with its schema or without; none when it is no such key."""
-    try:
-        decoded = _key.decode(key)
-        columns = msgspec.convert(decoded.get("payload", decoded), dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return set()
-    return {str(value) for value in columns.values()}
 
 
 def claimed_by(connection: Connection, catalogue: Catalogue, erasure: Erasure, *, newer: bool) -> list[str]:

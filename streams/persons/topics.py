@@ -27,7 +27,7 @@ def found_in_topics(connection: Connection, catalogue: Catalogue, holdings: Hold
     Raises:
         KafkaException: the brokers do not answer.
     """
-    sources = _sources(catalogue)
+    sources = writes_of(catalogue)
     for record in records_in(connection, sources):
         try:
             holdings.take_all(sources[record.topic](record))
@@ -35,7 +35,11 @@ def found_in_topics(connection: Connection, catalogue: Catalogue, holdings: Hold
             log.warning("write_not_readable", topic=record.topic, offset=record.offset, error=str(error))
 
 
-def _sources(catalogue: Catalogue) -> Mapping[str, Callable[[StoredRecord], Iterator[Write]]]:
+def writes_of(catalogue: Catalogue) -> Mapping[str, Callable[[StoredRecord], Iterator[Write]]]:
+    """Return what yields the writes in a record, by the topics that writes go through.
+
+    It raises `InvalidWrite`, `InvalidSagaRecord` or `InvalidReceipt` for a record that is none.
+    """
     writes = [topic.name for topic, _, _ in catalogue.all_writes()]
     beside = [topic.name for store in STORES for topic in (catalogue.deferred(store), catalogue.compensations(store))]
     sources: dict[str, Callable[[StoredRecord], Iterator[Write]]] = {
