@@ -65,6 +65,11 @@ class RoleProcess:
         """Pid while the role runs."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the role has ended that was started last; negative: by that signal. None while it runs."""
+        return self._process.exit_code
+
     def start(self) -> None:
         """Start the role; one that an earlier run left behind is stopped first."""
         self._process.stop(timeout=STOP_SECONDS)

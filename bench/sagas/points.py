@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from bench.sagas.stand import Stand, kill
+from bench.sagas.stand import Stand, kill, killed_itself
 from streams.app import Role
 from streams.runtime.faults import POINTS, VARIABLE, Point
 from streams.supervisor import RoleProcess
@@ -25,7 +25,7 @@ def kill_at_points(stand: Stand, workers: Mapping[Role, RoleProcess]) -> Iterato
         workers: the one of each role; it runs before and after.
 
     Raises:
-        NotReached: a worker did not come to its point in time.
+        NotReached: a worker did not come to its point in time, or ended in another way.
     """
     for role, points in POINTS_OF.items():
         for point in points:
@@ -39,7 +39,7 @@ def kill_at_points(stand: Stand, workers: Mapping[Role, RoleProcess]) -> Iterato
                     lambda who=role, then=before: stand.committed(who) > then, f"{role} has partitions", SECONDS
                 )
                 worker.start()
-            stand.wait_for(lambda one=victim: one.pid is None, f"{role} kills itself at {point}", SECONDS)
+            stand.wait_for(lambda one=victim: killed_itself(one), f"{role} kills itself at {point}", SECONDS)
             stand.leave(victim)
             if point != "revoked":
                 worker.start()

@@ -252,6 +252,19 @@ class Stand:
         return count
 
 
+def killed_itself(process: RoleProcess) -> bool:
+    """Whether a worker has ended, as by kill -9.
+
+    Raises:
+        NotReached: it has ended by itself; the message says how.
+    """
+    if process.pid is not None or process.exit_code is None:
+        return False
+    if process.exit_code != -signal.SIGKILL:
+        raise NotReached(f"{process.name} has ended with {process.exit_code}\n{process.last_lines()}")
+    return True
+
+
 def kill(process: RoleProcess) -> None:
     """Kill a worker, -9; nothing is done when it is dead already."""
     pid = process.pid

@@ -90,6 +90,11 @@ class ServerProcess:
         return record.pid if record is not None and start_time(record.pid) == record.started else None
 
     @property
+    def exit_code(self) -> int | None:
+        """How the process that this object started has ended; negative: by that signal. None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    @property
     def died(self) -> bool:
         """Whether a process was started and ended without being asked to."""
         return self.pid is None and self._record() is not None

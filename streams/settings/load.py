@@ -13,14 +13,16 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from streams.runtime.faults import VARIABLE as FAULT_VARIABLE
 from streams.settings.kinds import may_be_of_a_kind, problems_of
 from streams.settings.model import Options
 
 ENV_PREFIX = "TRAVELOS_"
 CONFIG_FILE = "travelos.toml"
-# No options: where the options' file lies, which role a bare `faust` worker runs, where downloads go.
+# No options: where the options' file lies, which role a bare `faust` worker runs, where downloads go, and where tests
+# have a worker end.
 CONFIG_VARIABLE = "TRAVELOS_CONFIG"
-OTHER_VARIABLES = {CONFIG_VARIABLE, "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
+OTHER_VARIABLES = {CONFIG_VARIABLE, FAULT_VARIABLE, "TRAVELOS_ROLE", "TRAVELOS_CACHE"}
 
 MASK = "********"
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bench.sagas.chaos import starts
 from bench.sagas.declared import saga
-from bench.sagas.stand import Stand, kill
+from bench.sagas.stand import Stand, kill, killed_itself
 from deploy.local.kafka import KafkaServer
 from schemas.sagas import ENDED
 from streams.app import Role
@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, 
     victim = stand.start(role, **{VARIABLE: f"{point}:3"})
     begun = list(starts(COUNT))
     stand.publish(begun)
-    stand.wait_for(lambda: victim.pid is None, f"{role} kills itself at {point}", 60)
+    stand.wait_for(lambda: killed_itself(victim), f"{role} kills itself at {point}", 60)
     stand.start(role)
     settle_without(stand, victim)
     stand.stop()

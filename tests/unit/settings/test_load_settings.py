@@ -90,7 +90,7 @@ def test_an_empty_variable_unsets_an_option_that_may_be_unset() -> None:
 
 
 def test_variables_of_other_programs_and_of_ours_that_are_no_options_are_ignored() -> None:
-    environ = {"TRAVELOS_CACHE": "/tmp", "TRAVELOS_ROLE": "ingest", "PATH": "/bin"}
+    environ = {"TRAVELOS_CACHE": "/tmp", "TRAVELOS_ROLE": "ingest", "TRAVELOS_FAULT_POINT": "revoked", "PATH": "/bin"}
     assert loaded(environ=environ).options == Options()
 
 
