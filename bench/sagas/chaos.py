@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         "stores": list(shape.steps.values()),
     }
     name = "sagas.chaos.embedded" if given.embedded else "sagas.chaos"
-    code = finish(name, figures, setup=setup, rounds={}, keep=given.sagas is None and not given.short)
+    code = finish(name, figures, setup=setup, rounds={}, keep=not given.short)
     if code == 0:
         shutil.rmtree(folder)
     else:

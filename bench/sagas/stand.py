@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from bench.sagas.declared import SOURCE, THREE, Shape
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.errors import error_of
 from connectors.kafka.lag import LagMeter, Progress
 from connectors.kafka.reading import read_topics
 from connectors.sinks.content import stored
@@ -197,17 +198,24 @@ class Stand:
         return len(read_topics(self.connection, [self.catalogue.saga_alerts.name]))
 
     def wait_for(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
-        """Wait for a condition.
+        """Wait for a condition; while a broker is too busy to answer it is not there yet.
 
         Raises:
             NotReached: it did not come in time.
         """
         deadline = time.monotonic() + seconds
-        while not condition():
+        while not self._holds(condition):
             if time.monotonic() > deadline:
                 logs = "\n".join(f"== {role.name}\n{role.last_lines()}" for role in self._roles)
-                raise NotReached(f"not within {seconds:.0f} s: {what}; {dict(self.statuses())}\n{logs}")
+                raise NotReached(f"not within {seconds:.0f} s: {what}\n{logs}")
             time.sleep(0.2)  # between two looks; the condition decides
+
+    def _holds(self, condition: Callable[[], Any]) -> bool:
+        try:
+            return bool(condition())
+        except KafkaException as error:
+            print(f"  {error_of(error).str()}", flush=True)
+            return False
 
     def wrong(self, starts: Iterable[SagaStart]) -> list[str]:
         """Return the subjects of which a store holds something else than what their sagas left.
