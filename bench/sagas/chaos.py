@@ -45,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of whom is killed")
     parser.add_argument("--short", action="store_true", help="1,500 sagas, and no crash points by name")
+    parser.add_argument(
+        "--no-points", action="store_true", help="no crash points by name, which take a minute each on a busy machine"
+    )
     parser.add_argument("--embedded", action="store_true", help="three stores, embedded")
     given = parser.parse_args(arguments)
     count = given.sagas or (1_500 if given.short else 10_000)
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             rate=rate,
             every=given.every,
             rng=random.Random(given.seed),
-            points=not given.short,
+            points=not (given.short or given.no_points),
         )
     setup = {
         "sagas": count,
@@ -122,7 +125,9 @@ def run(
     workers: dict[Role, RoleProcess] = {role: stand.start(role) for role in POINTS_OF}
     published = threading.Event()
     began = time.monotonic()
-    thread = threading.Thread(target=_publish, args=(stand, count, rate, began, published), name="producer")
+    thread = threading.Thread(
+        target=_publish, args=(stand, count, rate, began, published), name="producer", daemon=True
+    )
     thread.start()
     at_points = kills = 0
     try:

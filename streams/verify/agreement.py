@@ -1,4 +1,4 @@
-"""What sources must have agreed on, computed from what they said. Pure: the agent's own batch, with its tables in memory."""
+"""What sources must have agreed on, from what they said. Pure: the agent's own batch, with its tables in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
