@@ -61,7 +61,7 @@ bench-sagas: $(VENV)/dev.installed ## Some two minutes; ARGS="--only latency --s
 bench-conflicts: $(VENV)/dev.installed ## Some two minutes; ARGS="--rate 500 --seconds 10" for another load
 	$(BIN)/python -m bench.conflicts $(ARGS)
 
-chaos-sagas: $(VENV)/dev.installed ## Some five minutes; ARGS="--short" takes one, ARGS="--servers" has Redis, Neo4j and Elasticsearch as stores
+chaos-sagas: $(VENV)/dev.installed ## All eight stores, servers but for vectors; ARGS="--short" for a part, ARGS="--embedded" for three embedded stores
 	$(BIN)/python -m bench.sagas.chaos $(ARGS)
 
 chaos: $(VENV)/dev.installed ## Some 40 minutes; ARGS="--short" takes eight, ARGS="kills --kills 5 --events 20000" a part of it
