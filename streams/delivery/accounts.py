@@ -29,12 +29,12 @@ class Accounts:
         self._catalogue = catalogue
         self._policy = policy
 
-    def ended(self, item: Item, result: Result, error: Exception | None = None) -> list[Outgoing]:
-        """Return what is told of a write that has ended; `error` says why it was rejected.
+    def ended(self, item: Item, at: datetime, result: Result, error: Exception | None = None) -> list[Outgoing]:
+        """Return what is told of a write that ended at a time; `error` says why it was rejected.
 
         Of a write of a saga, its coordinator is told as well.
         """
-        receipt = self._receipt(item, result, None if error is None else str(error))
+        receipt = self._receipt(item, at, result, None if error is None else str(error))
         told = [receipt]
         if (saga := saga_of(item.record.headers)) is not None:
             told.append(self._to_saga(receipt, *saga))
@@ -48,7 +48,7 @@ class Accounts:
 
         Of a write of a saga only its coordinator is told: this may be large, and is of no use to others.
         """
-        receipt = self._receipt(item, "captured", None)
+        receipt = self._receipt(item, datetime.now(UTC), "captured", None)
         saga = saga_of(item.record.headers)
         return receipt if saga is None else self._to_saga(receipt, *saga)
 
@@ -75,7 +75,7 @@ class Accounts:
         for parcel in ended:
             parcel.settle()
 
-    def _receipt(self, item: Item, result: Result, reason: str | None) -> Outgoing:
+    def _receipt(self, item: Item, at: datetime, result: Result, reason: str | None) -> Outgoing:
         write = item.write
         receipt = Receipt(
             store=self.store,
@@ -84,7 +84,7 @@ class Accounts:
             source=write.source,
             event_id=write.event_id,
             result=result,
-            at=datetime.now(UTC),
+            at=at,
             reason=reason,
             undo=cast(Write, item.undo) if result == "captured" else None,
             undo_unknown=item.undo_unknown,

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
@@ -130,10 +131,11 @@ class Channel:
             outcomes = await self._write(batch, entered)
             if outcomes is None:
                 return
+            at = datetime.now(UTC)  # of the store's answer, not of when the receipts before these are acknowledged
             for channel in together:
                 if channel._settling is not None:
                     await channel._settling  # at most one batch of receipts is on its way while the next is written
-            settling = asyncio.create_task(self._settle(batch, outcomes))
+            settling = asyncio.create_task(self._settle(batch, outcomes, at))
             for channel in together:
                 channel._settling = settling
         finally:
@@ -240,7 +242,7 @@ class Channel:
         for item in batch:
             self.ways[item.way].again(item, self._now())
 
-    async def _settle(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, batch: Sequence[Item], outcomes: Sequence[Outcome], at: datetime) -> None:
         """Publish receipts and dead letters, and finish the runs whose writes have all ended."""
         records: list[Outgoing] = []
         ended: list[Parcel] = []
@@ -250,7 +252,7 @@ class Channel:
             if final is None:
                 counts["retried"] += 1
                 continue
-            records += self._accounts.ended(item, *final)
+            records += self._accounts.ended(item, at, *final)
             ended.append(item.parcel)
             counts[final[0]] += 1
         self._metrics.ended(self._accounts.store, counts)

@@ -1,12 +1,18 @@
 """Every write ends once, whatever the store does. The store and Kafka are stand-ins; time is real but short."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
+
+from prometheus_client import CollectorRegistry
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from schemas.headers import ATTEMPTS, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, header_map
 from schemas.writes import GraphWrite, NodeRef, encode_write
+from streams.delivery.metrics import DeliveryMetrics
+from streams.runtime.publisher import Outgoing
 from tests.unit.delivery.stand_ins import (
     StandInPublisher,
     StandInRecord,
@@ -16,6 +22,7 @@ from tests.unit.delivery.stand_ins import (
     delivering,
     finished,
     run_of,
+    until,
     write,
 )
 
@@ -28,6 +35,27 @@ async def test_every_write_gets_a_receipt_and_the_run_is_finished() -> None:
         await finished(run)
     assert sorted(receipt.entity for receipt in publisher.receipts()) == sorted(f"e{n}" for n in range(10))
     assert {receipt.result for receipt in publisher.receipts()} == {"applied"}
+
+
+async def test_a_receipt_tells_when_the_store_answered_though_those_before_it_are_not_acknowledged_yet() -> None:
+    released = asyncio.Event()
+
+    class Holding(StandInPublisher):
+        async def publish(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
+            await released.wait()
+            return await super().publish(records)
+
+    registry, publisher = CollectorRegistry(), Holding()
+    sink = StandInSink(lambda batch: [APPLIED] * len(batch), Limits(max_records=1, linger_ms=0))
+    async with delivering(sink, publisher, metrics=DeliveryMetrics(registry)) as delivery:
+        run = run_of(2)
+        accept(delivery, run)
+        counted = partial(registry.get_sample_value, "stream_delivery_request_seconds_count", {"store": "cache"})
+        await until(lambda: counted() == 2)
+        answered = datetime.now(UTC)
+        released.set()
+        await finished(run)
+    assert all(receipt.at <= answered for receipt in publisher.receipts())
 
 
 async def test_superseded_is_success() -> None:
