@@ -18,9 +18,11 @@ from connectors.sinks.postgres.connection import Connection
 from connectors.sinks.postgres.copying import array, copied
 from connectors.sinks.postgres.errors import rejection
 from connectors.sinks.postgres.merge import Line, Value
-from connectors.sinks.postgres.plan import Columns, Identity, LineRow, Shape, planned
+from connectors.sinks.postgres.plan import Columns, Identity, LineRow, Shape, planned, sorted_out
 from connectors.sinks.postgres.tables import TABLES
 from schemas.writes import RelationalWrite
+
+Cursor = psycopg.Cursor[tuple[object, ...]]
 
 _ANOTHER = "another process is writing the same rows; it should stop, or this one"
 _decode = msgspec.json.Decoder(dict[str, int]).decode
@@ -62,7 +64,10 @@ class Batch:
 
     def _apply_together(self, writes: Sequence[RelationalWrite], *, expect_rows: bool) -> list[Outcome]:
         with self._connection.transaction():  # a savepoint
-            plan = planned(writes, read_lines(self._connection, {write.entity for write in writes}))
+            with self._connection.pipeline():  # the server looks for the lines meanwhile
+                asked = _ask_for_lines(self._connection, {write.entity for write in writes})
+                found = sorted_out(writes)
+            plan = planned(found, _lines_of(asked))
             self._copy_lines(plan.new_lines)
             self._save_lines(plan.changed_lines)
             for table, keys in plan.removed.items():
@@ -108,7 +113,8 @@ class Batch:
     def _copy(self, statement: Composed, columns: Columns) -> None:
         if columns:
             with self._connection.cursor().copy(statement) as copy:
-                copy.write(copied(columns))
+                for piece in copied(columns):
+                    copy.write(piece)
 
 
 def try_statements(connection: Connection) -> None:
@@ -123,8 +129,15 @@ def try_statements(connection: Connection) -> None:
 
 def read_lines(connection: Connection, entities: Iterable[str]) -> dict[Identity, Line]:
     """Return the version lines of entities, of all sources."""
+    return _lines_of(_ask_for_lines(connection, entities))
+
+
+def _ask_for_lines(connection: Connection, entities: Iterable[str]) -> Cursor:
     connection.execute(statements.BY_INDEX)
-    found = connection.execute(statements.LINES, (array(sorted(entities)),))
+    return connection.execute(statements.LINES, (array(sorted(entities)),))
+
+
+def _lines_of(asked: Cursor) -> dict[Identity, Line]:
     return {
         (entity, source): Line(
             table=table,
@@ -136,6 +149,6 @@ def read_lines(connection: Connection, entities: Iterable[str]) -> dict[Identity
             revision=revision,
         )
         for entity, source, table, key, version, deleted, removed, columns, revision in msgspec.convert(
-            found.fetchall(), list[LineRow]
+            asked.fetchall(), list[LineRow]
         )
     }

@@ -7,7 +7,7 @@ versions have to be compared. The others go through `merge`, one by one.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,28 +39,49 @@ class Plan(msgspec.Struct):
     new_rows: list[tuple[Shape, Columns]] = []
 
 
-def planned(writes: Sequence[RelationalWrite], known: Mapping[Identity, Line]) -> Plan:
+class Sorted(NamedTuple):
+    """Writes of a batch, as far as they can be told apart before anything of the database is known.
+
+    `alone` are places of upserts that are the only write of their entity and of their row, by table and names.
+    """
+
+    writes: Sequence[RelationalWrite]
+    alone: dict[tuple[str, tuple[str, ...]], list[int]]
+    others: list[int]
+
+
+def sorted_out(writes: Sequence[RelationalWrite]) -> Sorted:
+    """Tell writes apart, each of which fits its table."""
+    entities = [write.entity for write in writes]
+    places = [(write.table, write.key) for write in writes]
+    of_entity, of_place = Counter(entities), Counter(places)
+    alone: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+    others: list[int] = []
+    for index, (write, entity, place) in enumerate(zip(writes, entities, places, strict=True)):
+        if of_entity[entity] == 1 == of_place[place] and write.op == "upsert":
+            alone[write.table, tuple(write.columns)].append(index)
+        else:
+            others.append(index)
+    return Sorted(writes, alone, others)
+
+
+def planned(found: Sorted, known: Mapping[Identity, Line]) -> Plan:
     """Return what to do for writes, in order.
 
     Args:
-        writes: of which each fits its table.
+        found: the writes.
         known: the lines of their entities, of all sources.
     """
-    seen = {entity for entity, _ in known}
-    of_entity = Counter(map(attrgetter("entity"), writes))
-    of_place = Counter(map(attrgetter("table", "key"), writes))
-    alone: defaultdict[tuple[str, tuple[str, ...]], list[RelationalWrite]] = defaultdict(list)
-    others: list[tuple[int, RelationalWrite]] = []
-    for index, write in enumerate(writes):
-        entity, table = write.entity, write.table
-        if of_entity[entity] == 1 == of_place[table, write.key] and entity not in seen and write.op == "upsert":
-            alone[table, tuple(write.columns)].append(write)
-        else:
-            others.append((index, write))
+    writes, seen, others = found.writes, {entity for entity, _ in known}, list(found.others)
     plan = Plan([APPLIED] * len(writes))
-    for (table, names), group in alone.items():
-        _plan_alone(plan, table, names, group)
-    _plan_others(plan, others, known, seen)
+    for (table, names), places in found.alone.items():
+        new = places
+        if seen:
+            new = [place for place in places if writes[place].entity not in seen]
+            others += [place for place in places if writes[place].entity in seen]
+        if new:
+            _plan_alone(plan, table, names, [writes[place] for place in new])
+    _plan_others(plan, [(place, writes[place]) for place in sorted(others)], known, seen)
     plan.new_lines.sort()
     return plan
 

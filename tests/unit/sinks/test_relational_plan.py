@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from connectors.sinks.contract import Outcome
 from connectors.sinks.postgres.copying import array, copied
 from connectors.sinks.postgres.merge import Line, Value
-from connectors.sinks.postgres.plan import Identity, LineRow, Place, planned
+from connectors.sinks.postgres.plan import Identity, LineRow, Place, planned, sorted_out
 from connectors.sinks.postgres.values import Unfit, all_checked, checked
 from schemas.writes import RelationalWrite
 
@@ -46,7 +46,7 @@ class Tables:
     def take(self, writes: list[RelationalWrite]) -> list[Outcome]:
         entities = {one.entity for one in writes}
         known = {identity: _line(row) for identity, row in self.lines.items() if identity[0] in entities}
-        plan = planned(writes, known)
+        plan = planned(sorted_out(writes), known)
         for row in plan.new_lines:
             assert row[:2] not in self.lines
         self.lines |= {row[:2]: row for row in (*plan.new_lines, *plan.changed_lines)}
@@ -83,10 +83,11 @@ def test_a_batch_leaves_what_its_writes_leave_one_by_one(writes: list[Relational
 
 def test_a_row_is_new_only_when_no_source_of_its_entity_has_a_line() -> None:
     line = Line(table="trips", key="1", version=3, columns={"title": 3}, revision=1)
-    plan = planned([write(1, {"status": "planned"}, source="two")], {("trip:1", "one"): line})
+    plan = planned(sorted_out([write(1, {"status": "planned"}, source="two")]), {("trip:1", "one"): line})
     assert plan.new_rows == []
     assert plan.rows == [(("trips", ("status",)), [("1",), ("planned",)])]
-    assert planned([write(1, {"status": "planned"})], {}).new_rows == [(("trips", ("status",)), [["1"], ("planned",)])]
+    alone = planned(sorted_out([write(1, {"status": "planned"})]), {})
+    assert alone.new_rows == [(("trips", ("status",)), [["1"], ("planned",)])]
 
 
 _value = st.one_of(
@@ -134,10 +135,17 @@ def _by_itself(one: RelationalWrite) -> RelationalWrite | str:
 def test_a_value_that_copy_would_read_otherwise_is_escaped() -> None:
     texts = ["plain", "\\N", "\\.", "a\tb", "a\nb", "a\rb", ""]
     said = "plain\n\\\\N\n\\\\.\na\\tb\na\\nb\na\\rb\n\n"
-    assert copied([texts]) == said
-    assert copied([["a", "b"], [1, 2], cast("list[Value]", [None, True]), [1.5, 1e-07]]) == (
+    assert list(copied([texts])) == [said]
+    assert list(copied([["a", "b"], [1, 2], cast("list[Value]", [None, True]), [1.5, 1e-07]])) == [
         "a\t1\t\\N\t1.5\nb\t2\tt\t1e-07\n"
-    )
+    ]
+
+
+def test_many_rows_are_copied_in_pieces_in_their_order() -> None:
+    numbers = list(range(1_000))
+    pieces = list(copied([numbers, ["a"] * 1_000]))
+    assert len(pieces) > 1
+    assert "".join(pieces) == "".join(f"{number}\ta\n" for number in numbers)
 
 
 def test_an_array_says_quotes_and_backslashes_of_its_texts() -> None:
