@@ -21,7 +21,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from bench.sinks.measured import AT, Bench, batches, deliver, rate
 from connectors.sinks.influxdb import InfluxOptions, InfluxSink
 from connectors.sinks.influxdb.client import InfluxClient
-from connectors.sinks.influxdb.lines import line, point_of
+from connectors.sinks.influxdb.lines import line, place_of
 from deploy.local.influxdb import InfluxServer
 from deploy.local.influxdb.build import VERSION
 from schemas.writes import TimeSeriesWrite
@@ -55,7 +55,7 @@ def measure(bench: Bench) -> None:
 
 
 def _round(bench: Bench, server: InfluxServer, row: str, writes: Sequence[TimeSeriesWrite]) -> None:
-    lines = [line(point_of(one), entity=one.entity, versions={}, fields=one.fields) for one in writes]
+    lines = [line(place_of(one)[0], entity=one.entity, versions={}, fields=one.fields) for one in writes]
     found: dict[str, float] = {}
     for name in (POINTS, LINES, "ours"):
         options = InfluxOptions(url=server.address, token=server.token, bucket=uuid4().hex, gzip=False)

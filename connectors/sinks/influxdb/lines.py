@@ -42,15 +42,16 @@ class Point(NamedTuple):
     time_ns: int
 
 
-def point_of(write: TimeSeriesWrite) -> Point:
-    """Return which point a write is about.
+def place_of(write: TimeSeriesWrite) -> tuple[Point, str]:
+    """Return which point a write is about, and how its line begins: measurement and tags.
 
     Raises:
-        Unfit: its time is none that InfluxDB has.
+        Unfit: its time is none that InfluxDB has, or line protocol has no way to say measurement or tags.
     """
     if not EARLIEST <= write.time_ns <= LATEST:
         raise Unfit(f"`time_ns` is outside of {EARLIEST}..{LATEST}")
-    return Point(write.measurement, _sorted(tuple(write.tags.items())), write.time_ns)
+    tags, key = _series(write.measurement, tuple(write.tags.items()))
+    return Point(write.measurement, tags, write.time_ns), key
 
 
 def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapping[str, Field]) -> bytes:
@@ -113,6 +114,12 @@ def tombstone_line(point: Point, *, entity: str, versions: Mapping[str, tuple[in
 @lru_cache(maxsize=65_536)
 def _sorted(tags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in tags if value))
+
+
+@lru_cache(maxsize=65_536)
+def _series(measurement: str, tags: tuple[tuple[str, str], ...]) -> tuple[tuple[tuple[str, str], ...], str]:
+    in_order = _sorted(tags)
+    return in_order, series_key(measurement, in_order)
 
 
 @lru_cache(maxsize=4_096)

@@ -207,8 +207,8 @@ def windows(times: Iterable[int], most: int) -> list[tuple[int, int]]:
     ordered = sorted(set(times))
     if not ordered:
         return []
-    gaps = sorted(range(1, len(ordered)), key=lambda index: ordered[index] - ordered[index - 1], reverse=True)
-    cuts = sorted(index for index in gaps[: most - 1] if ordered[index] - ordered[index - 1] > _NS)
+    gaps = [index for index in range(1, len(ordered)) if ordered[index] - ordered[index - 1] > _NS]
+    cuts = sorted(sorted(gaps, key=lambda index: ordered[index] - ordered[index - 1], reverse=True)[: most - 1])
     starts, ends = [0, *cuts], [*cuts, len(ordered)]
     return [(ordered[start], ordered[end - 1]) for start, end in zip(starts, ends, strict=True)]
 

@@ -14,7 +14,7 @@ from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
 from connectors.sinks.influxdb.columns import lines_of
 from connectors.sinks.influxdb.errors import OPTION
-from connectors.sinks.influxdb.lines import Point, Unfit, line, point_of, series_key, tombstone_line
+from connectors.sinks.influxdb.lines import Point, Unfit, line, place_of, series_key, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
 from connectors.sinks.influxdb.points import Line, PointWriter
@@ -157,9 +157,7 @@ class InfluxSink:
         points: dict[int, Point] = {}
         for place, write in enumerate(writes):
             with suppress(Unfit):
-                point = point_of(write)
-                series_key(point.measurement, point.tags)  # what it refuses could not be asked for
-                points[place] = point
+                points[place], _ = place_of(write)
         states = self._points.states(list(dict.fromkeys(points.values())))
         lying = [point for point, state in states.items() if state.visible]
         fields = queries.fields(self._client.ask_typed(queries.fields_of(lying)))
@@ -256,8 +254,7 @@ def _subjects(batch: Sequence[TimeSeriesWrite], outcomes: list[Outcome]) -> _Sub
     several: dict[Point, list[int]] = {}
     for place, write in enumerate(batch):
         try:
-            point = point_of(write)
-            key = series_key(point.measurement, point.tags)
+            point, key = place_of(write)
         except Unfit as error:
             outcomes[place] = Rejected(str(error))
             points.append(None)

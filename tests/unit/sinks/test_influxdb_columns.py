@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sinks.influxdb.columns import lines_of
-from connectors.sinks.influxdb.lines import MAX_TEXT_BYTES, Unfit, line, point_of, series_key
+from connectors.sinks.influxdb.lines import MAX_TEXT_BYTES, Unfit, line, place_of, series_key
 from schemas.writes import TimeSeriesWrite
 from tests.unit.sinks.test_influxdb_lines import plain, read, split, write
 
@@ -24,14 +24,14 @@ FIELDS = st.dictionaries(NAMES, VALUES, max_size=3)
 
 
 def keys_of(writes: list[TimeSeriesWrite]) -> list[str]:
-    points = [point_of(one) for one in writes]
+    points = [place_of(one)[0] for one in writes]
     return [series_key(point.measurement, point.tags) for point in points]
 
 
 def alone(one: TimeSeriesWrite) -> bytes | None:
     """The line of a write as it is made by itself; None where it is refused."""
     try:
-        return line(point_of(one), entity=one.entity, versions={one.source: one.version}, fields=one.fields)
+        return line(place_of(one)[0], entity=one.entity, versions={one.source: one.version}, fields=one.fields)
     except Unfit:
         return None
 
