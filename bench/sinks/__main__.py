@@ -11,6 +11,7 @@ first round warms up and does not count.
 """
 
 import argparse
+import gc
 import importlib
 import tempfile
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def main() -> int:
     stores = _chosen(parser, "only", options.only, STORES, STORES)
     parts = _chosen(parser, "parts", options.parts, PARTS, PARTS if options.only is None else ("rates",))
     configure_logging("warning")
+    gc.set_threshold(100_000, 50, 100)  # as a worker does; for the peers, too
     with tempfile.TemporaryDirectory(prefix="bench-sinks-") as folder:
         bench = Bench(Path(folder), options, setup={"writes": options.writes})
         if "rates" in parts:

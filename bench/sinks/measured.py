@@ -4,7 +4,7 @@ import argparse
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,30 +70,41 @@ def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 def deliver(sinks: Sequence[Sink[Any]], writes: Sequence[BaseWrite]) -> None:
     """Write everything as the framework would: each key through one of the sinks, and a receipt for each write.
 
+    As there, receipts are made in one thread for all sinks, those of a batch while the next one is written.
+
     Raises:
         AssertionError: a write was rejected.
     """
     lanes: list[list[BaseWrite]] = [[] for _ in sinks]
     for write in writes:
         lanes[zlib.crc32(key_of(write).encode()) % len(sinks)].append(write)
-    with ThreadPoolExecutor(len(sinks)) as pool:
-        for one in [pool.submit(_lane, sink, lane) for sink, lane in zip(sinks, lanes, strict=True)]:
+    with ThreadPoolExecutor(1) as accounts, ThreadPoolExecutor(len(sinks)) as pool:
+        for one in [pool.submit(_lane, sink, lane, accounts) for sink, lane in zip(sinks, lanes, strict=True)]:
             one.result()
 
 
-def _lane(sink: Sink[Any], writes: Sequence[BaseWrite]) -> None:
+def _lane(sink: Sink[Any], writes: Sequence[BaseWrite], accounts: Executor) -> None:
+    settling: Future[None] | None = None
     for batch in batches(writes, sink.limits.max_records):
         waiting = batch
         while waiting:
             outcomes = sink.write(waiting)
-            for write, outcome in zip(waiting, outcomes, strict=True):
-                _receipt(write, outcome)
+            at = datetime.now(UTC)
+            if settling is not None:
+                settling.result()
+            settling = accounts.submit(_settle, waiting, outcomes, at)
             waiting = [write for write, outcome in zip(waiting, outcomes, strict=True) if isinstance(outcome, Retry)]
+    if settling is not None:
+        settling.result()
 
 
-def _receipt(write: BaseWrite, outcome: Outcome) -> bytes | None:
-    if isinstance(outcome, Retry):
-        return None
+def _settle(writes: Sequence[BaseWrite], outcomes: Sequence[Outcome], at: datetime) -> None:
+    for write, outcome in zip(writes, outcomes, strict=True):
+        if not isinstance(outcome, Retry):
+            _receipt(write, outcome, at)
+
+
+def _receipt(write: BaseWrite, outcome: Outcome, at: datetime) -> bytes:
     assert isinstance(outcome, Applied | Superseded), outcome
     return encode_receipt(
         Receipt(
@@ -103,6 +114,6 @@ def _receipt(write: BaseWrite, outcome: Outcome) -> bytes | None:
             source=write.source,
             event_id=write.event_id,
             result="applied" if isinstance(outcome, Applied) else "superseded",
-            at=datetime.now(UTC),
+            at=at,
         )
     )
