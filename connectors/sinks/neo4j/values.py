@@ -4,6 +4,7 @@ Property types: https://neo4j.com/docs/cypher-manual/5/values-and-types/property
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from schemas.writes import GraphWrite
@@ -31,11 +32,14 @@ def check(write: GraphWrite) -> None:
     _text("source", write.source)
     if not 0 <= write.version < _INT8:
         raise Unfit(f"`version` does not fit into 64 bits: {write.version}")
-    for field in ("node", "start", "end"):
-        ref = getattr(write, field)
+    for ref, label, key in (
+        (write.node, "node.label", "node.id"),
+        (write.start, "start.label", "start.id"),
+        (write.end, "end.label", "end.id"),
+    ):
         if ref is not None:
-            _name(f"{field}.label", ref.label)
-            _key(f"{field}.id", ref.id)
+            _name(label, ref.label)
+            _key(key, ref.id)
     if write.relation is not None:
         _name("relation", write.relation)
     if write.op == "delete":
@@ -64,20 +68,22 @@ def _property(name: str, value: Any, write: GraphWrite) -> None:
     if name == "id" and write.node is not None and value not in {None, write.node.id}:
         raise Unfit("`properties.id` is another one than `node.id`")
     match value:
-        case None | bool():
-            pass
         case str():
-            _text(f"properties.{name}", value)
-        case int():
-            if not -_INT8 <= value < _INT8:
-                raise Unfit(f"`properties.{name}` does not fit into 64 bits")
+            if not value.isascii():  # most are, and need no name for what would be wrong with them
+                _text(f"properties.{name}", value)
         case float():
             if not math.isfinite(value):
                 raise Unfit(f"`properties.{name}` is not a finite number: {value}")
+        case None | bool():
+            pass
+        case int():
+            if not -_INT8 <= value < _INT8:
+                raise Unfit(f"`properties.{name}` does not fit into 64 bits")
         case _:
             raise Unfit(f"`properties.{name}` is neither text, number nor truth value")
 
 
+@lru_cache(maxsize=4_096)
 def _name(field: str, name: str) -> None:
     """Names stand in statements, where they cannot be parameters: what could end a quoted one is refused."""
     _text(field, name)
@@ -88,13 +94,14 @@ def _name(field: str, name: str) -> None:
 
 
 def _key(field: str, key: str) -> None:
-    if len(key) * 4 > LONGEST_KEY and len(_text(field, key)) > LONGEST_KEY:
+    if not key.isascii():
+        _text(field, key)
+    if len(key) * 4 > LONGEST_KEY and len(key.encode()) > LONGEST_KEY:
         raise Unfit(f"`{field}` has more than {LONGEST_KEY:,} bytes, which no index can hold")
-    _text(field, key)
 
 
-def _text(field: str, text: str) -> bytes:
+def _text(field: str, text: str) -> None:
     try:
-        return text.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise Unfit(f"`{field}` is not valid Unicode: {error.reason} at position {error.start}") from None
