@@ -21,11 +21,15 @@ class Place(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class PlaceVector(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """The vector of a place's text: float32, little endian, of length 1. `lsn` is the version of the row."""
+    """The vector of a place's text: float32, little endian, of length 1.
+
+    `lsn` is the version of the row, `text_hash` BLAKE2b-128 of the text: one that did not change is not embedded again.
+    """
 
     lsn: int
     model: str
     values: bytes
+    text_hash: bytes = b""
 
 
 class Profile(Struct, kw_only=True, frozen=True, omit_defaults=True):

@@ -46,6 +46,7 @@ from streams.delivery.controls import Controls
 from streams.delivery.delivery import Delivery
 from streams.delivery.metrics import DeliveryMetrics
 from streams.delivery.opening import Opening
+from streams.embed_metrics import register_embedders
 from streams.enrichment.places import PlaceIndex
 from streams.enrichment.track import GpsRules
 from streams.enrichment.travellers import TravellerState
@@ -120,10 +121,7 @@ def _ingest_app(options: Options) -> StreamApp:
         transactions=app.transactions,
         tables=_tables(app, catalogue, options),
         reference=reference,
-        embedders=Embedders(
-            text_embedder(options.embed.text_model, options.embed.cache_entries),
-            image_embedder(options.embed.image_model, options.embed.cache_entries),
-        ),
+        embedders=_embedders(app, options),
         unframe=registry(options, large_values),
         intake=intake_rules(options),
         gps=gps_rules(options),
@@ -167,16 +165,30 @@ def _ingest_app(options: Options) -> StreamApp:
         app.follow(ReferenceReader(options.kafka.connection(), topic, apply))
     if options.enrich.similar_places:
         _keep_similar(app, ingest, options)
+    else:
+        app.follow(ReferenceReader(options.kafka.connection(), catalogue.reference_vectors, reference.apply_vectors))
     if ingest.rules is not None:
         _settle_conflicts(app, ingest, ingest.rules, set_aside)
     return app
+
+
+def _embedders(app: StreamApp, options: Options) -> Embedders:
+    texts = text_embedder(options.embed.text_model, options.embed.cache_entries)
+    images = image_embedder(options.embed.image_model, options.embed.cache_entries)
+    embedders = Embedders(texts, images)
+    register_embedders(embedders, texts, images, app.metrics.registry)
+    return embedders
 
 
 def _keep_similar(app: StreamApp, ingest: Ingest, options: Options) -> None:
     catalogue = ingest.catalogue
     in_partition = partial(partition_of, partitions=catalogue.reference_places.partitions)
     room = SimilarityRoom(ingest, options.enrich.similar_places, in_partition, HybridClock())
-    reader = ReferenceReader(options.kafka.connection(), catalogue.reference_vectors, room.apply)
+    reader = ReferenceReader(
+        options.kafka.connection(),
+        catalogue.reference_vectors,
+        lambda pairs: room.apply(ingest.reference.apply_vectors(pairs)),
+    )
     app.follow(reader)
 
     async def publish_similar() -> None:

@@ -14,6 +14,7 @@ from streams.cdc_metrics_document import cdc_metrics_page
 from streams.cli.common import fail, out
 from streams.conflicts.metrics import METRICS as CONFLICT_METRICS
 from streams.delivery.metrics import METRICS
+from streams.embed_metrics import METRICS as EMBED_METRICS
 from streams.erasure.metrics import HOLD_METRICS
 from streams.erasure.metrics import METRICS as ERASURE_METRICS
 from streams.key_metrics import METRICS as KEY_METRICS
@@ -36,6 +37,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
         archive=ARCHIVE_METRICS,
         erasures=(*ERASURE_METRICS, *HOLD_METRICS),
         keys=KEY_METRICS,
+        vectors=EMBED_METRICS,
     ),
     "routing.md": routing_page,
     "sagas-declared.md": sagas_page,

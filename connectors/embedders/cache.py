@@ -9,6 +9,8 @@ import numpy as np
 
 from connectors.embedders.contract import ImageEmbedder, ImageError, TextEmbedder, Vector
 
+_HASH_BYTES = 16
+
 V = TypeVar("V")
 C = TypeVar("C", str, bytes)
 E = TypeVar("E", TextEmbedder, ImageEmbedder)
@@ -28,7 +30,7 @@ class _Memory(Generic[V]):
 
     def of(self, contents: Sequence[C], as_bytes: Callable[[C], bytes], make: Callable[[list[C]], list[V]]) -> list[V]:
         """Return a value for each content; those not remembered are made, each once, in a single call of `make`."""
-        keys = [(self._model, hashlib.blake2b(as_bytes(content), digest_size=16).digest()) for content in contents]
+        keys = [(self._model, _hash(as_bytes(content))) for content in contents]
         found: dict[tuple[str, bytes], V] = {}
         missing: dict[tuple[str, bytes], C] = {}
         for key, content in zip(keys, contents, strict=True):
@@ -106,6 +108,15 @@ class CachedImageEmbedder(_Cached[ImageEmbedder, Vector | ImageError]):
                 for outcome in self._embedder.embed(missing)
             ],
         )
+
+
+def text_hash(text: str) -> bytes:
+    """Return what a text is remembered by: BLAKE2b-128."""
+    return _hash(_text_bytes(text))
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
 
 
 def _text_bytes(text: str) -> bytes:

@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from connectors.embedders import text_hash
 from connectors.keys.contents import WriteSeal
 from schemas.changes import InvalidChange, Row, decode_change
 from schemas.conflicts import encode_conflict_record
@@ -136,12 +137,22 @@ def sealed_for(change: RowChange, writes: Sequence[Write], seal: WriteSeal) -> l
 def routed(ingest: Ingest, changes: Sequence[RowChange], seal: WriteSeal) -> list[Outgoing]:
     """Return what goes out for changes: writes, sagas, and what enrichment should know from now on."""
     outputs: list[Outgoing] = []
-    vectors = ingest.embedders.texts([one.listing.text if one.listing else None for one in changes])
-    for change, vector in zip(changes, vectors, strict=True):
+    for change, vector in zip(changes, _meanings(ingest, changes), strict=True):
         outputs.extend(ingest.of_change(change, sealed_for(change, list(route_change(change, vector)), seal)))
         outputs.extend(_reference(ingest.catalogue, change))
         outputs.extend(_meaning(ingest.catalogue, change, vector))
     return outputs
+
+
+def _meanings(ingest: Ingest, changes: Sequence[RowChange]) -> list[Vector | None]:
+    """Return the vectors of the places' texts; the model is asked for those that are not what they were."""
+    model = ingest.embedders.text_model
+    texts = [one.listing.text if one.listing else None for one in changes]
+    kept = [
+        None if text is None else ingest.reference.vector_of(change.row_id, text_hash(text), model)
+        for change, text in zip(changes, texts, strict=True)
+    ]
+    return ingest.embedders.texts_but(texts, kept)
 
 
 def _reference(catalogue: Catalogue, change: RowChange) -> list[Outgoing]:
@@ -160,8 +171,13 @@ def _meaning(catalogue: Catalogue, change: RowChange, vector: Vector | None) -> 
     if change.table not in PLACES:
         return []
     value = None
-    if vector is not None:
-        known = PlaceVector(lsn=change.cause["version"], model=vector.model, values=vector.values)
+    if vector is not None and change.listing is not None:
+        known = PlaceVector(
+            lsn=change.cause["version"],
+            model=vector.model,
+            values=vector.values,
+            text_hash=text_hash(change.listing.text),
+        )
         value = msgspec.json.encode(known)
     return [Outgoing(catalogue.reference_vectors.name, change.row_id.encode(), value)]
 

@@ -18,12 +18,24 @@ class Embedders:
     def __init__(self, text: TextEmbedder, image: ImageEmbedder) -> None:
         self._text = text
         self._image = image
+        self.kept = 0  # texts so far that had their vector already
+
+    @property
+    def text_model(self) -> str:
+        """Name and revision of the model of texts."""
+        return self._text.model
 
     def texts(self, texts: Sequence[str | None]) -> list[Vector | None]:
         """Return a vector for each text, None for None."""
         wanted = [text for text in texts if text is not None]
         rows = iter(self._text.embed(wanted)) if wanted else iter(())
         return [None if text is None else Vector(to_bytes(next(rows)), self._text.model) for text in texts]
+
+    def texts_but(self, texts: Sequence[str | None], kept: Sequence[bytes | None]) -> list[Vector | None]:
+        """Return a vector for each text, None for None; the model is not asked where this one's vector was kept."""
+        made = self.texts([text if values is None else None for text, values in zip(texts, kept, strict=True)])
+        self.kept += sum(values is not None for values in kept)
+        return [new if old is None else Vector(old, self._text.model) for new, old in zip(made, kept, strict=True)]
 
     def images(self, images: Sequence[bytes | None]) -> list[Vector | None]:
         """Return a vector for each picture; None for None, and for bytes that are no picture."""

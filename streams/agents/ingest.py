@@ -15,7 +15,7 @@ from connectors.sinks.errors import SinkError
 from schemas.changes import Change
 from schemas.events import BaseEvent, Event
 from schemas.headers import Headers
-from schemas.reference import Place, Profile, WaitingEvent
+from schemas.reference import Place, PlaceVector, Profile, WaitingEvent
 from schemas.sagas import encode_saga_record
 from schemas.topics import Catalogue
 from schemas.wire import Unframe
@@ -62,6 +62,7 @@ class Reference(Struct):
 
     places: PlaceIndex
     profiles: dict[str, Profile]
+    vectors: dict[str, PlaceVector] = field(default_factory=dict[str, PlaceVector])
 
     def apply_places(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Take in records of the topic of places."""
@@ -84,6 +85,26 @@ class Reference(Struct):
                     self.profiles[key.decode()] = msgspec.json.decode(value, type=Profile)
             except UNREADABLE as error:
                 log.warning("profile_not_readable", key=key[:128], error=str(error))
+
+    def apply_vectors(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> dict[str, PlaceVector | None]:
+        """Take in records of the topic of places' vectors; returns the last of each place that could be read."""
+        found: dict[str, PlaceVector | None] = {}
+        for key, value in pairs:
+            try:
+                found[key.decode()] = None if value is None else _vector(value)
+            except UNREADABLE as error:
+                log.warning("place_vector_not_readable", key=key[:128], error=str(error))
+        for name, vector in found.items():
+            if vector is None:
+                self.vectors.pop(name, None)
+            else:
+                self.vectors[name] = vector
+        return found
+
+    def vector_of(self, place_id: str, text_hash: bytes, model: str) -> bytes | None:
+        """Return the vector that a model gave a place's text, if the text was the same when it was embedded last."""
+        known = self.vectors.get(place_id)
+        return known.values if known is not None and (known.text_hash, known.model) == (text_hash, model) else None
 
 
 class Ingest(Struct, frozen=True):
@@ -174,6 +195,13 @@ class Ingest(Struct, frozen=True):
             topic = self.catalogue.saga_starts.name
             found.append(Outgoing(topic, saga.subject.encode(), encode_saga_record(saga)))
         return found
+
+
+def _vector(value: bytes) -> PlaceVector:
+    vector = msgspec.json.decode(value, type=PlaceVector)
+    if not vector.values or len(vector.values) % 4:
+        raise msgspec.ValidationError(f"{len(vector.values)} bytes of float32")
+    return vector
 
 
 def _as_it_is(value: bytes, headers: Headers = ()) -> bytes:  # noqa: ARG001 - a batch without frames has them too

@@ -1,17 +1,16 @@
 """Keeps the relations between similar places up to date, each worker those of the places that it owns."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-import msgspec
 import structlog
 
 from schemas.clock import HybridClock, unpack
 from schemas.headers import LOW_PRIORITY
 from schemas.reference import PlaceVector
 from schemas.writes import GraphWrite
-from streams.agents.ingest import UNREADABLE, Ingest
+from streams.agents.ingest import Ingest
 from streams.enrichment.similar import Similar, SimilarPlaces
 from streams.routing.entities import Cause
 from streams.routing.similar import SIMILAR, similar
@@ -52,19 +51,9 @@ class SimilarityRoom:
         self._published: dict[str, list[Similar]] = {}
         self._due: set[str] = set()
 
-    def apply(self, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Take in records of the topic of vectors; they count from one of the next calls of `publish`."""
-        for key, value in pairs:
-            try:
-                vector = None if value is None else msgspec.json.decode(value, type=PlaceVector)
-                name = key.decode()
-            except UNREADABLE as error:
-                log.warning("place_vector_not_readable", key=key[:128], error=str(error))
-                continue
-            if vector is not None and (not vector.values or len(vector.values) % 4):
-                log.warning("place_vector_not_readable", key=key[:128], error=f"{len(vector.values)} bytes of float32")
-                continue
-            self._arrived[name] = vector
+    def apply(self, changes: Mapping[str, PlaceVector | None]) -> None:
+        """Take in vectors of places, None where one is gone; they count from one of the next calls of `publish`."""
+        self._arrived.update(changes)
         self._grew = True
 
     async def publish(self, partitions: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from schemas.topics import Topic
 log = structlog.get_logger(__name__)
 
 # Called in the event loop with (key, value or None) pairs in the order of their partition.
-Apply = Callable[[Sequence[tuple[bytes, bytes | None]]], None]
+Apply = Callable[[Sequence[tuple[bytes, bytes | None]]], object]
 
 BATCH = 5_000
 POLL_SECONDS = 0.2

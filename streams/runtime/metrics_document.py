@@ -97,6 +97,11 @@ keys is away when `stream_keys_failures_total` rises; it is asked too much when 
 of the hits: raise `keys.cache_entries`. Commands that end (`travelos keys rotate`, `travelos export`) serve nothing."""
 
 
+VECTORS = """\
+A worker of the ingest role has this. Where `from="model"` is most of it and a model is slow, raise
+`embed.cache_entries`; see [enrichment](enrichment.md#vectors)."""
+
+
 def metrics_page(
     *,
     deliveries: Sequence[Metric],
@@ -105,6 +110,7 @@ def metrics_page(
     archive: Sequence[Metric],
     erasures: Sequence[Metric],
     keys: Sequence[Metric],
+    vectors: Sequence[Metric],
 ) -> str:
     """Return the text of docs/metrics.md, with the metrics of these parts beside those of all workers."""
     parts = [INTRODUCTION, *_table(METRICS), "", "## Deliveries", DELIVERIES, "", *_table(deliveries)]
@@ -113,6 +119,7 @@ def metrics_page(
     parts += ["", "## The archive", ARCHIVE, "", *_table(archive)]
     parts += ["", "## Erasures", ERASURES, "", *_table(erasures)]
     parts += ["", "## Users' keys", KEYS, "", *_table(keys)]
+    parts += ["", "## Vectors", VECTORS, "", *_table(vectors)]
     return "\n".join(parts) + "\n"
 
 

@@ -1,7 +1,7 @@
 """A batch of row changes: writes for the stores, and what enrichment knows from then on."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,7 +14,11 @@ from schemas.headers import ERROR_MESSAGE, SCHEMA, Headers, header_map
 from schemas.reference import Place, PlaceVector, Profile
 from schemas.wire import read_frame, unframe_without_registry
 from streams.agents.changes import ChangePass, decode
+from streams.agents.embed import Embedders
+from streams.agents.ingest import Reference
+from streams.enrichment.places import PlaceIndex
 from streams.runtime.publisher import TryAgain
+from tests.unit.agents.conftest import Texts
 
 ROW = {
     "id": "r-1",
@@ -79,6 +83,73 @@ async def test_the_meaning_of_a_place_goes_to_a_topic_of_its_own_until_the_place
     first, last = stage.of(stage.catalogue.reference_vectors.name)
     assert msgspec.json.decode(first.value, type=PlaceVector).lsn == 100
     assert (first.key, last.key, last.value) == (b"r-1", b"r-1", None)
+
+
+class Restarts:
+    """Workers one after another, each of which knows only what the topics hold."""
+
+    def __init__(self, stage: Any) -> None:
+        self._stage = stage
+        self._offset = 0
+        self.asked: list[str] = []  # what the models were asked for, by all workers
+
+    async def change(self, op: str = "c", model: str = "length", **row: Any) -> None:
+        """Start a worker and have it process a change."""
+        stage, texts = self._stage, Texts()
+        texts.model = model
+        known = [(one.key, one.value) for one in stage.of(stage.catalogue.reference_vectors.name)]
+        reference = Reference(PlaceIndex(150), {})
+        reference.apply_vectors(known)
+        ingest = stage.ingest(reference=reference, embedders=Embedders(cast(Any, texts), cast(Any, None)))
+        self._offset += 1
+        one = record(stage, change(op, {**ROW, **row}, lsn=100 + self._offset), offset=self._offset)
+        await ChangePass(ingest).process([one])
+        self.asked += [text for batch in texts.batches for text in batch]
+
+
+async def test_a_text_that_did_not_change_is_not_embedded_again_by_a_worker_that_starts_anew(stage: Any) -> None:
+    workers = Restarts(stage)
+    await workers.change()
+    await workers.change("u", zipcode="11101")
+    await workers.change("r")
+    assert workers.asked == ["Roma: Italian restaurant in Queens, New York."]
+    first, *others = stage.writes("vector")
+    assert [(one.values, one.model, one.text) for one in others] == [(first.values, first.model, first.text)] * 2
+    assert first.version < others[0].version < others[1].version
+
+
+async def test_a_text_that_changed_is_embedded_once_and_so_is_one_that_changes_back(stage: Any) -> None:
+    workers = Restarts(stage)
+    for name in ("Roma", "Milan", "Milan", "Roma", "Roma"):
+        await workers.change("u", name=name)
+    assert [text.partition(":")[0] for text in workers.asked] == ["Roma", "Milan", "Roma"]
+    one, two, *others = [write.values for write in stage.writes("vector")]
+    assert one != two
+    assert others == [two, one, one]
+
+
+async def test_a_place_that_was_deleted_and_comes_back_is_embedded_once(stage: Any) -> None:
+    workers = Restarts(stage)
+    for op in ("c", "d", "c", "u"):
+        await workers.change(op)
+    assert len(workers.asked) == 2
+    assert [one.op for one in stage.writes("vector")] == ["upsert", "delete", "upsert", "upsert"]
+
+
+async def test_another_model_embeds_what_the_one_before_it_did(stage: Any) -> None:
+    workers = Restarts(stage)
+    await workers.change()
+    await workers.change("u", model="newer")
+    await workers.change("u", model="newer")
+    assert len(workers.asked) == 2
+    assert [one.model for one in stage.writes("vector")] == ["length", "newer", "newer"]
+
+
+async def test_a_vector_of_before_texts_had_hashes_is_made_anew(stage: Any) -> None:
+    known = msgspec.json.encode({"lsn": 1, "model": "length", "values": "AAAAAAAAAAA="})
+    stage.reference.apply_vectors([(b"r-1", known)])
+    await ChangePass(stage.ingest()).process([record(stage, change())])
+    assert len(stage.texts.batches) == 1
 
 
 async def test_travellers_go_to_their_own_topic_and_other_tables_to_the_warehouse_only(stage: Any) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from schemas.reference import Place, Profile
+from schemas.reference import Place, PlaceVector, Profile
 from streams.agents.ingest import Reference
 from streams.enrichment.places import PlaceIndex
 
@@ -43,6 +43,16 @@ def test_a_record_that_cannot_be_read_costs_only_itself(reference: Reference, ba
     reference.apply_profiles([bad, (b"ann", msgspec.json.encode(ANN))])
     assert reference.places.get("cafe") == CAFE
     assert reference.profiles["ann"] == ANN
+
+
+def test_the_vector_of_a_place_that_cannot_be_read_costs_only_itself(reference: Reference) -> None:
+    odd = msgspec.json.encode(PlaceVector(lsn=1, model="one", values=b"odd"))
+    good = PlaceVector(lsn=1, model="one", values=b"four")
+    taken = reference.apply_vectors(
+        [(b"bad", b"{"), (b"\xff", odd), (b"odd", odd), (b"gone", None), (b"cafe", msgspec.json.encode(good))]
+    )
+    assert taken == {"gone": None, "cafe": good}
+    assert reference.vectors == {"cafe": good}
 
 
 def test_a_place_out_of_the_range_of_coordinates_is_not_taken_in(reference: Reference) -> None:
