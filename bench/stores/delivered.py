@@ -8,13 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bench.stores.adding_up import Identity, differences, newest, unaccounted
 from bench.stores.writes import writes
 from connectors.kafka.admin import TopicAdmin
-from connectors.kafka.lag import LagMeter
+from connectors.kafka.errors import NO_ANSWER, error_of
+from connectors.kafka.lag import LagMeter, Progress
 from connectors.kafka.reading import read_topics
+from connectors.kafka.watermarks import LEADERLESS
 from connectors.sinks.contract import Held
 from schemas.receipts import decode_receipt
 from schemas.writes import BaseWrite, StoreName, decode_write, encode_write, key_of
@@ -26,6 +28,16 @@ from streams.supervisor import RoleProcess
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.05
 ASKED_AT_ONCE = 500
+# What brokers say, or do not, that are short of processor time.
+PASSING = frozenset(
+    {
+        *NO_ANSWER,
+        *LEADERLESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
 
 
 class NotReached(TimeoutError):  # noqa: N818 - says what happened
@@ -110,11 +122,11 @@ class Delivered:
 
     def lag(self) -> int:
         """Return how many writes have no end yet."""
-        return self._meter.progress([self._topic])[self._topic].lag
+        return self._progress().lag
 
     def done(self) -> int:
         """Return how many writes have one."""
-        return self._meter.progress([self._topic])[self._topic].done
+        return self._progress().done
 
     def settle(self, seconds: float = PATIENCE_SECONDS) -> float:
         """Wait until all that was sent has an end; return how long that took."""
@@ -160,6 +172,21 @@ class Delivered:
             *(f"dead letter of {letter.key!r}" for letter in letters),
             *differences(last, self._held(list(last))),
         ]
+
+    def _progress(self) -> Progress:
+        """Ask for offsets, again and again while brokers that are short of processor time do not say.
+
+        Raises:
+            KafkaException: they did not within the patience of a trial, or never will.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._meter.progress([self._topic])[self._topic]
+            except KafkaException as error:
+                if error_of(error).code() not in PASSING or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)  # between two questions; nothing tells when there is an answer
 
     def _held(self, identities: list[Identity]) -> dict[Identity, Held]:
         sink = sink_of(self.store, self._options)
