@@ -67,6 +67,7 @@ class Change(Struct, frozen=True):
     versions: Mapping[str, int] = {}  # those that go into the line of `content`
     bury: Mapping[str, Latest] | None = None  # the tombstone to be written first
     remove: bool = False  # what lies there goes before `content` comes
+    again: bool = False  # `content` lies there already, as far as a reader can see
 
 
 def changed(state: State, writes: Sequence[TimeSeriesWrite]) -> Change:
@@ -88,8 +89,7 @@ def changed(state: State, writes: Sequence[TimeSeriesWrite]) -> Change:
             outcomes.append(APPLIED)
     before = state.latest()
     if not applied:
-        left = state.leftover
-        return Change(outcomes, entity or "", bury=before if left else None, remove=left)
+        return _said_again(state, writes, outcomes)
     content = applied[-1] if applied[-1].op == "upsert" else None
     spoke = {write.source for write in applied}
     deletes = any(latest[source].deleted for source in spoke)
@@ -101,6 +101,36 @@ def changed(state: State, writes: Sequence[TimeSeriesWrite]) -> Change:
     bury = before | {source: one for source, one in latest.items() if source not in versions}
     bury = _below(bury, versions)
     return Change(outcomes, entity or "", content, versions, bury=bury, remove=remove)
+
+
+def _said_again(state: State, writes: Sequence[TimeSeriesWrite], outcomes: Sequence[Outcome]) -> Change:
+    """Return what to do at a point where all that writes say can be read already.
+
+    What can be read need not be on the disk: when InfluxDB fails to write its log, it refuses the points and shows them
+    all the same, until it is started again. So what is told with the version that lies there is written once more; see
+    `unless_other` for the content.
+    """
+    left, latest, entity = state.leftover, state.latest(), state.entity or ""
+    told = [one for one in writes if (one.version, one.op == "delete") == latest.get(one.source) and not left]
+    if left or any(one.op == "delete" for one in told):
+        return Change(outcomes, entity, bury=latest if left else state.buried, remove=left)
+    if not told:
+        return Change(outcomes, entity)
+    return Change(outcomes, entity, told[-1], {told[-1].source: told[-1].version}, again=True)
+
+
+def unless_other(change: Change, present: Mapping[str, Field]) -> Change:
+    """Return a change that says again what lies there only if it is the same.
+
+    Else the content of another source would go, or a version that is no newer would change something.
+
+    Args:
+        change: of a point that is there.
+        present: its fields.
+    """
+    if not change.again or change.content is None or change.content.fields == dict(present):
+        return change
+    return structs.replace(change, content=None, versions={}, again=False)
 
 
 def without_stale_fields(change: Change, state: State, present: Collection[str]) -> Change:

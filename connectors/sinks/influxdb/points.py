@@ -9,7 +9,7 @@ from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
 from connectors.sinks.influxdb.errors import Refusal
 from connectors.sinks.influxdb.lines import Point, line, tombstone_line
-from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, without_stale_fields
+from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, unless_other, without_stale_fields
 from schemas.writes import TimeSeriesWrite
 
 
@@ -59,6 +59,10 @@ class PointWriter:
             fields = queries.fields(self._client.ask(queries.fields_of(over)))
             for point in over:
                 changes[point] = without_stale_fields(changes[point], states[point], fields.get(point, ()))
+        again = [point for point, change in changes.items() if change.again]
+        if again:
+            there = queries.fields(self._client.ask_typed(queries.fields_of(again)))
+            changes |= {point: unless_other(changes[point], there.get(point, {})) for point in again}
         refused = self._try(changes)
         going = {point: change for point, change in changes.items() if point not in refused}
         self._bury(going)
@@ -134,4 +138,4 @@ def _line_of(point: Point, change: Change) -> Line:
 
 
 def _overwrites(change: Change, state: State) -> bool:
-    return change.content is not None and state.present
+    return change.content is not None and state.present and not change.again

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connectors.sinks.conformance.model import Model, Step
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected
-from connectors.sinks.influxdb.merge import NOTHING, Latest, State, changed, without_stale_fields
+from connectors.sinks.influxdb.merge import NOTHING, Latest, State, changed, unless_other, without_stale_fields
 from schemas.writes import TimeSeriesWrite
 
 STEPS = st.builds(
@@ -61,7 +61,9 @@ class Store:
 
     def write(self, writes: list[TimeSeriesWrite]) -> list[Outcome]:
         """In the order of the sink: trial, tombstone, removal, content."""
-        change = without_stale_fields(changed(self.state(), writes), self.state(), self.fields.keys())
+        change = unless_other(changed(self.state(), writes), self.fields)
+        if not change.again:
+            change = without_stale_fields(change, self.state(), self.fields.keys())
         if change.remove and change.content is not None:
             self.request()
             self.fields |= change.content.fields
@@ -146,3 +148,22 @@ def test_a_removal_that_was_interrupted_is_done_again_even_if_nothing_is_new() -
     change = changed(state, [write(2, delete=True)])
     assert change.outcomes == [SUPERSEDED]
     assert change.remove
+
+
+def test_what_can_be_read_already_is_said_again_as_it_is_and_superseded() -> None:
+    state = State("e", {"one": 3}, {"two": Latest(1, deleted=True)})
+    change = unless_other(changed(state, [write(2), write(3)]), {"content": 3})
+    assert change.outcomes == [SUPERSEDED, SUPERSEDED]
+    assert (change.content, change.versions, change.bury, change.remove) == (write(3), {"one": 3}, None, False)
+
+
+def test_what_is_older_or_has_another_content_than_what_lies_there_is_not_said_again() -> None:
+    state = State("e", {"one": 3, "two": 7})
+    assert changed(state, [write(2)]).content is None
+    assert unless_other(changed(state, [write(3)]), {"content": 7}).content is None
+
+
+def test_a_delete_is_remembered_again_without_what_came_after_it() -> None:
+    state = State("e", {"two": 7}, {"one": Latest(5, deleted=True)})
+    change = changed(state, [write(5, delete=True)])
+    assert (change.outcomes, change.bury, change.remove) == ([SUPERSEDED], {"one": Latest(5, deleted=True)}, False)
