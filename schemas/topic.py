@@ -16,7 +16,8 @@ class Topic(Struct, frozen=True, kw_only=True):
 
     `key` and `value` say what the bytes are; `value` is the name of a type in `schemas` or a word for raw bytes.
     A topic that `may_lack_keys` carries the changes of a table, and whether that has a key only its database knows:
-    both this topic and `without_keys` are right.
+    both this topic and `without_keys` are right. `segment_ms` is how old a segment may become before another one
+    begins; None is the brokers' default. Only whole segments leave the disk.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Topic(Struct, frozen=True, kw_only=True):
     retention_ms: int | None = 7 * DAY_MS
     max_message_bytes: int = MIB
     may_lack_keys: bool = False
+    segment_ms: int | None = None
 
     def without_keys(self) -> "Topic":
         """Return the topic for records without a key: it is kept whole, because a compacted one refuses them."""
@@ -40,6 +42,8 @@ class Topic(Struct, frozen=True, kw_only=True):
         config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_message_bytes)}
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
+        if self.segment_ms is not None:
+            config["segment.ms"] = str(self.segment_ms)
         if "compact" in self.cleanup:
             # Tombstones of deletes have to outlive the slowest reader of a compacted topic.
             config["delete.retention.ms"] = str(7 * DAY_MS)

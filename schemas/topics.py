@@ -6,6 +6,7 @@ Topics are created and checked from it, the AsyncAPI document is generated from 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from schemas.state_tables import CONFLICT_TABLES, ERASURE_TABLES, SAGA_TABLES, STATE_TABLES
 from schemas.topic import DAY_MS, MIB, Topic
 from schemas.writes import STORES, WRITE_TYPES, Priority, StoreName
 
@@ -23,6 +24,7 @@ class Catalogue:
         tables: the captured tables as "<schema>.<table>".
         keyless_changes: some changes have no key, so their topics are kept whole instead of compacted.
         other_sources: prefixes of the topics in which other databases tell the changes of the same tables.
+        event_segment_ms: how old segments of the topics of events may become; None: as the brokers have it.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Catalogue:
         tables: Sequence[str] = ("public.restaurants", "public.places", "public.users"),
         keyless_changes: bool = False,
         other_sources: Sequence[str] = (),
+        event_segment_ms: int | None = None,
     ) -> None:
         self.prefix = prefix
         self.partitions = partitions
@@ -48,9 +51,15 @@ class Catalogue:
         # The broker lets through more than intake accepts: an oversized value becomes a dead letter, with its reason,
         # instead of an error in a producer that nobody reads.
         large = {"max_message_bytes": 10 * MIB}
-        self.user_events = topic("user-events", purpose="what travellers say and do", **events, **large)
-        self.gps_events = topic("gps-events", purpose="GPS fixes", **events, **large)
-        self.urgent_events = topic("urgent-events", purpose="events that overtake all others", **events, **large)
+        came = {**events, **large, "segment_ms": event_segment_ms}
+        self.user_events = topic("user-events", purpose="what travellers say and do", **came)
+        self.gps_events = topic("gps-events", purpose="GPS fixes", **came)
+        self.urgent_events = topic("urgent-events", purpose="events that overtake all others", **came)
+        self.event_claims = topic(
+            "events.claims",
+            purpose="claims of large events that were deleted where they came in, for erasures",
+            **(events | {"owner": "erasure"}),
+        )
         self.waiting_events = topic(
             "events.waiting",
             key="place_id",
@@ -372,7 +381,8 @@ class Catalogue:
         )
 
     def __iter__(self) -> Iterator[Topic]:
-        yield from (self.user_events, self.gps_events, self.urgent_events, self.waiting_events, self.resumed_events)
+        yield from (self.user_events, self.gps_events, self.urgent_events, self.event_claims)
+        yield from (self.waiting_events, self.resumed_events)
         yield from (self.person_changes, self.reference_places, self.reference_vectors, self.reference_users)
         yield from self.all_changes
         yield from (self.cdc_offsets, self.cdc_signals)
@@ -388,13 +398,3 @@ class Catalogue:
         yield from (
             self.changelog(table, retention_ms=retention, role="sagas") for table, retention in SAGA_TABLES.items()
         )
-
-
-# The state tables of the ingest role, and for how long their changelog keeps an entry (None: for ever).
-STATE_TABLES: dict[str, int | None] = {"seen": 2 * DAY_MS, "travellers": None, "waiting": None, "arrived": None}
-# Those that it has besides where types of entities are settled.
-CONFLICT_TABLES: dict[str, int | None] = {"entities": None, "tallies": None}
-# Those of events and of rows which wait until an erasure is over.
-ERASURE_TABLES: dict[str, int | None] = {"held": None, "held_rows": None}
-# Those of the sagas role.
-SAGA_TABLES: dict[str, int | None] = {"lines": None, "ended": 7 * DAY_MS}

@@ -19,7 +19,8 @@ from schemas.changes import Change
 from schemas.clock import HybridClock
 from schemas.reference import Place, WaitingEvent
 from schemas.sagas import SagaEntry
-from schemas.topics import CONFLICT_TABLES, ERASURE_TABLES, SAGA_TABLES, STATE_TABLES, Catalogue
+from schemas.state_tables import CONFLICT_TABLES, ERASURE_TABLES, SAGA_TABLES, STATE_TABLES
+from schemas.topics import Catalogue
 from schemas.wire import Unframe
 from schemas.writes import STORES
 from streams.agents.changes import ChangePass

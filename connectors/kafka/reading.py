@@ -35,7 +35,11 @@ def read_topics(
 
 
 def records_in(
-    connection: Connection, topics: Iterable[str], *, since: Mapping[tuple[str, int], int] | None = None
+    connection: Connection,
+    topics: Iterable[str],
+    *,
+    since: Mapping[tuple[str, int], int] | None = None,
+    until: Mapping[tuple[str, int], int] | None = None,
 ) -> Generator[StoredRecord]:
     """Yield every record that the topics hold when this begins, those of a partition in order.
 
@@ -43,13 +47,17 @@ def records_in(
         connection: how to reach the brokers.
         topics: names; those that do not exist hold nothing.
         since: offsets to begin at, by (topic, partition); else the beginning.
+        until: offsets to end before, by the same; else the end.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
     consumer = Consumer({**connection.consumer("travelos-reading"), "log_level": 0})
     try:
-        bounds = _bounds(consumer, topics)
+        bounds = {
+            home: (low, min(high, (until or {}).get(home, high)))
+            for home, (low, high) in _bounds(consumer, topics).items()
+        }
         position = {home: max(low, (since or {}).get(home, low)) for home, (low, _) in bounds.items()}
         consumer.assign([TopicPartition(*home, offset) for home, offset in position.items()])
         # Asking for more than there is would wait in vain. An upper bound: compaction and transactions leave gaps.

@@ -5,11 +5,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
+from streams.app import group_of as group_of_role
 from streams.archive.plan import group_of as archive_group_of
 from streams.archive.plan import plan_of, storage_of
 from streams.erasure.archived import ArchivedRecords
 from streams.erasure.eraser import Eraser, Parts
 from streams.erasure.metrics import ErasureMetrics
+from streams.erasure.plain import PlainEvents, Plan
 from streams.erasure.signing import signing_key
 from streams.erasure.stores import Stores
 from streams.erasure.worker import ErasureWorker
@@ -58,6 +60,7 @@ def worker_of(options: Options, registry: CollectorRegistry) -> ErasureWorker:
         Eraser(parts),
         remembered,
         metrics=ErasureMetrics(registry),
+        plain=_plain_of(options),
     )
 
 
@@ -66,6 +69,24 @@ def _archive_of(options: Options) -> ArchivedRecords | None:
         return None
     connection, group = options.kafka.connection(), archive_group_of(options)
     return ArchivedRecords(connection, options.catalogue(), group, plan_of(options), storage_of(options))
+
+
+def _plain_of(options: Options) -> PlainEvents | None:
+    if not options.erasure.plain_minutes:
+        return None
+    catalogue = options.catalogue()
+    topics = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
+    names = [topic.name for topic in topics]
+    taken_by = {group_of_role("ingest", options): names}
+    if options.archive.enabled:
+        taken_by[archive_group_of(options)] = plan_of(options).topics(names)
+    plan = Plan(
+        topics=topics,
+        claims=catalogue.event_claims,
+        taken_by=taken_by,
+        minutes=options.erasure.plain_minutes,
+    )
+    return PlainEvents(options.kafka.connection(), plan)
 
 
 def key_of(options: Options, *, may_make: bool = False) -> Ed25519PrivateKey:

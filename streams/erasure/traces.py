@@ -64,7 +64,7 @@ def claimed_by(connection: Connection, catalogue: Catalogue, erasure: Erasure, *
     Raises:
         KafkaException: the brokers do not answer.
     """
-    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
+    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, catalogue.event_claims)
     asked: StoredRecord | None = None
     found: list[tuple[str, StoredRecord]] = []
     for record in records_in(connection, [topic.name for topic in events]):
@@ -98,7 +98,7 @@ def _goes_on(record: StoredRecord, erasure: Erasure, asked: StoredRecord | None)
 
 def remains_of(catalogue: Catalogue, at: datetime, *, archived: bool) -> Iterator[Remains]:
     """Yield where events of a person still lie after an erasure, and until when, at the latest but for a segment."""
-    topics = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events]
+    topics = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, catalogue.event_claims]
     topics += [catalogue.waiting_events, catalogue.resumed_events, catalogue.person_changes, catalogue.dead_letters]
     topics += [catalogue.claims, catalogue.conflict_commands]
     topics += [catalogue.saga_starts, catalogue.saga_receipts, *(topic for topic, _, _ in catalogue.all_writes())]

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from connectors.kafka.connection import Connection
+from connectors.kafka.errors import KafkaUnavailable
 from connectors.kafka.reading import read_topics
 from connectors.producers import ProducerError
 from schemas.clock import milliseconds
@@ -25,6 +26,7 @@ from schemas.topics import Catalogue
 from streams.erasure.eraser import Eraser
 from streams.erasure.machine import Came, Deleted, Failed, after, begin, turns
 from streams.erasure.metrics import ErasureMetrics, StepOutcome
+from streams.erasure.plain import PlainEvents
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,7 @@ class ErasureWorker:
         remembered_seconds: so long may others still use a destroyed key.
         now: a clock.
         metrics: counts what happens.
+        plain: events that are deleted where they came in, by one of the members; None: they stay.
 
     Attributes:
         state: "starting", "reading", "interrupted" while Kafka does not answer, or "stopped".
@@ -64,6 +67,7 @@ class ErasureWorker:
         remembered_seconds: float = 0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: ErasureMetrics | None = None,
+        plain: PlainEvents | None = None,
     ) -> None:
         self._connection = connection
         self._catalogue = catalogue
@@ -75,6 +79,8 @@ class ErasureWorker:
         self.state = "starting"
         self.turned_at = time.monotonic()
         self._sampled_at = float("-inf")
+        self._plain = plain
+        self._deleted_at = float("-inf")
         self._known: dict[int, dict[str, Erasure]] = {}  # partition -> person -> their last erasure
 
     def run(self, stop: threading.Event) -> None:
@@ -110,6 +116,7 @@ class ErasureWorker:
                 if message is not None:
                     self._take(consumer, message)
                 self._go_on()
+                self._delete_plain()
         finally:
             consumer.close()
 
@@ -165,6 +172,17 @@ class ErasureWorker:
             self._metrics.shows(everyone)
         for erasure in turns(everyone, milliseconds(self._now())):
             self._step(homes[erasure.id], erasure)
+
+    def _delete_plain(self) -> None:
+        plain = self._plain
+        # That of the first partition does it.
+        if plain is None or 0 not in self._known or self.turned_at - self._deleted_at < plain.every_seconds:
+            return
+        self._deleted_at = self.turned_at
+        try:
+            plain.delete(milliseconds(self._now()))
+        except (KafkaException, KafkaUnavailable) as error:  # erasures go on without
+            log.warning("plain_events_stay", reason=str(error))
 
     def _step(self, partition: int, erasure: Erasure) -> None:
         began = time.monotonic()

@@ -33,8 +33,19 @@ class ErasureOptions(Section):
         description="take their records out of the archive, each object of which is read for that; keep: it stays as "
         "it is, for where all that is archived is sealed",
     )
+    plain_minutes: float = Field(
+        default=0,
+        ge=0,
+        description="delete events from the topics that they come in when they are so old and ingest has taken them, "
+        "and the archive where it is on; 0: they stay until their topics' retention",
+    )
     rewrite: bool = Field(
         default=True,
         description="have stores rewrite their files without what was deleted, as far as they can be made to (VACUUM, "
         "BGREWRITEAOF, _forcemerge and the like); false: that is left to them",
     )
+
+    @property
+    def segment_ms(self) -> int | None:
+        """How old segments of the topics of events may become, for what is deleted to leave the disk; None: as ever."""
+        return max(1, int(self.plain_minutes * 60_000)) if self.enabled and self.plain_minutes else None

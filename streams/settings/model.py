@@ -394,4 +394,5 @@ class Options(Section):
             tables=self.source.named_tables,
             keyless_changes="t" not in self.source.skipped_operations,
             other_sources=self.conflicts.sources,
+            event_segment_ms=self.erasure.segment_ms,
         )

@@ -2,6 +2,7 @@
 
 import os
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,15 +21,30 @@ JAVA = 17
 
 
 class KafkaServer(Server):
-    """A broker whose log segments lie in `folder`; a second start finds the topics of the first. No authentication."""
+    """A broker whose log segments lie in `folder`; a second start finds the topics of the first. No authentication.
+
+    Args:
+        folder: of its data, configuration and log.
+        port: of its clients; None: the default one.
+        heap: most memory of its Java heap.
+        settings: of the broker, besides those of `server.properties`, or instead.
+    """
 
     name = "kafka"
     default_port = 19092
     secret_names = ()
 
-    def __init__(self, folder: Path, *, port: int | None = None, heap: str = "512m") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        heap: str = "512m",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder, port=port)
         self.heap = heap
+        self._settings = dict(settings or {})
 
     @staticmethod
     def available() -> bool:
@@ -70,7 +86,8 @@ class KafkaServer(Server):
         data = self.folder / "data"
         properties = self.folder / "server.properties"
         text = (HERE / "server.properties").read_text()
-        properties.write_text(text.format(port=self.port, controller_port=free_port(), data=data))
+        more = "".join(f"{name}={value}\n" for name, value in self._settings.items())
+        properties.write_text(text.format(port=self.port, controller_port=free_port(), data=data) + more)
         program = find_java("Kafka", at_least=JAVA).program()
         java = [
             program,

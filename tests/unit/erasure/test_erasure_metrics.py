@@ -13,6 +13,7 @@ from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from connectors.kafka.connection import Connection
+from connectors.kafka.errors import KafkaUnavailable
 from connectors.producers import EventProducer
 from deploy.local.kafka import MemoryKafka
 from schemas.erasures import ErasureStart, encode_erasure_record
@@ -137,6 +138,38 @@ def test_a_worker_shows_what_is_open_what_failed_what_waits_and_that_it_is_over(
     done = {step: value("erasure_steps_total", step=step, outcome="done") for step in STEPS[:-1]}
     assert done == dict.fromkeys(STEPS[:-1], 1)
     assert value("erasure_step_seconds_count", step="purge") == 1
+
+
+class NotAllowed:
+    """Stands for events that may not be deleted where they came in."""
+
+    every_seconds = 0.0
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def delete(self, now_ms: int) -> None:
+        self.asked += 1
+        raise KafkaUnavailable("no right to DELETE")
+
+
+def test_erasures_go_on_while_events_that_came_plain_cannot_be_deleted(cluster: tuple[Connection, Catalogue]) -> None:
+    connection, catalogue = cluster
+    eraser: Any = StandIn(connection, catalogue)
+    eraser.away = eraser.holding = False
+    plain: Any = NotAllowed()
+    registry, stop = CollectorRegistry(), threading.Event()
+    worker = ErasureWorker(connection, catalogue, "erasures", eraser, metrics=ErasureMetrics(registry), plain=plain)
+    eraser.send([(catalogue.erasure_starts.name, b"ann", encode_erasure_record(START))])
+    running = threading.Thread(target=worker.run, args=(stop,))
+    running.start()
+    try:
+        done = {"step": "release", "outcome": "done"}
+        wait_for(lambda: registry.get_sample_value(f"{PREFIX}erasure_steps_total", done) == 1)
+    finally:
+        stop.set()
+        running.join(PATIENCE_SECONDS)
+    assert plain.asked > 0
 
 
 def test_a_worker_of_the_role_whose_loop_does_not_turn_is_not_live() -> None:

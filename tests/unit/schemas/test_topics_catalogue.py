@@ -1,7 +1,8 @@
 import re
 
 from schemas.generate import VALUE_TYPES
-from schemas.topics import STATE_TABLES, Catalogue
+from schemas.state_tables import STATE_TABLES
+from schemas.topics import Catalogue
 from schemas.writes import STORES, WRITE_TYPES
 
 # What only one role reads and writes, and what is kept as it came.
