@@ -7,22 +7,22 @@ from collections import deque
 
 
 class Transaction:
-    """The records of one transaction that are on their way."""
+    """What of one transaction is on its way: receipts of records that it awaits, or rows of a snapshot."""
 
-    __slots__ = ("_end_lsn", "_unacknowledged", "is_marker")
+    __slots__ = ("_awaited", "_end_lsn", "is_marker")
 
     def __init__(self, *, is_marker: bool = False) -> None:
         self.is_marker = is_marker
-        self._unacknowledged = 0
+        self._awaited = 0
         self._end_lsn: int | None = None
 
-    def sent(self, records: int = 1) -> None:
-        """Note that records were handed to the producer."""
-        self._unacknowledged += records
+    def awaits(self, count: int = 1) -> None:
+        """Note that so much more has to be acknowledged; before any of it can be."""
+        self._awaited += count
 
-    def acknowledged(self) -> None:
-        """Note that the brokers have one of them."""
-        self._unacknowledged -= 1
+    def acknowledged(self, count: int = 1) -> None:
+        """Note that the brokers have so much of it."""
+        self._awaited -= count
 
     def committed(self, end_lsn: int) -> None:
         """Note that all records were handed over, and where in the WAL the transaction ends."""
@@ -36,7 +36,7 @@ class Transaction:
     @property
     def finished(self) -> bool:
         """Whether all of its records were sent and acknowledged."""
-        return self._end_lsn is not None and self._unacknowledged == 0
+        return self._end_lsn is not None and self._awaited == 0
 
 
 class Acknowledgements:

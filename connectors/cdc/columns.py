@@ -10,10 +10,14 @@ import msgspec
 
 from connectors.cdc.decimals import decimal_as_text
 from connectors.cdc.pgoutput import Value
-from connectors.cdc.scalars import Encode, boolean_json, integer_json, text_json
+from connectors.cdc.scalars import BOOLEANS, Encode, boolean_json, integer_json, text_json
 from connectors.cdc.times import instant_json
 
 _DIGITS = b"0123456789"
+# What JSON escapes; one of them stands between values, for one that holds it is not joined.
+_ESCAPED = bytes(range(32)) + b'"\\'
+_BETWEEN = b"\n"
+_APART = b'"%b"' % _BETWEEN
 _INSTANT = len(b"2026-01-01 00:00:00+00")
 _json = msgspec.json.Encoder()
 _integers = msgspec.json.Decoder(list[int])
@@ -40,10 +44,15 @@ def encoded_column(encode: Encode, null: bytes, values: Sequence[Value]) -> Iter
 
 
 def _texts(values: Sequence[bytes]) -> Iterable[bytes]:
+    joined = _BETWEEN.join(values)
     try:
-        return list(map(_json.encode, map(bytes.decode, values)))
+        joined.decode()
     except UnicodeDecodeError:  # the database is SQL_ASCII
         return map(text_json, values)
+    # What holds nothing that is escaped is the same in JSON.
+    if len(joined.translate(None, _ESCAPED)) == len(joined) - len(values) + 1:
+        return (b'"%b"' % joined.replace(_BETWEEN, _APART)).split(_BETWEEN)
+    return map(_json.encode, map(bytes.decode, values))
 
 
 def _whole_numbers(values: Sequence[bytes]) -> Iterable[bytes]:
@@ -90,5 +99,5 @@ _AT_ONCE: dict[Encode, Callable[[Sequence[bytes]], Iterable[bytes]]] = {
     integer_json: _whole_numbers,
     decimal_as_text: _texts_of_decimals,
     instant_json: _instants,
-    boolean_json: lambda values: map(boolean_json, values),
+    boolean_json: lambda values: map(BOOLEANS.__getitem__, values),
 }

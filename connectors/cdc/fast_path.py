@@ -16,7 +16,8 @@ from struct import error as LayoutError  # noqa: N812
 from typing import cast
 
 from connectors.cdc.columns import encoded_column
-from connectors.cdc.publisher import Outgoing, Report
+from connectors.cdc.publisher import Outgoing
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.replication import DATA_HEADER
 from connectors.cdc.tables import Table
 
@@ -68,13 +69,13 @@ class Shortcut:
         self.count = 0
 
 
-def shortcuts_of(table: Table, source: bytes, report: Report, outgoing: list[Outgoing]) -> list[Shortcut]:
+def shortcuts_of(table: Table, source: bytes, receipt: Receipt, outgoing: list[Outgoing]) -> list[Shortcut]:
     """Return what is done with a table's usual changes in one transaction.
 
     Args:
         table: as of these changes.
         source: the block `source` of these changes, with two places for the LSN.
-        report: of the records.
+        receipt: of the records.
         outgoing: the list that they go to.
     """
     source = b',"source":' + source + b',"transaction":null,"op":'
@@ -89,12 +90,12 @@ def shortcuts_of(table: Table, source: bytes, report: Report, outgoing: list[Out
     for kind, op, rows, template in ways:
         heads = tuple([b"%c" % row_kind + len(table.encoders).to_bytes(2) for row_kind in rows])
         whole = table.template_with_schema(template)
-        one, many = _maker(table, heads, whole, report), _maker_of_many(table, heads, whole, report)
+        one, many = _maker(table, heads, whole, receipt), _maker_of_many(table, heads, whole, receipt)
         found.append(Shortcut(kind, op, table, one, many, outgoing))
     return found
 
 
-def _maker(table: Table, heads: tuple[bytes, ...], template: bytes, report: Report) -> Make:
+def _maker(table: Table, heads: tuple[bytes, ...], template: bytes, receipt: Receipt) -> Make:
     # Everything that a row needs is a local name here: it is looked up for each column of each row.
     encoders, nulls = table.encoders, table.nulls
     key_template = table.key_template
@@ -128,13 +129,13 @@ def _maker(table: Table, heads: tuple[bytes, ...], template: bytes, report: Repo
         return {
             "key": None if key_values is None else key_template % key_values(encoded),
             "value": template % (*encoded, *lsn, *lsn, now),
-            "callback": report,
+            "callback": receipt,
         }
 
     return make
 
 
-def _maker_of_many(table: Table, heads: tuple[bytes, ...], template: bytes, report: Report) -> MakeAll:
+def _maker_of_many(table: Table, heads: tuple[bytes, ...], template: bytes, receipt: Receipt) -> MakeAll:
     encoders, nulls, key = table.encoders, table.nulls, table.key
     key_template, width = table.key_template, len(encoders)
 
@@ -158,9 +159,9 @@ def _maker_of_many(table: Table, heads: tuple[bytes, ...], template: bytes, repo
         lsns = [lsn for (lsn,) in map(_lsn_of, messages)]
         values = map(template.__mod__, zip(*columns, lsns, lsns, repeat(now, len(lsns)), strict=True))
         if not key:
-            return [{"key": None, "value": value, "callback": report} for value in values]
+            return [{"key": None, "value": value, "callback": receipt} for value in values]
         keys = map(key_template.__mod__, zip(*[columns[place] for place in key], strict=True))
-        return [{"key": key, "value": value, "callback": report} for key, value in zip(keys, values, strict=True)]
+        return [{"key": key, "value": value, "callback": receipt} for key, value in zip(keys, values, strict=True)]
 
     return make_all
 

@@ -247,8 +247,8 @@ class IncrementalSnapshot:
         self._publish(chunk, [row for row in rows if not self._window.is_gone(row, chunk.row_places)])
 
     def _publish(self, chunk: Chunk, rows: list[Tuple]) -> None:
-        chunk.transaction.sent(len(rows))
-        chunk.sender.send_values(rows, self._session.publisher.report(chunk.transaction.acknowledged))
+        chunk.transaction.awaits()
+        chunk.sender.send_values(rows, self._session.publisher.receipt(chunk.transaction.acknowledged))
         self._progress.read(str(chunk.info), len(rows))
 
     def _sent_all(self, chunk: Chunk) -> None:

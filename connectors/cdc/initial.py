@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -163,7 +164,8 @@ def _send_tables(session: Session, exported: str | None, state: SnapshotState, l
                     snapshot=run.marker,
                 )
                 sender = senders[run.table, run.marker] = sender_of(session, run.table, moment, lsn)
-            sender.send_lines(run.lines, publisher.report(run.chunk.transaction.acknowledged))
+            acknowledged = partial(run.chunk.transaction.acknowledged, len(run.lines))
+            sender.send_lines(run.lines, publisher.receipt(acknowledged))
             session.known.learn_lines(run.table, run.lines)
             progress.read(str(run.table), len(run.lines))
             publisher.serve(0)

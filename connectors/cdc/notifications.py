@@ -92,7 +92,7 @@ class Notifications:
         key, payload = msgspec.json.encode({"id": identity}), msgspec.json.encode(value)
         if self._schemas:
             key, payload = wrapped(_KEY, key), wrapped(_VALUE, payload)
-        self._publisher.send(self._topic, Record(key, payload), self._publisher.report(_nothing))
+        self._publisher.send(self._topic, Record(key, payload), self._publisher.receipt(_nothing))
 
 
 def _nothing() -> None:

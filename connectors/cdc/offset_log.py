@@ -72,4 +72,4 @@ class OffsetLog:
             self.acknowledged = max(self.acknowledged, written)
 
         record = Record(self._key, encode_offset(offset))
-        self._publisher.send(self._topic, record, self._publisher.report(acknowledged))
+        self._publisher.send(self._topic, record, self._publisher.receipt(acknowledged))

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 
-from connectors.cdc.acknowledgement import Transaction
 from connectors.cdc.envelope import Record
-from connectors.cdc.publisher import ANY_PARTITION, Outgoing, Publisher, Report
+from connectors.cdc.publisher import ANY_PARTITION, Outgoing, Publisher
+from connectors.cdc.receipt import Receipt
 
 
 class OutgoingRecords:
@@ -14,26 +14,17 @@ class OutgoingRecords:
         self._publisher = publisher
         self._by_topic: defaultdict[str, list[Outgoing]] = defaultdict(list)
 
-    def add(
-        self,
-        topic: str,
-        record: Record,
-        transaction: Transaction,
-        report: Report,
-        *,
-        partition: int = ANY_PARTITION,
-    ) -> None:
-        """Add a record, which is one more that the transaction waits for."""
+    def add(self, topic: str, record: Record, receipt: Receipt, *, partition: int = ANY_PARTITION) -> None:
+        """Add a record."""
         key, value, headers, timestamp_ms = record
-        transaction.sent()
         if headers is None and timestamp_ms is None and partition == ANY_PARTITION:
-            self._by_topic[topic].append({"key": key, "value": value, "callback": report})
+            self._by_topic[topic].append({"key": key, "value": value, "callback": receipt})
             return
         self._send(topic, self._by_topic[topic])
-        self._publisher.send(topic, record, report, partition)
+        self._publisher.send(topic, record, receipt, partition)
 
     def of(self, topic: str) -> list[Outgoing]:
-        """Return the list of a topic's records, for whoever adds to it himself and tells the transaction of it."""
+        """Return the list of a topic's records, for whoever adds to it himself."""
         return self._by_topic[topic]
 
     def send(self) -> None:

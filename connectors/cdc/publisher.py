@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.cdc.envelope import Record
 from connectors.cdc.errors import CdcError, Disconnected, KafkaRefused
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import Connection
 
@@ -26,9 +27,7 @@ KEEP_WHOLE = (
     "or set kafka.create_topics = true"
 )
 
-# Called with each delivery report.
-Report = Callable[[KafkaError | None, Message], None]
-# What `send_all` takes: `key`, `value` and the report as `callback`, in the form that librdkafka's client takes.
+# What `send_all` takes: `key`, `value` and the receipt as `callback`, in the form that librdkafka's client takes.
 Outgoing = dict[str, Any]
 
 
@@ -47,6 +46,7 @@ class Publisher:
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+                "delivery.report.only.error": True,  # see Receipt
                 # A record is given up on only when a broker says that it will never take it.
                 "message.timeout.ms": 0,
                 "reconnect.backoff.max.ms": 2_000,  # brokers that are back are found soon
@@ -54,7 +54,8 @@ class Publisher:
                 "error_cb": self._on_error,
             }
         )
-        self._overflow: deque[tuple[str, Record, Report, int]] = deque()
+        self._overflow: deque[tuple[str, Record, Receipt, int]] = deque()
+        self._is_open = True
         self._failure: CdcError | None = None
         self._last_error = ""
 
@@ -63,31 +64,25 @@ class Publisher:
         """Whether to make more records."""
         return not self._overflow and len(self._producer) < QUEUE_RECORDS
 
-    def report(self, acknowledged: Callable[[], Any]) -> Report:
-        """Return what to give to `send`: it calls `acknowledged` when the brokers have the record.
+    def receipt(self, acknowledged: Callable[[], None]) -> Receipt:
+        """Return what to give to `send`: it calls `acknowledged` when the brokers have all records it was given with.
 
-        Made once for many records: one for each would cost as much as encoding it.
+        Let go of it after the last of them. It says nothing any more once a record was given up, for which `serve`
+        raises, or the publisher is closed.
         """
+        return Receipt(acknowledged, self._delivers, self._given_up)
 
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                acknowledged()
-            elif self._failure is None:
-                self._failure = _refusal(message.topic(), error, keyless=message.key() is None)
-
-        return on_delivery
-
-    def send(self, topic: str, record: Record, report: Report, partition: int = ANY_PARTITION) -> None:
+    def send(self, topic: str, record: Record, receipt: Receipt, partition: int = ANY_PARTITION) -> None:
         """Queue a record; records of one topic and key keep their order. The key decides the partition by default."""
-        if self._overflow or not self._produce(topic, record, report, partition):
-            self._overflow.append((topic, record, report, partition))
+        if self._overflow or not self._produce(topic, record, receipt, partition):
+            self._overflow.append((topic, record, receipt, partition))
 
     def send_all(self, topic: str, records: list[Outgoing]) -> None:
         """Queue records without headers in their order; half as expensive as `send` for each.
 
         Args:
             topic: of all of them.
-            records: each with its `key`, its `value` and its report as `callback`.
+            records: each with its `key`, its `value` and its receipt as `callback`.
         """
         waiting = records
         if not self._overflow:
@@ -148,19 +143,27 @@ class Publisher:
 
     def close(self) -> None:
         """Give up what is queued and let go of the producer."""
+        self._is_open = False
         self._overflow.clear()
         self._producer.purge()
         self._producer.flush(1)
 
-    def _produce(self, topic: str, record: Record, report: Report, partition: int) -> bool:
+    def _delivers(self) -> bool:
+        return self._is_open and self._failure is None
+
+    def _given_up(self, error: KafkaError, message: Message) -> None:
+        if self._failure is None:
+            self._failure = _refusal(message.topic(), error, keyless=message.key() is None)
+
+    def _produce(self, topic: str, record: Record, receipt: Receipt, partition: int) -> bool:
         key, value, headers, timestamp_ms = record
         try:
             # 0 is what librdkafka takes for the time of sending.
             at = 0 if timestamp_ms is None else timestamp_ms
             if headers is None:
-                self._producer.produce(topic, value, key, partition, on_delivery=report, timestamp=at)
+                self._producer.produce(topic, value, key, partition, on_delivery=receipt, timestamp=at)
             else:
-                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report, timestamp=at)
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=receipt, timestamp=at)
         except BufferError:
             return False
         except KafkaException as exception:

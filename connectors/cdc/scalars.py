@@ -11,7 +11,7 @@ import msgspec
 Encode = Callable[[bytes], bytes]
 
 _SPECIAL_FLOATS = {b"NaN": b'"NaN"', b"Infinity": b'"Infinity"', b"-Infinity": b'"-Infinity"'}
-_BOOLEANS = {b"t": b"true", b"f": b"false"}
+BOOLEANS = {b"t": b"true", b"f": b"false"}
 _BITS = {b"1": b"true", b"0": b"false"}
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -42,7 +42,7 @@ def integer_json(value: bytes) -> bytes:
 
 def boolean_json(value: bytes) -> bytes:
     """Return a boolean as JSON; KeyError when it is none."""
-    return _BOOLEANS[value]
+    return BOOLEANS[value]
 
 
 def float_json(value: bytes) -> bytes:

@@ -84,7 +84,7 @@ def send_signal(connection: Connection, topic: str, name: str, signal: Signal) -
     publisher = Publisher(connection)
     try:
         record = Record(name.encode(), encode_signal(signal))
-        publisher.send(topic, record, publisher.report(lambda: None))
+        publisher.send(topic, record, publisher.receipt(lambda: None))
         return publisher.flush(10.0)
     finally:
         publisher.close()

@@ -179,7 +179,7 @@ class Snapshot:
                     free.append(reader)
                 elif lines:
                     chunk.rows += len(lines)
-                    chunk.transaction.sent(len(lines))
+                    chunk.transaction.awaits(len(lines))
                     yield Batch(table, chunk, lines)
 
     def _open_readers(self, info: TableInfo) -> list[Wire]:

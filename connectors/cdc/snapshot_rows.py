@@ -11,7 +11,8 @@ from connectors.cdc.columns import encoded_column
 from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import processed_at
 from connectors.cdc.pgoutput import Value
-from connectors.cdc.publisher import Outgoing, Report
+from connectors.cdc.publisher import Outgoing
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.tables import Table
 
 
@@ -36,7 +37,7 @@ class SnapshotRows:
         self._key_values: Callable[[Sequence[bytes]], object] | None = itemgetter(*table.key) if table.key else None
         self._lsn = lsn
 
-    def of_lines(self, lines: Iterable[bytes], now_ns: int, report: Report) -> list[Outgoing]:
+    def of_lines(self, lines: Iterable[bytes], now_ns: int, receipt: Receipt) -> list[Outgoing]:
         """Return the records of rows as COPY prints them.
 
         Raises:
@@ -44,9 +45,9 @@ class SnapshotRows:
             UnreadableValue: a value is not what its type prints.
         """
         rows = [parse_row(line) if b"\\" in line else line[:-1].split(b"\t") for line in lines]
-        return self.of_values(rows, now_ns, report)
+        return self.of_values(rows, now_ns, receipt)
 
-    def of_values(self, rows: Sequence[Sequence[Value]], now_ns: int, report: Report) -> list[Outgoing]:
+    def of_values(self, rows: Sequence[Sequence[Value]], now_ns: int, receipt: Receipt) -> list[Outgoing]:
         """Return the records of rows that have been parsed.
 
         Raises:
@@ -67,5 +68,5 @@ class SnapshotRows:
         value, key, key_values = self._value, self._table.key_template, self._key_values
         rest = (self._lsn, self._lsn, processed_at(now_ns))
         if key_values is None:
-            return [{"key": None, "value": value % (row + rest), "callback": report} for row in encoded]
-        return [{"key": key % key_values(row), "value": value % (row + rest), "callback": report} for row in encoded]
+            return [{"key": None, "value": value % (row + rest), "callback": receipt} for row in encoded]
+        return [{"key": key % key_values(row), "value": value % (row + rest), "callback": receipt} for row in encoded]

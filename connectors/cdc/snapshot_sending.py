@@ -8,7 +8,8 @@ from connectors.cdc.copy_text import parse_row
 from connectors.cdc.envelope import Moment, source_template
 from connectors.cdc.outbox_router import OutboxRouter
 from connectors.cdc.pgoutput import Value
-from connectors.cdc.publisher import Publisher, Report
+from connectors.cdc.publisher import Publisher
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.session import Session
 from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.tables import Table
@@ -23,11 +24,11 @@ class RowSender(Protocol):
         Misconfigured: a row of the outbox says not where it belongs.
     """
 
-    def send_lines(self, lines: Sequence[bytes], report: Report) -> None:
+    def send_lines(self, lines: Sequence[bytes], receipt: Receipt) -> None:
         """Send rows as COPY prints them."""
         ...
 
-    def send_values(self, rows: Sequence[Sequence[Value]], report: Report) -> None:
+    def send_values(self, rows: Sequence[Sequence[Value]], receipt: Receipt) -> None:
         """Send rows that have been parsed."""
         ...
 
@@ -55,11 +56,11 @@ class _TableRows:
         self._rows = rows
         self._publisher = publisher
 
-    def send_lines(self, lines: Sequence[bytes], report: Report) -> None:
-        self._publisher.send_all(self._topic, self._rows.of_lines(lines, time.time_ns(), report))
+    def send_lines(self, lines: Sequence[bytes], receipt: Receipt) -> None:
+        self._publisher.send_all(self._topic, self._rows.of_lines(lines, time.time_ns(), receipt))
 
-    def send_values(self, rows: Sequence[Sequence[Value]], report: Report) -> None:
-        self._publisher.send_all(self._topic, self._rows.of_values(rows, time.time_ns(), report))
+    def send_values(self, rows: Sequence[Sequence[Value]], receipt: Receipt) -> None:
+        self._publisher.send_all(self._topic, self._rows.of_values(rows, time.time_ns(), receipt))
 
 
 class _OutboxRows:
@@ -68,10 +69,10 @@ class _OutboxRows:
         self._router = router
         self._publisher = publisher
 
-    def send_lines(self, lines: Sequence[bytes], report: Report) -> None:
-        self.send_values([parse_row(line) for line in lines], report)
+    def send_lines(self, lines: Sequence[bytes], receipt: Receipt) -> None:
+        self.send_values([parse_row(line) for line in lines], receipt)
 
-    def send_values(self, rows: Sequence[Sequence[Value]], report: Report) -> None:
+    def send_values(self, rows: Sequence[Sequence[Value]], receipt: Receipt) -> None:
         for row in rows:
             topic, partition, record = self._router.route(self._table, self._table.encode(row))
-            self._publisher.send(topic, record, report, partition)
+            self._publisher.send(topic, record, receipt, partition)

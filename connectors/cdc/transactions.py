@@ -27,7 +27,7 @@ from connectors.cdc.pgoutput import (
     Update,
     decode,
 )
-from connectors.cdc.publisher import Report
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.replication import DATA_HEADER, start_lsn
 from connectors.cdc.schema_changes import schema_change
 from connectors.cdc.session import Session
@@ -77,7 +77,7 @@ class TransactionReader:
         # The open transaction, and what is the same for all its changes of a table.
         self._begin = Begin(0, 0, 0)
         self._transaction: Transaction | None = None
-        self._report: Report | None = None
+        self._receipt: Receipt | None = None
         self._sources: dict[int, bytes] = {}
         self._shortcuts: dict[bytes, Shortcut] = {}
         # The run of messages: when they are processed, and their records by topic.
@@ -153,7 +153,6 @@ class TransactionReader:
         """Tell of the records that were made on the short way."""
         for shortcut in self._shortcuts.values():
             if shortcut.count and self._transaction is not None:
-                self._transaction.sent(shortcut.count)
                 self._counters.count(str(shortcut.table), shortcut.op, shortcut.count)
                 shortcut.count = 0
 
@@ -168,7 +167,7 @@ class TransactionReader:
             self._begin = message
             self._window.began(message.xid)
             self._transaction = self._acknowledgements.begin()
-            self._report = self._publisher.report(self._transaction.acknowledged)
+            self._receipt = self._receipt_of(self._transaction)
             self._sources.clear()
             self._forget_shortcuts()
             if self._metadata is not None and self._config.transactions is not None:
@@ -238,10 +237,9 @@ class TransactionReader:
 
     def _route(self, outbox: OutboxRouter, table: Table, change: RowChange) -> None:
         if isinstance(change, Insert):
-            assert self._transaction is not None
-            assert self._report is not None
+            assert self._receipt is not None
             topic, partition, record = outbox.route(table, table.encode(change.new))
-            self._outgoing.add(topic, record, self._transaction, self._report, partition=partition)
+            self._outgoing.add(topic, record, self._receipt, partition=partition)
             self._counters.created += 1
         elif isinstance(change, Update):
             outbox.refuse_update()
@@ -253,8 +251,8 @@ class TransactionReader:
             return source  # each event has a place of its own
         if oid == self._signal_table.oid:
             return source  # each row is looked at
-        assert self._report is not None
-        for shortcut in shortcuts_of(table, source, self._report, self._outgoing.of(table.topic)):
+        assert self._receipt is not None
+        for shortcut in shortcuts_of(table, source, self._receipt, self._outgoing.of(table.topic)):
             if shortcut.op not in self._skipped:
                 self._shortcuts[shortcut.kind + oid.to_bytes(4)] = shortcut
         return source
@@ -267,9 +265,8 @@ class TransactionReader:
     def _add(self, topic: str, record: Record) -> None:
         if record.value is None and not self._config.tombstones:
             return
-        assert self._transaction is not None
-        assert self._report is not None
-        self._outgoing.add(topic, record, self._transaction, self._report)
+        assert self._receipt is not None
+        self._outgoing.add(topic, record, self._receipt)
 
     def _truncate(self, lsn: int, truncate: Truncate) -> None:
         for oid in truncate.relations:
@@ -298,10 +295,11 @@ class TransactionReader:
             moment = Moment(time_us=self._now_ns // 1000, tx_id=None, last_commit=self._last_commit)
         source = source_template(self._database, _NOWHERE, moment) % (lsn, lsn)
         record = logical_message(message, source, self._now_ns, schemas=self._schemas)
-        transaction = inside or self._acknowledgements.aside(lsn)
         if inside is not None and self._metadata is not None and record.value is not None:
             record = record._replace(value=self._metadata.placed(record.value, _MESSAGES, lsn))
-        self._outgoing.add(topic.name, record, transaction, self._publisher.report(transaction.acknowledged))
+        receipt = self._receipt if inside is not None else self._receipt_of(self._acknowledgements.aside(lsn))
+        assert receipt is not None
+        self._outgoing.add(topic.name, record, receipt)
         self._counters.messages += 1
 
     def _count(self, table: Table, change: RowChange, made: int) -> None:
@@ -314,6 +312,10 @@ class TransactionReader:
         for op in ops:
             self._counters.count(str(table), op)
 
+    def _receipt_of(self, transaction: Transaction) -> Receipt:
+        transaction.awaits()
+        return self._publisher.receipt(transaction.acknowledged)
+
     def _commit(self, lsn: int, commit: Commit) -> None:
         if self._transaction is None:
             raise MalformedMessage("a commit outside of a transaction")
@@ -321,7 +323,7 @@ class TransactionReader:
             self._add(self._config.transactions.name, self._metadata.end(lsn, commit.time_us // 1000))
         self._forget_shortcuts()
         self._acknowledgements.commit(self._transaction, commit.end_lsn)
-        self._transaction = None
+        self._transaction = self._receipt = None
         self._last_commit = commit.end_lsn
         self._counters.transactions += 1
         self._counters.committed_at_us = commit.time_us

@@ -26,6 +26,7 @@ from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from schemas.topics import Topic
 from streams.cdc_pages import CdcPages, read_page
 from streams.cli.common import AsJson, ConfigFile, Exit, fail, load_options, out, print_json, print_rows
+from streams.cli.garbage import collect_less
 from streams.runtime.web import PortTaken, listen
 from streams.settings import Options
 from streams.settings.model import Kafka
@@ -187,6 +188,7 @@ def run(
 
     source = Source(_config(options), kafka.connection(), create_topics=create)
     stop, code = Stop(), Exit.OK
+    collect_less()
 
     def on_signal(number: int, _: FrameType | None) -> None:
         nonlocal code

@@ -1,6 +1,5 @@
 """`travelos worker`: one process of one role."""
 
-import gc
 from typing import Annotated
 
 import faust
@@ -14,6 +13,7 @@ from connectors.kafka.errors import KafkaUnavailable, TopicsError
 from connectors.sinks.errors import Fatal, Unavailable
 from streams.app import Role, build
 from streams.cli.common import ConfigFile, Exit, fail, load_options
+from streams.cli.garbage import collect_less
 from streams.keys import keys_of
 from streams.runtime.web import PortTaken, listen
 from streams.sagas.definition import InvalidDefinition
@@ -75,7 +75,7 @@ def command(
         state=str(app.state_folder.path),
         pages=f"http://{options.worker.host}:{options.worker.port}" if listener is not None else None,
     )
-    _collect_less()
+    collect_less()
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel=options.log.level)
     worker.spinner = None  # it writes escape sequences into logs
     worker.execute_from_commandline()
@@ -94,15 +94,6 @@ def prepare_keys(options: Options) -> None:
         log.warning("keys_not_available", error=str(error))  # events with sensitive fields wait for them
     except Fatal as error:
         fail(str(error))
-
-
-def _collect_less() -> None:
-    """Have the garbage collector look at containers every 100,000 of them, not every 700.
-
-    Batches make thousands and free them all by counting references: looking through them was a tenth of the time of
-    the whole pass.
-    """
-    gc.set_threshold(100_000, 50, 100)
 
 
 def prepare_topics(options: Options) -> None:

@@ -8,7 +8,7 @@ from connectors.cdc.acknowledgement import Acknowledgements, Transaction
 def test_nothing_is_confirmed_before_its_records_are_acknowledged() -> None:
     acknowledgements = Acknowledgements(10)
     transaction = acknowledgements.begin()
-    transaction.sent(2)
+    transaction.awaits(2)
     acknowledgements.commit(transaction, 20)
     transaction.acknowledged()
     assert acknowledgements.confirmed == 10
@@ -20,7 +20,7 @@ def test_nothing_is_confirmed_before_its_records_are_acknowledged() -> None:
 def test_a_transaction_that_is_done_waits_for_those_before_it() -> None:
     acknowledgements = Acknowledgements(0)
     first, second = acknowledgements.begin(), None
-    first.sent()
+    first.awaits()
     acknowledgements.commit(first, 1)
     second = acknowledgements.begin()
     acknowledgements.commit(second, 2)
@@ -32,7 +32,7 @@ def test_a_transaction_that_is_done_waits_for_those_before_it() -> None:
 def test_acknowledged_records_of_an_open_transaction_confirm_nothing() -> None:
     acknowledgements = Acknowledgements(0)
     transaction = acknowledgements.begin()
-    transaction.sent()
+    transaction.awaits()
     transaction.acknowledged()
     assert acknowledgements.confirmed == 0
     assert acknowledgements.pending
@@ -57,7 +57,7 @@ def test_a_keepalive_within_a_transaction_says_nothing() -> None:
 def test_a_keepalive_waits_for_what_was_sent_before_it() -> None:
     acknowledgements = Acknowledgements(0)
     transaction = acknowledgements.begin()
-    transaction.sent()
+    transaction.awaits()
     acknowledgements.commit(transaction, 50)
     acknowledgements.reached(100)
     assert acknowledgements.confirmed == 0
@@ -98,7 +98,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule(records=st.integers(1, 3))
     def send(self, records: int) -> None:
         assert self.open is not None
-        self.open.sent(records)
+        self.open.awaits(records)
         self.waiting[self.open] += records
 
     @precondition(lambda self: self.open is not None)

@@ -3,7 +3,6 @@
 import struct
 from contextlib import suppress
 
-from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from connectors.cdc.envelope import Database, Moment, processed_at, records, sou
 from connectors.cdc.errors import CdcError
 from connectors.cdc.fast_path import ROUTE, shortcuts_of
 from connectors.cdc.pgoutput import UNCHANGED, Delete, Insert, Tuple, Unchanged, Update, decode
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.replication import DATA_HEADER, start_lsn
 from connectors.cdc.tables import Column, Table
 
@@ -20,6 +20,7 @@ KEYED = Table("s%s", "t", "topic", COLUMNS, key=[0], identity=[0])
 TABLES = [KEYED, Table("s", "t", "topic", COLUMNS, key=[1, 0]), Table("s", "t", "topic", COLUMNS, key=[])]
 NOW_NS = 1_795_228_827_872_248_606
 OID = 7
+RECEIPT = Receipt(lambda: None, lambda: True, lambda error, message: None)
 
 
 def source_of(table: Table) -> bytes:
@@ -43,12 +44,8 @@ def message_of(body: bytes, lsn: int = 9) -> bytes:
     return b"w" + struct.pack(">QQQ", lsn, lsn, 0) + body
 
 
-def report(error: KafkaError | None, message: Message) -> None:
-    pass
-
-
 def short(table: Table, message: bytes) -> tuple[bytes | None, bytes] | None:
-    for shortcut in shortcuts_of(table, source_of(table), report, []):
+    for shortcut in shortcuts_of(table, source_of(table), RECEIPT, []):
         if shortcut.kind == message[DATA_HEADER : DATA_HEADER + 1]:
             made = shortcut.make(message, processed_at(NOW_NS))
             return None if made is None else (made["key"], made["value"])
@@ -114,7 +111,7 @@ some_rows = st.tuples(usual, usual, usual) | st.lists(usual | st.just(UNCHANGED)
 
 
 def many(table: Table, messages: list[bytes]) -> list[tuple[bytes | None, bytes]] | None:
-    for shortcut in shortcuts_of(table, source_of(table), report, []):
+    for shortcut in shortcuts_of(table, source_of(table), RECEIPT, []):
         if shortcut.kind == messages[0][DATA_HEADER : DATA_HEADER + 1]:
             made = shortcut.make_all(messages, processed_at(NOW_NS))
             return None if made is None else [(one["key"], one["value"]) for one in made]

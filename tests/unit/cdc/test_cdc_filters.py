@@ -12,7 +12,7 @@ from connectors.cdc.fast_path import shortcuts_of
 from connectors.cdc.filters import Filters
 from connectors.cdc.pg_types import BUILT_IN
 from connectors.cdc.pgoutput import UNCHANGED, Relation, RelationColumn
-from connectors.cdc.publisher import Report
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.tables import Column, Table, chosen_key
 
@@ -58,13 +58,13 @@ def test_a_masked_value_is_asterisks_and_so_is_null() -> None:
 
 def test_null_is_masked_in_the_short_ways_too() -> None:
     made = table(Filters(mask_columns={r".*\.email": 4}), ("id", INT4), ("email", TEXT))
-    report = cast("Report", None)  # nothing is sent
+    receipt = cast(Receipt, None)  # nothing is sent
     source = b'{"lsn":%d,"lsn":%d}'
     message = b"w" + bytes(24) + b"I" + bytes(4) + b"N\0\2" + b"t\0\0\0\x011" + b"n"
-    found = shortcuts_of(made, source, report, [])[0].make(message, b'"ts_ms":1')
+    found = shortcuts_of(made, source, receipt, [])[0].make(message, b'"ts_ms":1')
     assert found is not None
     assert msgspec.json.decode(found["value"])["after"]["email"] == "****"
-    [record] = SnapshotRows(made, source, 1).of_lines([b"1\t\\N\n"], 1, report)
+    [record] = SnapshotRows(made, source, 1).of_lines([b"1\t\\N\n"], 1, receipt)
     assert msgspec.json.decode(record["value"])["after"]["email"] == "****"
 
 

@@ -12,10 +12,10 @@ class Sent:
     def __init__(self) -> None:
         self.records: list[tuple[str, Record]] = []
 
-    def report(self, acknowledged: object) -> object:
+    def receipt(self, acknowledged: object) -> object:
         return acknowledged
 
-    def send(self, topic: str, record: Record, report: object) -> None:
+    def send(self, topic: str, record: Record, receipt: object) -> None:
         self.records.append((topic, record))
 
 

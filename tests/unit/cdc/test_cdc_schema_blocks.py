@@ -10,7 +10,7 @@ from connectors.cdc.encoding import Encoding, UnknownTypes
 from connectors.cdc.envelope import NEW_KEY, OLD_KEY, Database, Moment, processed_at, records, source_template
 from connectors.cdc.fast_path import shortcuts_of
 from connectors.cdc.pgoutput import Delete, Insert, Relation, RelationColumn, Update
-from connectors.cdc.publisher import Report
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.replication import DATA_HEADER
 from connectors.cdc.schema_blocks import placed
 from connectors.cdc.tables import Column, Indexes, Table, table_of
@@ -154,8 +154,8 @@ def test_the_short_way_of_a_change_brings_the_same_schema() -> None:
     header = struct.pack(">cQQq", b"w", 3, 3, 0)
     assert len(header) == DATA_HEADER
     message = header + b"I" + (1).to_bytes(4) + b"N" + len(row).to_bytes(2) + body
-    report = cast("Report", None)  # nothing is sent
-    of_inserts, *_ = shortcuts_of(TABLE, source, report, [])
+    receipt = cast(Receipt, None)  # nothing is sent
+    of_inserts, *_ = shortcuts_of(TABLE, source, receipt, [])
     short = of_inserts.make(message, processed_at(4))
     [long] = records(TABLE, Insert(1, [*row]), source % (3, 3), 4)
     assert short is not None

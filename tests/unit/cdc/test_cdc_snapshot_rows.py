@@ -8,6 +8,7 @@ from connectors.cdc.copy_text import parse_row
 from connectors.cdc.encoding import Encoding
 from connectors.cdc.envelope import Database, Moment, SnapshotMarker, source_template
 from connectors.cdc.errors import MalformedMessage, UnreadableValue
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.snapshot_rows import SnapshotRows
 from connectors.cdc.tables import Column, Table
 from schemas.changes import Change, decode_change
@@ -19,21 +20,20 @@ TABLE = Table("public", "t", "topic", COLUMNS, key=[0])
 NOW_NS = 1_795_228_827_872_248_606
 
 
+RECEIPT = Receipt(lambda: None, lambda: True, lambda error, message: None)
+
+
 def rows(table: Table = TABLE, marker: SnapshotMarker = "true") -> SnapshotRows:
     moment = Moment(time_us=5_000, tx_id=1, last_commit=None, snapshot=marker)
     return SnapshotRows(table, source_template(DATABASE, table, moment), 77)
 
 
-def report(*_: object) -> None:
-    pass
-
-
 def made(writer: SnapshotRows, *lines: bytes) -> list[tuple[bytes | None, Change]]:
     found: list[tuple[bytes | None, Change]] = []
-    for one in writer.of_lines(lines, NOW_NS, report):
+    for one in writer.of_lines(lines, NOW_NS, RECEIPT):
         change = decode_change(one["value"])
         assert change is not None
-        assert one["callback"] is report
+        assert one["callback"] is RECEIPT
         found.append((one["key"], change))
     return found
 
@@ -72,8 +72,8 @@ def printed(value: str | None) -> bytes:
 @given(st.lists(st.tuples(st.integers(0, 9), texts, texts), max_size=5))
 def test_rows_arrive_as_they_are_whatever_they_hold(values: list[tuple[int, str | None, str | None]]) -> None:
     lines = [b"%d\t%b\t%b\n" % (number, printed(a), printed(b)) for number, a, b in values]
-    short = rows().of_lines(lines, NOW_NS, report)
-    long: list[dict[str, Any]] = rows().of_values([parse_row(line) for line in lines], NOW_NS, report)
+    short = rows().of_lines(lines, NOW_NS, RECEIPT)
+    long: list[dict[str, Any]] = rows().of_values([parse_row(line) for line in lines], NOW_NS, RECEIPT)
     assert short == long
     assert [(key, change.after) for key, change in made(rows(), *lines)] == [
         (b'{"id":%d}' % number, {"id": number, "50% a": a, "b": b}) for number, a, b in values
@@ -82,11 +82,11 @@ def test_rows_arrive_as_they_are_whatever_they_hold(values: list[tuple[int, str 
 
 def test_a_value_that_is_not_what_its_type_prints_names_its_column_and_not_itself() -> None:
     with pytest.raises(UnreadableValue, match=r"public\.t\.id") as refused:
-        rows().of_lines([b"secret\tx\t{}\n"], NOW_NS, report)
+        rows().of_lines([b"secret\tx\t{}\n"], NOW_NS, RECEIPT)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("line", [b"1\tx\n", b"1\tx\t{}\t2\n"])
 def test_a_row_with_more_or_fewer_values_than_columns_is_refused(line: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        rows().of_lines([line], NOW_NS, report)
+        rows().of_lines([line], NOW_NS, RECEIPT)

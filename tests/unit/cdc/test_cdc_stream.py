@@ -22,6 +22,7 @@ from connectors.cdc.offset_log import OffsetLog
 from connectors.cdc.offsets import decode_offset
 from connectors.cdc.outbox_options import Outbox
 from connectors.cdc.publisher import ANY_PARTITION
+from connectors.cdc.receipt import Receipt
 from connectors.cdc.session import Session
 from connectors.cdc.stop import Stop
 from connectors.cdc.stream import Stream, status_interval
@@ -93,7 +94,7 @@ class Kafka:
     """Stands for the publisher; a record is acknowledged when the test says so."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[str, Record, Callable[[], None]]] = []
+        self.waiting: list[tuple[str, Record, Receipt]] = []
         self.taken: list[tuple[str, Record]] = []
         self.room = True
 
@@ -101,11 +102,11 @@ class Kafka:
     def queued(self) -> int:
         return len(self.waiting)
 
-    def report(self, acknowledged: Callable[[], None]) -> Callable[[], None]:
-        return acknowledged
+    def receipt(self, acknowledged: Callable[[], None]) -> Receipt:
+        return Receipt(acknowledged, lambda: True, lambda error, _: pytest.fail(error.str()))
 
-    def send(self, topic: str, record: Record, report: Callable[[], None], partition: int = ANY_PARTITION) -> None:
-        self.waiting.append((topic, record, report))
+    def send(self, topic: str, record: Record, receipt: Receipt, partition: int = ANY_PARTITION) -> None:
+        self.waiting.append((topic, record, receipt))
 
     def send_all(self, topic: str, records: list[dict[str, Any]]) -> None:
         for one in records:
@@ -113,9 +114,8 @@ class Kafka:
 
     def acknowledge(self, count: int | None = None, *, place: int = 0) -> None:
         for _ in range(len(self.waiting) if count is None else count):
-            topic, record, report = self.waiting.pop(place)
+            topic, record, _ = self.waiting.pop(place)  # as Kafka's client lets go of a record that is delivered
             self.taken.append((topic, record))
-            report()
 
     def serve(self, timeout: float) -> None:
         pass
