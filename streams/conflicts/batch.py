@@ -126,7 +126,7 @@ class Batch:
         if known is not None and known.table != said.table:
             raise InvalidConflictRecord(f"{subject} is a row of {known.table}, not of {said.table}: give it another id")
         before = known or Known(table=said.table, id=said.id, entity=Entity())
-        decision = take(before.entity, claim_of(said), rule.settle, self._rules.window_ms)
+        decision = take(before.entity, claim_of(said), rule.settle, self._rules.window_ms, by_member=rule.by_member)
         if decision.outcome == "superseded":
             return name, decision.outcome
         after = self._after(subject, before, decision.entity, name, said.at_ms)

@@ -1,5 +1,6 @@
 """What a source says of an entity."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
         confidence: from 0 to 1.
         region: where it was said.
         base: digest of the content that this changed; None: the source does not tell.
+        since: when members came to be as they are, for those that were so before `at_ms` by the source's own claims.
     """
 
     source: str
@@ -30,6 +32,7 @@ class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     confidence: float = 1.0
     region: str = ""
     base: bytes | None = None
+    since: Mapping[str, int] = {}
 
     @cached_property
     def digest(self) -> bytes:

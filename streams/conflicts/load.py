@@ -42,7 +42,8 @@ def _rule(options: EntityType) -> Rule:
             settle = regional_priority(options.priority)
         case other:
             settle = _PLAIN[other]
-    return Rule(strategy=options.strategy, settle=settle, ignored=frozenset(options.ignored))
+    by_member = options.strategy == "merge"
+    return Rule(strategy=options.strategy, settle=settle, ignored=frozenset(options.ignored), by_member=by_member)
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -25,11 +25,13 @@ class Rule(Struct, frozen=True, kw_only=True):
         strategy: its name, as in the options.
         settle: the strategy.
         ignored: columns that are no part of the content.
+        by_member: whether the strategy settles members one by one.
     """
 
     strategy: str
     settle: Strategy
     ignored: frozenset[str] = frozenset()
+    by_member: bool = False
 
 
 class Rules(Struct, frozen=True, kw_only=True):

@@ -6,11 +6,16 @@ change of what is agreed; or a change made beside somebody else's, which is a co
 Whether a source knew of the others' change when it made its own: it did when what it held before was what is agreed,
 which its last claim tells, or `base` where the source has it. Where neither does, changes of two sources within a
 window of time count as made beside each other.
+
+Where members are settled one by one, a source's claims are compared with each other too: a member that it says again
+is not what it changed. Then a claim contradicts what others changed however late it comes, and takes nothing back.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Literal
 
+import msgspec
 from msgspec import Struct, structs
 
 from streams.conflicts.canonical import digest
@@ -19,6 +24,10 @@ from streams.conflicts.strategies import Settled, Strategy, TakenBack, Undecided
 
 WINDOW_MS = 5_000  # less than people need to look at one screen and type into another; more than clocks differ
 _COUNTER_BITS = 16  # of a version, below milliseconds, as in a hybrid logical clock
+
+Members = dict[str, tuple[int, bytes]]  # name -> milliseconds since 1970, fingerprint of the value
+_FINGERPRINT_BYTES = 8
+_json = msgspec.json.Encoder(order="deterministic")
 
 Outcome = Literal["superseded", "echo", "applied", "settled", "taken back", "undecided"]
 
@@ -47,10 +56,17 @@ class Agreed(Struct, frozen=True, kw_only=True):
 
 
 class Line(Struct, frozen=True):
-    """The newest claim of a source: its version, and the digest of its content."""
+    """The newest claim of a source.
+
+    Attributes:
+        version: of the claim.
+        digest: of its content.
+        members: of its content, where they are settled one by one: since when each is so, and its fingerprint.
+    """
 
     version: int
     digest: bytes
+    members: Members = {}
 
 
 class Entity(Struct, frozen=True, kw_only=True):
@@ -81,7 +97,9 @@ class Decision(Struct, frozen=True):
     conflict: tuple[Claim, ...] = ()
 
 
-def take(entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WINDOW_MS) -> Decision:
+def take(
+    entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WINDOW_MS, *, by_member: bool = False
+) -> Decision:
     """Take a claim.
 
     Guarantees: claims of one source count in the order of their versions, each once. First claims of several sources,
@@ -95,6 +113,7 @@ def take(entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WIND
         strategy: settles a conflict.
         window_ms: within so many milliseconds changes of two sources that do not tell their base are made beside each
             other.
+        by_member: whether the strategy settles members one by one, and has to know which of them a source changed.
 
     Raises:
         NotCanonical: the claim's content has no canonical form.
@@ -102,7 +121,12 @@ def take(entity: Entity, claim: Claim, strategy: Strategy, window_ms: int = WIND
     line = entity.lines.get(claim.source)
     if line is not None and claim.version <= line.version:
         return Decision(entity, "superseded")
-    lines = entity.lines | {claim.source: Line(claim.version, claim.digest)}
+    said = Line(claim.version, claim.digest)
+    if by_member:
+        said = structs.replace(said, members=_dated(claim, {} if line is None else line.members))
+        since = {name: at_ms for name, (at_ms, _) in said.members.items() if at_ms != claim.at_ms}
+        claim = structs.replace(claim, since=since) if since else claim
+    lines = entity.lines | {claim.source: said}
     entity, agreed = structs.replace(entity, lines=lines), entity.agreed
     if entity.undecided:
         waiting = _with(entity.undecided, claim)
@@ -160,7 +184,19 @@ def _is_beside(claim: Claim, line: Line | None, agreed: Agreed, window_ms: int) 
         return False  # the source held what is agreed, and changed that
     if claim.base is not None:
         return claim.base != agreed.digest
+    if line is not None and line.members:
+        return True  # what it changed itself is known, and what it only says again is not what it wants
     return claim.at_ms - max(others) < window_ms
+
+
+def _dated(claim: Claim, before: Members) -> Members:
+    """Return since when each member is as a claim says it: what its source has said before is as old as that."""
+    found: Members = {}
+    for name, value in (claim.content or {}).items():
+        fingerprint = blake2b(_json.encode(value), digest_size=_FINGERPRINT_BYTES).digest()
+        was = before.get(name)
+        found[name] = was if was is not None and was[1] == fingerprint else (claim.at_ms, fingerprint)
+    return found
 
 
 def _with(claims: Sequence[Claim], claim: Claim) -> tuple[Claim, ...]:

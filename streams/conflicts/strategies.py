@@ -55,7 +55,9 @@ def regional_priority(regions: Sequence[str]) -> Strategy:
 
 
 def merge(sets: Iterable[str] = ()) -> Strategy:
-    """Each member is as it was said last; of members that are sets all elements hold.
+    """Each member is as it was last changed; of members that are sets all elements hold.
+
+    What a source only says again, because its claims are whole, is as old as its first saying so (`Claim.since`).
 
     A claim that the entity is gone takes away what was said before it, and nothing that was said later. A member that a
     claim does not name is left as others say it is; null is a value.
@@ -76,8 +78,10 @@ def merge(sets: Iterable[str] = ()) -> Strategy:
             for name, value in claim.content.items():
                 if name in united:
                     elements.setdefault(name, {}).update(_elements(value))
-                elif name not in said or (*stamp, canonical({name: value})) > said[name][0]:
-                    said[name] = (*stamp, canonical({name: value})), value
+                    continue
+                order = claim.since.get(name, claim.at_ms), claim.source, canonical({name: value})
+                if name not in said or order > said[name][0]:
+                    said[name] = order, value
         if all(claim.content is None or (claim.at_ms, claim.source) <= gone for claim in claims):
             return Settled(None)
         content = {name: value for name, (_, value) in said.items()}

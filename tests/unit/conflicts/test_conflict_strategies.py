@@ -50,6 +50,7 @@ def claim_sets(draw: st.DrawFn) -> list[Claim]:
             content=draw(CONTENTS),
             confidence=draw(st.sampled_from([0.5, 1.0])),
             region=draw(st.sampled_from(REGIONS)),
+            since=draw(st.dictionaries(st.sampled_from(["name", "rating"]), st.integers(0, 3), max_size=2)),
         )
         for source in sorted(sources)
     ]
@@ -105,6 +106,12 @@ def test_a_merge_takes_each_member_as_it_was_said_last() -> None:
     expected = {"name": "Rosa Kim", "city": "Seoul", "phone": None, "tags": ["vegan", "vip"]}
     assert merge(["tags"])(claims) == Settled(expected)
     assert merge()(claims) == Settled(expected | {"tags": ["vip", "vegan"]})
+
+
+def test_what_is_only_said_again_is_no_change_in_a_merge() -> None:
+    renamed = said("app", 2, {"name": "Rosa", "phone": "1"}, since={"phone": 1})
+    called = said("crm", 3, {"name": "Roma", "phone": "2"}, since={"name": 1})
+    assert merge()([renamed, called]) == Settled({"name": "Rosa", "phone": "2"})
 
 
 def test_of_two_that_said_it_at_once_the_same_one_wins_everywhere() -> None:

@@ -31,10 +31,10 @@ def said(source: str, version: int, content: Content | None, at_ms: int = 1_000,
     return Claim(source=source, version=version, at_ms=at_ms, content=content, **more)
 
 
-def heard(*claims: Claim, strategy: Strategy = last_write_wins) -> Decision:
+def heard(*claims: Claim, strategy: Strategy = last_write_wins, by_member: bool = False) -> Decision:
     decision = Decision(Entity(), "superseded")
     for claim in claims:
-        decision = take(decision.entity, claim, strategy)
+        decision = take(decision.entity, claim, strategy, by_member=by_member)
     return decision
 
 
@@ -98,8 +98,10 @@ def beside_each_other(draw: st.DrawFn) -> list[Claim]:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @given(claims=beside_each_other())
 def test_whichever_claim_comes_first_all_agree_on_the_same(strategy: Strategy, claims: list[Claim]) -> None:
-    found = {digest(content(heard(*order, strategy=strategy))) for order in permutations(claims)}
-    assert len(found) == 1
+    for by_member in (False, True):
+        orders = permutations(claims)
+        found = {digest(content(heard(*order, strategy=strategy, by_member=by_member))) for order in orders}
+        assert len(found) == 1
 
 
 def test_claims_that_are_further_apart_than_a_window_settle_by_the_order_in_which_they_come() -> None:
@@ -159,3 +161,64 @@ def test_a_delete_is_a_claim_like_any_other() -> None:
     assert content(heard(said("crm", 1, {"x": 1}), said("crm", 2, None))) is None
     assert content(heard(said("crm", 1, {"x": 1}, at_ms=1), said("app", 1, None, at_ms=2))) is None
     assert content(heard(said("crm", 1, {"x": 1}, at_ms=2), said("app", 1, None, at_ms=1))) == {"x": 1}
+
+
+def merged(*claims: Claim) -> Decision:
+    return heard(*claims, strategy=merge(["tags"]), by_member=True)
+
+
+BOTH = [said(source, 1, {"name": "Roma", "phone": "1", "city": "Seoul"}, at_ms=1_000) for source in ("app", "crm")]
+
+
+@pytest.mark.parametrize("later", [1, WINDOW_MS, 1_000_000])
+def test_changes_of_two_members_made_beside_each_other_both_hold_in_a_merge(later: int) -> None:
+    renamed = said("app", 2, {"name": "Rosa", "phone": "1", "city": "Seoul"}, at_ms=2_000)
+    called = said("crm", 2, {"name": "Roma", "phone": "2", "city": "Seoul"}, at_ms=2_000 + later)
+    expected = {"name": "Rosa", "phone": "2", "city": "Seoul"}
+    decision = merged(*BOTH, renamed, called)
+    assert (decision.outcome, content(decision)) == ("settled", expected)
+    assert content(merged(*BOTH, called, renamed)) == expected
+    # What it does not know of, it says as it was once more, and takes nothing back.
+    moved = said("app", 3, {"name": "Rosa", "phone": "1", "city": "Busan"}, at_ms=3_000 + 2 * later)
+    assert content(take_merged(decision, moved)) == expected | {"city": "Busan"}
+
+
+def take_merged(decision: Decision, claim: Claim) -> Decision:
+    return take(decision.entity, claim, merge(["tags"]), by_member=True)
+
+
+def test_of_one_member_that_both_changed_the_later_change_holds_in_a_merge() -> None:
+    early = said("app", 2, {"name": "Rosa", "phone": "1", "city": "Seoul"}, at_ms=2_000)
+    late = said("crm", 2, {"name": "Rome", "phone": "2", "city": "Seoul"}, at_ms=3_000)
+    expected = {"name": "Rome", "phone": "2", "city": "Seoul"}
+    assert content(merged(*BOTH, early, late)) == content(merged(*BOTH, late, early)) == expected
+
+
+def test_a_member_that_is_set_back_to_what_it_was_is_a_change_in_a_merge() -> None:
+    renamed = said("app", 2, {"name": "Rosa", "phone": "1", "city": "Seoul"}, at_ms=2_000)
+    heard_of_it = said("crm", 2, {"name": "Rosa", "phone": "1", "city": "Seoul"}, at_ms=2_500)
+    back = said("crm", 3, {"name": "Roma", "phone": "1", "city": "Seoul"}, at_ms=3_000)
+    assert content(merged(*BOTH, renamed, heard_of_it, back)) == {"name": "Roma", "phone": "1", "city": "Seoul"}
+
+
+def test_what_is_there_again_after_it_was_gone_is_new_in_a_merge() -> None:
+    gone, again = said("app", 2, None, at_ms=2_000), said("app", 3, {"name": "Roma", "phone": "9"}, at_ms=4_000)
+    between = said("crm", 2, {"name": "Rome", "phone": "1", "city": "Seoul"}, at_ms=3_000)
+    found = content(merged(*BOTH, gone, between, again))
+    assert found == {"name": "Roma", "phone": "9", "city": "Seoul"}
+
+
+MEMBERS = st.fixed_dictionaries({"x": st.integers(0, 2), "y": st.integers(0, 2)})
+
+
+@given(start=MEMBERS, ours=MEMBERS, theirs=MEMBERS, ours_first=st.booleans())
+def test_a_merge_of_two_changes_of_one_content_loses_neither(
+    start: Content, ours: Content, theirs: Content, ours_first: bool
+) -> None:
+    """As a merge of two branches does; where both changed a member, the later change holds."""
+    first = [said(source, 1, start) for source in ("a", "b")]
+    one, other = said("a", 2, ours, at_ms=2_000), said("b", 2, theirs, at_ms=3_000)
+    found = content(merged(*first, *((one, other) if ours_first else (other, one))))
+    assert found is not None
+    for name, before in start.items():
+        assert found[name] == (theirs[name] if theirs[name] != before else ours[name])
