@@ -47,10 +47,16 @@ def _grouped(side: Iterable[Event]) -> Mapping[tuple[str, str, bytes], list[Even
     return groups
 
 
-def _rank(event: Event) -> tuple[bool, bytes]:
-    """Deletes first; rows of a snapshot by what they hold, because no order of them is promised."""
-    is_row = event.kind in ("snapshot", "incremental")
-    return event.op != "d", msgspec.json.encode(list(event.value["after"].values())) if is_row else b""
+def _rank(event: Event) -> tuple[bool, bytes, bytes]:
+    """Deletes first; rows of a snapshot by what they hold, because no order of them is promised.
+
+    Of rows that hold the same, which a table without a key may have, the one that is marked as the first may lie in
+    any partition.
+    """
+    if event.kind not in ("snapshot", "incremental"):
+        return event.op != "d", b"", b""
+    source, row = event.value["source"], list(event.value["after"].values())
+    return event.op != "d", msgspec.json.encode(row), msgspec.json.encode(source["snapshot"])
 
 
 def _group(ours: Sequence[Event], theirs: Sequence[Event]) -> Iterator[Different]:

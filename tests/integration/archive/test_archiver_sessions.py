@@ -76,7 +76,7 @@ def running(
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90  # a rebalance of the in-memory cluster alone may take half a minute
     while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.02)

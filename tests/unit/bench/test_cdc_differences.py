@@ -81,6 +81,13 @@ def test_rows_of_a_snapshot_belong_together_whatever_their_position() -> None:
     assert {found.field for found in compare(rows, others)} == {"source.lsn", "source.snapshot"}
 
 
+def test_of_rows_that_hold_the_same_it_does_not_matter_which_partition_has_the_first() -> None:
+    first, other = event("r", 5, "first", key=1), event("r", 5, "true", key=1)
+    assert compare([first, other], [other, first]) == []
+    [found] = compare([first, other], [other, other])
+    assert (found.field, found.ours, found.theirs) == ("source.snapshot", "first", "true")
+
+
 def test_a_tombstone_belongs_to_the_delete_before_it() -> None:
     value = b'{"op":"d","source":{"lsn":1,"snapshot":"false","table":"t"}}'
     with_one = events([Record("t", b"1", value, []), Record("t", b"1", None, [])])
