@@ -11,7 +11,6 @@ first round warms up and does not count.
 """
 
 import argparse
-import gc
 import importlib
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from bench.report import finish
 from bench.sinks import latency, outage
 from bench.sinks.measured import Bench
+from streams.cli.garbage import collect_less
 from streams.log import configure_logging
 
 # A module for each store, with a function `measure(bench)` that starts the server it needs and stops it.
@@ -43,7 +43,7 @@ def main() -> int:
     stores = _chosen(parser, "only", options.only, STORES, STORES)
     parts = _chosen(parser, "parts", options.parts, PARTS, PARTS if options.only is None else ("rates",))
     configure_logging("warning")
-    gc.set_threshold(100_000, 50, 100)  # as a worker does; for the peers, too
+    collect_less()  # as a worker does; for the peers, too
     with tempfile.TemporaryDirectory(prefix="bench-sinks-") as folder:
         bench = Bench(Path(folder), options, setup={"writes": options.writes})
         if "rates" in parts:
