@@ -14,6 +14,7 @@ from connectors.cdc.errors import CdcError, Disconnected, KafkaRefused
 from connectors.cdc.receipt import Receipt
 from connectors.cdc.stop import Stop
 from connectors.kafka.connection import Connection
+from connectors.kafka.errors import NO_ANSWER
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +23,7 @@ QUEUE_KILOBYTES = 128 * 1024
 LINGER_MS = 5
 SERVE_SECONDS = 0.05
 ANY_PARTITION = -1
+NEEDS_ANOTHER_CLIENT = NO_ANSWER | {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}
 KEEP_WHOLE = (
     "kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=delete,retention.ms=-1, "
     "or set kafka.create_topics = true"
@@ -179,8 +181,8 @@ class Publisher:
 
 
 def _refusal(topic: str | None, error: KafkaError, *, keyless: bool = False) -> CdcError:
-    if error.fatal() or error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL):
-        return Disconnected(f"Kafka's client has to be restarted: {error.str()}")
+    if error.fatal() or error.code() in NEEDS_ANOTHER_CLIENT:
+        return Disconnected(f"Kafka's client has to be restarted: topic {topic}: {error.str()}")
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return KafkaRefused(f"a row is too large for topic {topic}; raise its max.message.bytes: {error.str()}")
     if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
