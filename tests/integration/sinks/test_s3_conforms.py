@@ -2,16 +2,19 @@
 """The conformance kit on an S3 server."""
 
 import hashlib
+from contextlib import AbstractContextManager
 from uuid import uuid4
 
 import msgspec
 import pytest
 
 from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.contract import Sink
 from connectors.sinks.s3 import S3Options, S3Sink
 from connectors.sinks.s3.objects import TOMBSTONE_TYPE
 from deploy.local.s3 import S3Server
 from schemas.writes import ObjectWrite
+from tests.integration.sinks.no_room import without_room
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -43,6 +46,9 @@ class TestS3(SinkConformance[ObjectWrite]):
 
     def stranger(self, place: str) -> S3Sink:
         return S3Sink(msgspec.structs.replace(self.options(place), secret_key="another"))
+
+    def full(self, place: str, sink: Sink[ObjectWrite]) -> AbstractContextManager[object]:
+        return without_room(self.server)
 
     def good(self, entity: str, version: int, source: str, content: int) -> ObjectWrite:
         common = self.common(entity, version, source)

@@ -1,22 +1,29 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The warehouse on an S3 server: the conformance kit, and what other programs read there."""
 
 import json
 import tempfile
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 import msgspec
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
+from pyarrow.fs import S3FileSystem
 from typer.testing import CliRunner
 
 from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.contract import Sink
 from connectors.sinks.errors import Fatal
 from connectors.sinks.warehouse.s3 import S3WarehouseOptions, S3WarehouseSink
 from deploy.local.s3 import S3Server
 from schemas.writes import WarehouseWrite
 from streams.cli import warehouse
+from tests.integration.sinks.no_room import without_room
 from tests.unit.bigquery.bigquery_stand_in import standing_in
 
 # A random history is hundreds of batches, each some requests, and each looked at by a copy of the bucket.
@@ -77,6 +84,9 @@ class TestWarehouseOnS3(SinkConformance[WarehouseWrite]):
         options = options_of(self.server, place, str(self.indexes / uuid4().hex))
         return S3WarehouseSink(msgspec.structs.replace(options, secret_key="another"))
 
+    def full(self, place: str, sink: Sink[WarehouseWrite]) -> AbstractContextManager[object]:
+        return without_room(self.server)
+
     def good(self, entity: str, version: int, source: str, content: int) -> WarehouseWrite:
         common = self.common(entity, version, source)
         return WarehouseWrite(**common, dataset="events", day=DAY, type="test", body={"content": content, "s": "🍕"})
@@ -122,6 +132,51 @@ def test_a_history_of_days_is_read_in_place_with_its_days(s3_server: S3Server, t
         )
         assert connection.execute(query).fetchall() == [(DAY + timedelta(days=day), 40) for day in range(3)]
     assert len(list(tmp_path.glob("warehouse/events/day=2026-05-01/*.parquet"))) < 32  # small ones were merged
+
+
+def test_arrow_and_duckdb_read_it_in_the_bucket_itself(s3_server: S3Server, tmp_path: Path) -> None:
+    """DuckDB through Arrow: its extension httpfs can only be fetched from the network."""
+    bucket = f"bucket-{uuid4().hex}"
+    sink = S3WarehouseSink(options_of(s3_server, bucket, str(tmp_path / "index")))
+    sink.open()
+    at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    for version in (1, 2):
+        rows = [
+            WarehouseWrite(
+                entity=f"e{number}",
+                version=version,
+                source="s",
+                event_id=f"e{version}",
+                occurred_at=at,
+                dataset="events",
+                day=DAY + timedelta(days=number % 3),
+                type="test",
+                op="delete" if version == 2 and number >= 60 else "upsert",
+                body={"content": number, "s": "🍕"},
+            )
+            for number in range(90)
+        ]
+        sink.write(rows)
+    sink.close()
+    files = S3FileSystem(
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
+        region=s3_server.region,
+        scheme="http",
+        endpoint_override=s3_server.address.removeprefix("http://"),
+    )
+    days = ds.partitioning(pa.schema([("day", pa.date32())]), flavor="hive")
+    events = ds.dataset(f"{bucket}/warehouse/events", filesystem=files, format="parquet", partitioning=days)
+    assert sorted(events.to_table(columns=["entity"], filter=ds.field("day") == DAY)["entity"].to_pylist()) == sorted(
+        f"e{number}" for number in range(0, 60, 3)
+    )
+    with duckdb.connect() as connection:
+        connection.register("events", events)
+        query = "SELECT day, count(*), count(DISTINCT entity), min(version) FROM events GROUP BY day ORDER BY day"
+        found = connection.execute(query).fetchall()
+        assert found == [(DAY + timedelta(days=day), 20, 20, 2) for day in range(3)]
+        content = "SELECT sum((body ->> '$.content')::INT) FROM events WHERE body ->> '$.s' = '🍕'"
+        assert connection.execute(content).fetchall() == [(sum(range(60)),)]
 
 
 def test_the_command_loads_it_into_bigquery(
