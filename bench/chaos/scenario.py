@@ -29,12 +29,12 @@ class Outcome(Struct, frozen=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """A scenario in its full and its short form."""
+    """A scenario in its full and its short form, which is missing where that of another one shows as much."""
 
     name: str
     run: Callable[[Trial, Size], Outcome]
     full: Size
-    short: Size
+    short: Size | None
     about_stores: bool = False
 
 

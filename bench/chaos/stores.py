@@ -35,7 +35,7 @@ def kill_workers(trial: Trial, size: Size) -> Outcome:
             for number in range(1, size.times + 1):
                 # All at once: a worker's start takes longer than what it then does until it is killed again.
                 for name in setup.deliveries:
-                    _wait_for_progress(trial, setup, name)
+                    _wait_for_progress(trial, setup, name, size)
                 for name, delivered in setup.deliveries.items():
                     delivered.kill()
                     kills[name] += 1
@@ -44,19 +44,20 @@ def kill_workers(trial: Trial, size: Size) -> Outcome:
 
 
 def kill_servers(trial: Trial, size: Size) -> Outcome:
-    """Kill -9 the server of each of these stores under load, and start it again."""
+    """Kill -9 the server of each of these stores under load, and its worker while it is away, and start both again."""
     with _setup(trial, size) as setup:
         kills = dict.fromkeys(setup.servers, 0)
         with _load(setup, size):
             for _ in range(size.times):
                 for name, server in setup.servers.items():
-                    _wait_for_progress(trial, setup, name)
+                    _wait_for_progress(trial, setup, name, size)
                     server.kill()
+                    setup.deliveries[name].kill()  # the next one finds no server when it starts
                     trial.pause(size.seconds)
                     server.start(START_SECONDS)
                     kills[name] += 1
-                    trial.note(f"{name} killed and away for {size.seconds:.0f} s; {_state(setup)}")
-        return _reconciled(trial, setup, "kills of its server", kills)
+                    trial.note(f"{name} and its worker killed, away for {size.seconds:.0f} s; {_state(setup)}")
+        return _reconciled(trial, setup, "kills of its server and worker", kills)
 
 
 @contextmanager
@@ -107,10 +108,10 @@ def _load(setup: _Setup, size: Size) -> Generator[None]:
         thread.join()
 
 
-def _wait_for_progress(trial: Trial, setup: _Setup, name: str) -> None:
-    """Wait until a store has taken some more writes, as many as chance says."""
+def _wait_for_progress(trial: Trial, setup: _Setup, name: str, size: Size) -> None:
+    """Wait until a store has taken some more writes, as many as chance says: up to four seconds of its load."""
     delivered = setup.deliveries[name]
-    aim = delivered.done() + trial.random.randrange(1, 200)
+    aim = delivered.done() + trial.random.randrange(1, 4 * size.events // len(setup.deliveries))
     delivered.wait_for(lambda: delivered.done() >= aim, f"{name} has taken {aim:,} writes", PATIENCE_SECONDS)
 
 
