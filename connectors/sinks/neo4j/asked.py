@@ -1,6 +1,6 @@
 """What a stage asks of the server in one round trip: which changes, in which blocks. Pure but for what it remembers."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from schemas.writes import GraphWrite
 
 BLOCKS_AT_ONCE = 4  # of a statement: compiling one takes longer the more it has, and it is done once more with each
 MOST_BLOCKS = 64  # that are remembered
+ROWS_AT_ONCE = 500  # the server works on them while the next are made: most of the client's time goes into their bytes
 
 
 class Block(NamedTuple):
@@ -40,11 +41,35 @@ class Block(NamedTuple):
 
 
 class Asked(Struct):
-    """The changes of a block, each with its row, and those that have to be taken with care anyway."""
+    """The changes of a block, how the row of each is made, and those that have to be taken with care anyway."""
 
     changes: list[Change]
-    rows: list[list[Any]]
+    row: Callable[[int], list[Any]]
     careful: list[Change]
+
+
+class Piece(NamedTuple):
+    """Rows of a block that go to the server together, by the places of their changes."""
+
+    block: Block
+    places: range
+
+
+def pieces(blocks: Sequence[Block], wanted: Mapping[Block, Asked], rows: int = ROWS_AT_ONCE) -> Iterator[list[Piece]]:
+    """Yield what goes into a statement at a time, so many rows: all of a block before those of the next one."""
+    together: list[Piece] = []
+    room = rows
+    for block in blocks:
+        start, count = 0, len(wanted[block].changes) if block in wanted else 0
+        while start < count:
+            stop = min(count, start + room)
+            together.append(Piece(block, range(start, stop)))
+            start, room = stop, room - (stop - start)
+            if not room:
+                yield together
+                together, room = [], rows
+    if together:
+        yield together
 
 
 def block_of(phase: Phase, write: GraphWrite) -> Block:
@@ -90,7 +115,7 @@ class Blocks:
         Which of two statements goes first makes no difference to what is there afterwards: a delete that may not
         overtake an upsert is not in its rows, and what finds its node gone is left.
         """
-        needed = {block for block, asked in wanted.items() if asked.rows}
+        needed = {block for block, asked in wanted.items() if asked.changes}
         self._learn(needed)
         for blocks in self._known:
             if not needed.isdisjoint(blocks):
@@ -120,19 +145,22 @@ class Blocks:
     def _upserts(self, block: Block, changes: list[Change]) -> Asked:
         nodes = block.phase is Phase.NODE
         quick, careful = self._columns.divided(block.kind, changes, relation=not nodes)
-        if nodes:
-            quick.sort(key=lambda item: node_of(item[0].write).id)
-            rows = [
-                [place, *versions_of(change), foreign_name(change.write), node_of(change.write).id, *values]
-                for place, (change, values) in enumerate(quick)
-            ]
-        else:
-            quick.sort(key=lambda item: locked_in_order(item[0].write))
-            rows = [
-                [place, *versions_of(change), change.write.entity, *ids_of(change.write), *values]
-                for place, (change, values) in enumerate(quick)
-            ]
-        return Asked([change for change, _ in quick], rows, careful)
+        names = _names_of_node if nodes else _names_of_relation
+        quick.sort(key=lambda item: node_of(item[0].write).id if nodes else locked_in_order(item[0].write))
+
+        def row(place: int) -> list[Any]:
+            change, values = quick[place]
+            return [place, *versions_of(change), *names(change.write), *values]
+
+        return Asked([change for change, _ in quick], row, careful)
+
+
+def _names_of_node(write: GraphWrite) -> tuple[str | None, str]:
+    return foreign_name(write), node_of(write).id
+
+
+def _names_of_relation(write: GraphWrite) -> tuple[str, str, str]:
+    return (write.entity, *ids_of(write))
 
 
 def _blocks(phase: Phase, stage: Stage) -> list[tuple[Block, list[Change]]]:
@@ -157,8 +185,9 @@ def _deletes(
         late = before is not None and (before.write.version >= write.version or before.write.source != write.source)
         (careful if apart or late else quick).append(change)
     quick.sort(key=lambda change: (told(change.write)[1] or "", change.write.entity))
-    rows = [
-        [place, *told(change.write), change.write.replaces, change.write.source, *written(deleted_by(change.write))]
-        for place, change in enumerate(quick)
-    ]
-    return Asked(quick, rows, careful)
+
+    def row(place: int) -> list[Any]:
+        write = quick[place].write
+        return [place, *told(write), write.replaces, write.source, *written(deleted_by(write))]
+
+    return Asked(quick, row, careful)

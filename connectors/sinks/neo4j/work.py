@@ -13,7 +13,7 @@ import neo4j
 
 from connectors.sinks.contract import SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import statements
-from connectors.sinks.neo4j.asked import Asked, Block, Blocks
+from connectors.sinks.neo4j.asked import Asked, Block, Blocks, Piece, pieces
 from connectors.sinks.neo4j.lines import Line, Lines, account, read, written
 from connectors.sinks.neo4j.plan import NOTHING, Change, Phase, Stage
 from connectors.sinks.neo4j.rows import (
@@ -48,35 +48,48 @@ class Work:
         """Apply one stage. Labels, types and ids are sorted: two workers take their locks in one order."""
         asked = self._blocks.asked(stage)
         for statement, blocks in self._blocks.statements(asked):
-            told = self._compare_and_write(statement, blocks, asked)
-            for place, block in enumerate(blocks):
-                if block in asked:
-                    asked[block].careful += self._left(block, asked[block].changes, told[f"told{place}"])
+            self._compare_and_write(statement, blocks, asked)
         for block, one in asked.items():
             if one.careful:
                 self._apply_with_care(block, one.careful)
         self._delete_unnamed(stage.phases.get(Phase.UNNAMED_GONE, []))
 
-    def _compare_and_write(
-        self, statement: str, blocks: Sequence[Block], asked: Mapping[Block, Asked]
-    ) -> Mapping[str, Any]:
-        rows = [[block.source, asked[block].rows if block in asked else []] for block in blocks]
-        [told] = self._run(statement, blocks=rows, **statements.GUARD_NAMES)
-        return told
+    def _compare_and_write(self, statement: str, blocks: Sequence[Block], asked: Mapping[Block, Asked]) -> None:
+        """Run a statement on all rows of its blocks, piece by piece; note the outcomes, and what is left."""
+        running: tuple[list[Piece], neo4j.Result] | None = None
+        for together in pieces(blocks, asked):
+            rows = {piece.block: [asked[piece.block].row(place) for place in piece.places] for piece in together}
+            parameters = [[block.source, rows.get(block, [])] for block in blocks]
+            # The driver sends this and comes back once the server has begun with it, so is done with the one before.
+            result = self._begin(statement, blocks=parameters, **statements.GUARD_NAMES)
+            if running is not None:
+                self._note(*running, blocks, asked)
+            running = together, result
+        if running is not None:
+            self._note(*running, blocks, asked)
 
-    def _left(self, block: Block, changes: Sequence[Change], told: Sequence[Any]) -> list[Change]:
-        """Note the outcomes of what a block has done; return what it has left."""
+    def _note(
+        self, together: Sequence[Piece], result: neo4j.Result, blocks: Sequence[Block], asked: Mapping[Block, Asked]
+    ) -> None:
+        [told] = result.data()
+        for piece in together:
+            one = asked[piece.block]
+            one.careful += self._left(piece, one.changes, told[f"told{blocks.index(piece.block)}"])
+
+    def _left(self, piece: Piece, changes: Sequence[Change], told: Sequence[Any]) -> list[Change]:
+        """Note the outcomes of what a piece has done; return what it has left."""
         left: list[Change] = []
-        if block.phase in {Phase.RELATION_GONE, Phase.NODE_GONE}:
+        if piece.block.phase in {Phase.RELATION_GONE, Phase.NODE_GONE}:
             positions = set(told)
-            for place, change in enumerate(changes):
+            for place in piece.places:
                 if place in positions:
-                    left.append(change)
+                    left.append(changes[place])
                 else:
-                    self.outcomes.update(change.outcomes(NOTHING))
+                    self.outcomes.update(changes[place].outcomes(NOTHING))
             return left
         noted = {place: rest for place, *rest in told}
-        for place, change in enumerate(changes):
+        for place in piece.places:
+            change = changes[place]
             fresh, alone, before = noted.get(place, (True, True, NOTHING))
             if fresh or (alone and before >= change.write.version):
                 self.outcomes.update(change.outcomes(before))
@@ -251,5 +264,8 @@ class Work:
         self.outcomes.update((index, outcome) for index in change.indices)
 
     def _run(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        return self._begin(statement, **parameters).data()
+
+    def _begin(self, statement: str, **parameters: Any) -> neo4j.Result:
         planned_once = f"{statements.PLANNED_ONCE}{statement}"
-        return self._transaction.run(planned_once, parameters).data()  # pyright: ignore[reportArgumentType] - literal
+        return self._transaction.run(planned_once, parameters)  # pyright: ignore[reportArgumentType] - no literal

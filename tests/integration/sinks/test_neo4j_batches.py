@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import Neo4jSink
+from connectors.sinks.neo4j.asked import ROWS_AT_ONCE
 from connectors.sinks.neo4j.columns import MOST
 from connectors.sinks.neo4j.statements import GUARD_NAMES
 from schemas.writes import GraphWrite, NodeRef
@@ -85,6 +86,25 @@ def test_a_batch_of_nodes_relations_and_deletes_asks_neo4j_once(
     assert graph.properties(ANNA) == {"name": "Anna"}
     assert graph.relations(ANNA) == {("LIKES", "pizza")}
     assert graph.properties(CLEO) is None
+
+
+def test_a_batch_of_more_rows_than_go_at_once_has_all_outcomes_and_only_the_refused_write_is_missing(
+    sink: Neo4jSink, graph: Graph, asked: list[str]
+) -> None:
+    count = 2 * ROWS_AT_ONCE + 1
+    refs = [NodeRef("User", f"n{number:05}") for number in range(count)]
+    asked.clear()
+    assert sink.write([node(ref, 2) for ref in refs]) == [APPLIED] * count
+    assert len(asked) == 3
+    late = [node(ref, 1 if number % 3 else 3) for number, ref in enumerate(refs)]
+    assert sink.write(late) == [SUPERSEDED if number % 3 else APPLIED for number in range(count)]
+    too_long = "x" * 40_000  # of a name, which is indexed
+    last = [node(ref, 4, name=too_long if number == ROWS_AT_ONCE else "Anna") for number, ref in enumerate(refs)]
+    outcomes = sink.write(last)
+    assert isinstance(outcomes.pop(ROWS_AT_ONCE), Rejected)
+    assert outcomes == [APPLIED] * (count - 1)
+    assert graph.properties(refs[0]) == graph.properties(refs[-1]) == {"name": "Anna"}
+    assert graph.properties(refs[ROWS_AT_ONCE]) == {}
 
 
 def test_the_statement_stays_the_same_whatever_of_what_is_known_a_batch_has(sink: Neo4jSink, asked: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from connectors.sinks.neo4j.asked import BLOCKS_AT_ONCE, MOST_BLOCKS, Asked, Block, Blocks
+from connectors.sinks.neo4j.asked import BLOCKS_AT_ONCE, MOST_BLOCKS, Asked, Block, Blocks, Piece, pieces
 from connectors.sinks.neo4j.columns import MOST
 from connectors.sinks.neo4j.plan import Phase, plan
 from schemas.writes import GraphWrite, NodeRef
@@ -37,7 +37,17 @@ def test_all_of_a_stage_is_one_statement_whose_blocks_are_in_the_order_of_locks(
         Block(Phase.NODE_GONE, "Activity"),
     ]
     assert text.endswith("RETURN told0, told1, told2, told3")
-    assert [row[4] for row in found[order[0]].rows] == ["anna", "ben"]
+    assert [found[order[0]].row(place)[4] for place in (0, 1)] == ["anna", "ben"]
+
+
+def test_rows_go_in_pieces_all_of_a_block_before_those_of_the_next() -> None:
+    found = asked(Blocks(), *(node(NodeRef("User", f"u{number}")) for number in range(3)), friends())
+    nodes, relations = found
+    assert list(pieces([nodes, relations], found, rows=2)) == [
+        [Piece(nodes, range(2))],
+        [Piece(nodes, range(2, 3)), Piece(relations, range(1))],
+    ]
+    assert list(pieces([nodes], {}, rows=2)) == []
 
 
 def test_a_statement_has_the_blocks_of_earlier_batches_and_none_is_asked_when_nothing_is() -> None:
