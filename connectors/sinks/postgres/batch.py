@@ -1,10 +1,12 @@
 """One batch in one transaction: read the version lines, decide, copy what changes.
 
 What is new, lines and rows, is copied where it stays. Everything else is copied into a temporary table first, from
-which one statement for each table and set of columns takes it over: a COPY cannot update.
+which one statement for each table and set of columns takes it over: a COPY cannot update. What we have to work out is
+worked out while the server has something to do.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import msgspec
@@ -20,6 +22,7 @@ from connectors.sinks.postgres.errors import rejection
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Columns, Identity, LineRow, Shape, planned, sorted_out
 from connectors.sinks.postgres.tables import TABLES
+from connectors.sinks.postgres.values import Unfit, all_checked, storable
 from schemas.writes import RelationalWrite
 
 Cursor = psycopg.Cursor[tuple[object, ...]]
@@ -33,7 +36,7 @@ class _RowsThere(Exception):  # noqa: N818 - says what was found
 
 
 class Batch:
-    """Applies writes inside of a transaction that is open."""
+    """Applies writes, in a transaction of its own or inside of one that is open."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -41,6 +44,8 @@ class Batch:
 
     def apply(self, writes: Sequence[RelationalWrite]) -> list[Outcome]:
         """Apply writes together, or, when the server refuses one of them, each half by itself, down to that one.
+
+        A write that does not fit its table is rejected before the server sees it.
 
         Raises:
             Unavailable: somebody else has changed the same rows meanwhile.
@@ -63,27 +68,41 @@ class Batch:
         return self.apply(writes[:middle]) + self.apply(writes[middle:])
 
     def _apply_together(self, writes: Sequence[RelationalWrite], *, expect_rows: bool) -> list[Outcome]:
-        with self._connection.transaction():  # a savepoint
-            with self._connection.pipeline():  # the server looks for the lines meanwhile
-                asked = _ask_for_lines(self._connection, {write.entity for write in writes})
-                found = sorted_out(writes)
+        with self._connection.transaction():
+            with self._connection.pipeline():
+                asked = _ask_for_lines(self._connection, storable({write.entity for write in writes}))
+                looked_at = all_checked(writes)  # the server looks for the lines meanwhile
+                found = sorted_out([one for one in looked_at if not isinstance(one, Unfit)])
             plan = planned(found, _lines_of(asked))
-            self._copy_lines(plan.new_lines)
+            said: list[list[str]] = []
+            with self._copying_lines(plan.new_lines):
+                if not expect_rows:
+                    said = [list(copied(columns)) for _, columns in plan.new_rows]
             self._save_lines(plan.changed_lines)
             for table, keys in plan.removed.items():
                 self._connection.execute(statements.delete(table), (array(keys),))
             for shape, columns in plan.rows:
                 self._upsert(shape, columns)
-            for shape, columns in plan.new_rows:
-                if expect_rows:
+            if expect_rows:
+                for shape, columns in plan.new_rows:
                     self._upsert(shape, columns)
-                else:
-                    self._insert(shape, columns)
-        return plan.outcomes
+            else:
+                for (shape, _), pieces in zip(plan.new_rows, said, strict=True):
+                    self._insert(shape, pieces)
+        applied = iter(plan.outcomes)
+        return [Rejected(str(one)) if isinstance(one, Unfit) else next(applied) for one in looked_at]
 
-    def _copy_lines(self, lines: Sequence[LineRow]) -> None:
+    @contextmanager
+    def _copying_lines(self, lines: Sequence[LineRow]) -> Generator[None]:
+        """Copy lines; what is done inside is done while the server takes them in."""
+        if not lines:
+            yield
+            return
         try:
-            self._copy(statements.COPY_LINES, list(zip(*lines, strict=True)))
+            with self._connection.cursor().copy(statements.COPY_LINES) as copy:
+                for piece in copied(list(zip(*lines, strict=True))):
+                    copy.write(piece)
+                yield
         except psycopg.errors.UniqueViolation as error:
             raise Unavailable(_ANOTHER) from error
 
@@ -94,9 +113,9 @@ class Batch:
         if self._connection.execute(statements.SAVE_LINES, (part,)).rowcount != len(lines):
             raise Unavailable(_ANOTHER)
 
-    def _insert(self, shape: Shape, columns: Columns) -> None:
+    def _insert(self, shape: Shape, pieces: Iterable[str]) -> None:
         try:
-            self._copy(statements.insert(*shape), columns)
+            self._copy(statements.insert(*shape), pieces)
         except psycopg.errors.UniqueViolation as error:
             raise _RowsThere from error
 
@@ -107,14 +126,13 @@ class Batch:
     def _stage(self, columns: Columns) -> int:
         part = next(self._parts)
         parts: Sequence[Value] = [part] * len(columns[0])
-        self._copy(statements.stage(len(columns)), [parts, *columns])
+        self._copy(statements.stage(len(columns)), copied([parts, *columns]))
         return part
 
-    def _copy(self, statement: Composed, columns: Columns) -> None:
-        if columns:
-            with self._connection.cursor().copy(statement) as copy:
-                for piece in copied(columns):
-                    copy.write(piece)
+    def _copy(self, statement: Composed, pieces: Iterable[str]) -> None:
+        with self._connection.cursor().copy(statement) as copy:
+            for piece in pieces:
+                copy.write(piece)
 
 
 def try_statements(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from connectors.sinks.contract import Held, Limits, Outcome, Rejected
+from connectors.sinks.contract import Held, Limits, Outcome
 from connectors.sinks.errors import SinkError, Unavailable
 from connectors.sinks.persons import NO_LINE, Purge, delete_of
 from connectors.sinks.postgres import statements
@@ -16,7 +16,7 @@ from connectors.sinks.postgres.errors import interpreted
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Place
 from connectors.sinks.postgres.schema import prepare
-from connectors.sinks.postgres.values import Unfit, all_checked, checked
+from connectors.sinks.postgres.values import Unfit, checked
 from connectors.sinks.undo import emptied
 from schemas.entities import entity
 from schemas.writes import RelationalTable, RelationalWrite
@@ -27,8 +27,9 @@ _PAGE = 500  # entities of a walk that are asked for at once
 class RelationalSink:
     """Rows of PostgreSQL, in the schema `travelos`; how writes of parts of a row combine is said in `merge`.
 
-    A batch is one transaction, see `batch`. The versions are compared and set, so a second writer of the same rows
-    makes a batch fail as unavailable, and never overwrites anything.
+    A batch is one transaction, or several when the server refuses one of its writes; see `batch`. The versions are
+    compared and set, so a second writer of the same rows makes a batch fail as unavailable, and never overwrites
+    anything.
 
     Args:
         dsn: the database.
@@ -63,10 +64,8 @@ class RelationalSink:
 
     def write(self, batch: Sequence[RelationalWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
-        found = all_checked(batch)
-        with self._transaction() as connection:
-            applied = iter(Batch(connection).apply([one for one in found if not isinstance(one, Unfit)]))
-        return [Rejected(str(one)) if isinstance(one, Unfit) else next(applied) for one in found]
+        with self._connected() as connection:
+            return Batch(connection).apply(batch)
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the tables hold; `copies` is 0 for what was deleted."""
@@ -152,11 +151,16 @@ class RelationalSink:
 
     @contextmanager
     def _transaction(self) -> Generator[Connection]:
+        with self._connected() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Generator[Connection]:
         if self._connection is None or self._connection.closed:
             self.open()
         assert self._connection is not None
         try:
-            with interpreted(), self._connection.transaction():
+            with interpreted():
                 yield self._connection
         except Unavailable:
             self.close()  # whatever state it is in; the next attempt connects anew

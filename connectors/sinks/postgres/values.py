@@ -3,7 +3,7 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 from operator import attrgetter
 from typing import cast
@@ -45,6 +45,11 @@ def all_checked(writes: Sequence[RelationalWrite]) -> list[RelationalWrite | Unf
             except Unfit as error:
                 found[place] = error
     return found
+
+
+def storable(texts: Collection[str]) -> Collection[str]:
+    """Return those texts that a column can hold."""
+    return texts if _are_texts(texts) else [text for text in texts if _are_texts([text])]
 
 
 def checked(write: RelationalWrite) -> RelationalWrite:
@@ -109,7 +114,7 @@ def _column_fits(kind: ColumnType, column: Sequence[Value]) -> bool:
         return False
 
 
-def _are_texts(texts: Sequence[str]) -> bool:
+def _are_texts(texts: Iterable[str]) -> bool:
     joined = "".join(texts)
     if "\0" in joined:
         return False

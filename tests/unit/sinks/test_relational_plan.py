@@ -11,7 +11,7 @@ from connectors.sinks.contract import Outcome
 from connectors.sinks.postgres.copying import array, copied
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Identity, LineRow, Place, planned, sorted_out
-from connectors.sinks.postgres.values import Unfit, all_checked, checked
+from connectors.sinks.postgres.values import Unfit, all_checked, checked, storable
 from schemas.writes import RelationalWrite
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -152,3 +152,8 @@ def test_an_array_says_quotes_and_backslashes_of_its_texts() -> None:
     assert array([]) == "{}"
     assert array([""]) == '{""}'
     assert array(["a,b", 'q"', "\\", "NULL"]) == '{"a,b","q\\"","\\\\","NULL"}'
+
+
+def test_texts_that_no_column_can_hold_are_not_looked_for() -> None:
+    assert storable({"trip:1", "키"}) == {"trip:1", "키"}
+    assert storable(["trip:1", "trip:\0", "trip:\ud800"]) == ["trip:1"]
