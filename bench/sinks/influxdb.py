@@ -55,7 +55,7 @@ def measure(bench: Bench) -> None:
 
 
 def _round(bench: Bench, server: InfluxServer, row: str, writes: Sequence[TimeSeriesWrite]) -> None:
-    lines = [line(place_of(one)[0], entity=one.entity, versions={}, fields=one.fields) for one in writes]
+    lines = [line(place_of(one), entity=one.entity, versions={}, fields=one.fields) for one in writes]
     found: dict[str, float] = {}
     for name in (POINTS, LINES, "ours"):
         options = InfluxOptions(url=server.address, token=server.token, bucket=uuid4().hex, gzip=False)

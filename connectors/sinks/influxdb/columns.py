@@ -1,12 +1,12 @@
-"""Lines of many points at once, column by column: half of the time of `lines.line` for each.
+"""Lines of many points at once, column by column: a third of the time of `lines.line` for each.
 
 Points of a track have the same fields of the same types, so what is said of a field is found out once for all of them,
 and their numbers are written by one call of an encoder in C. What is not so plain goes by `lines.line`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -20,7 +20,24 @@ from connectors.sinks.influxdb.lines import (
 )
 from schemas.writes import TimeSeriesWrite
 
+T = TypeVar("T")
+
 _CHARACTERS = MAX_TEXT_BYTES // 4  # a text of no more is never too long, whatever its characters
+
+
+def block_of(keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> bytes | None:
+    """Return the lines of writes, with entity and version, as one text; None where `lines_of` would leave one out.
+
+    Args:
+        keys: as for `lines_of`.
+        writes: at least one.
+    """
+    if not all(keys):
+        return None
+    try:
+        return b"".join(_block(keys, writes, shape, places) for shape, places in _groups(keys, writes))
+    except (Unfit, _NotPlain, UnicodeEncodeError):
+        return None
 
 
 def lines_of(keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> list[bytes]:
@@ -30,40 +47,75 @@ def lines_of(keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> list[byt
         keys: the series of each write as `series_key` says it; empty: none that could be said.
         writes: deletes have no line.
     """
-    groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for place, (key, write) in enumerate(zip(keys, writes, strict=True)):
-        if key and write.op == "upsert":
-            groups[(write.source, *write.fields)].append(place)
     lines = [b""] * len(writes)
-    for (source, *names), places in groups.items():
-        if len(places) == len(writes):
-            return _group(source, names, keys, writes) or lines
-        texts = _group(source, names, [keys[place] for place in places], [writes[place] for place in places])
-        for place, text in zip(places, texts, strict=False):
+    for shape, places in _groups(keys, writes):
+        try:
+            template, rows = _rows(shape, _some(keys, places), _some(writes, places))
+            texts = [text.encode() for text in map(template.__mod__, rows)]
+        except (Unfit, _NotPlain, UnicodeEncodeError):
+            continue
+        for place, text in zip(places, texts, strict=True):
             lines[place] = text
     return lines
 
 
-def _group(source: str, names: Sequence[str], keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> list[bytes]:
-    """Return the lines of writes whose fields have the same names in the same order; none where one is not plain."""
-    if not names:
-        return []  # a point without fields is refused
+class _Shape(NamedTuple):
+    """What a line says beside values: whose version, and the names of the fields, in order."""
+
+    op: str
+    source: str
+    names: tuple[str, ...]
+
+
+def _groups(keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> Iterable[tuple[_Shape, Sequence[int]]]:
+    """Return the places of the writes of each shape; those without a key are left out."""
+    if not writes:
+        return []
+    shapes = [(write.op, write.source, *write.fields) for write in writes]
+    if shapes.count(shapes[0]) == len(shapes) and all(keys):  # as of most requests
+        return [(_shape(*shapes[0]), range(len(writes)))]
+    groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, (key, shape) in enumerate(zip(keys, shapes, strict=True)):
+        if key:
+            groups[shape].append(place)
+    return [(_shape(*shape), places) for shape, places in groups.items()]
+
+
+def _shape(op: str, source: str, *names: str) -> _Shape:
+    return _Shape(op, source, names)
+
+
+def _some(all_of_them: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    return all_of_them if len(places) == len(all_of_them) else [all_of_them[place] for place in places]
+
+
+def _block(keys: Sequence[str], writes: Sequence[TimeSeriesWrite], shape: _Shape, places: Sequence[int]) -> bytes:
+    template, rows = _rows(shape, _some(keys, places), _some(writes, places))
+    return "\n".join([*map(template.__mod__, rows), ""]).encode()
+
+
+def _rows(
+    shape: _Shape, keys: Sequence[str], writes: Sequence[TimeSeriesWrite]
+) -> tuple[str, Iterable[tuple[str, ...]]]:
+    """Return the template of the lines of writes of one shape, and what goes into it for each of them.
+
+    Raises:
+        Unfit: a name cannot be said.
+        _NotPlain: one of the lines has to be made or refused by itself.
+    """
+    if shape.op != "upsert" or not shape.names:  # a point without fields is refused
+        raise _NotPlain
     texts: list[str] = []
     columns: list[Sequence[str]] = []
-    try:
-        for name, values in zip(names, zip(*(write.fields.values() for write in writes), strict=True), strict=True):
-            form, column = _column(values)
-            texts.append(field_name(name).replace("%", "%%") + form)
-            columns.append(column)
-        form, entities = _strings([write.entity for write in writes])
-        texts += [f"{ENTITY}={form}", version_field(source).replace("%", "%%") + "%di"]
-        template = f"%s {','.join(texts)} %d"
-        versions = [write.version for write in writes]
-        times = [write.time_ns for write in writes]
-        rows = zip(keys, *columns, entities, versions, times, strict=True)
-        return [text.encode() for text in map(template.__mod__, rows)]
-    except (Unfit, _NotPlain, UnicodeEncodeError):
-        return []
+    for name, values in zip(shape.names, zip(*(write.fields.values() for write in writes), strict=True), strict=True):
+        form, column = _column(values)
+        texts.append(field_name(name).replace("%", "%%") + form)
+        columns.append(column)
+    form, entities = _strings([write.entity for write in writes])
+    of_version, versions = _column([write.version for write in writes])
+    texts += [f"{ENTITY}={form}", version_field(shape.source).replace("%", "%%") + of_version]
+    times = _encoded([write.time_ns for write in writes])
+    return f"%s {','.join(texts)} %s", zip(keys, *columns, entities, versions, times, strict=True)
 
 
 class _NotPlain(Exception):  # noqa: N818 - never leaves this module

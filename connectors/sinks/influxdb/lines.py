@@ -34,6 +34,13 @@ class Unfit(ValueError):  # noqa: N818 - becomes the outcome Rejected
     """A point that InfluxDB cannot hold; the message names the field."""
 
 
+class Series(NamedTuple):
+    """The identity of what points of different times have in common. Tags are sorted, none is empty."""
+
+    measurement: str
+    tags: tuple[tuple[str, str], ...]
+
+
 class Point(NamedTuple):
     """The identity of a point. Tags are sorted, none is empty."""
 
@@ -42,16 +49,15 @@ class Point(NamedTuple):
     time_ns: int
 
 
-def place_of(write: TimeSeriesWrite) -> tuple[Point, str]:
-    """Return which point a write is about, and how its line begins: measurement and tags.
+def place_of(write: TimeSeriesWrite) -> Point:
+    """Return which point a write is about.
 
     Raises:
         Unfit: its time is none that InfluxDB has, or line protocol has no way to say measurement or tags.
     """
     if not EARLIEST <= write.time_ns <= LATEST:
         raise Unfit(f"`time_ns` is outside of {EARLIEST}..{LATEST}")
-    tags, key = _series(write.measurement, tuple(write.tags.items()))
-    return Point(write.measurement, tags, write.time_ns), key
+    return Point(*series_of(write.measurement, tuple(write.tags.items()))[1], write.time_ns)
 
 
 def line(point: Point, *, entity: str, versions: Mapping[str, int], fields: Mapping[str, Field]) -> bytes:
@@ -112,14 +118,14 @@ def tombstone_line(point: Point, *, entity: str, versions: Mapping[str, tuple[in
 
 
 @lru_cache(maxsize=65_536)
-def _sorted(tags: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in tags if value))
+def series_of(measurement: str, tags: tuple[tuple[str, str], ...]) -> tuple[str, Series]:
+    """Return how the lines of a series begin, and the series; tags come in any order, and may be empty.
 
-
-@lru_cache(maxsize=65_536)
-def _series(measurement: str, tags: tuple[tuple[str, str], ...]) -> tuple[tuple[tuple[str, str], ...], str]:
-    in_order = _sorted(tags)
-    return in_order, series_key(measurement, in_order)
+    Raises:
+        Unfit: line protocol has no way to say them.
+    """
+    in_order = tuple(sorted((name, value) for name, value in tags if value))
+    return series_key(measurement, in_order), Series(measurement, in_order)
 
 
 @lru_cache(maxsize=4_096)

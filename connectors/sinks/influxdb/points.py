@@ -31,13 +31,16 @@ class PointWriter:
     def __init__(self, client: InfluxClient) -> None:
         self._client = client
 
-    def states(self, points: Sequence[Point]) -> dict[Point, State]:
+    def states(self, times: queries.Times) -> dict[Point, State]:
         """Return what lies at these points; those at which nothing lies are left out.
 
         Raises:
             Unavailable: no answer.
         """
-        there = queries.points(self._client.ask(queries.present_at(points))).intersection(points)
+        answered = queries.points(self._client.ask(queries.present_at(times)))
+        if not answered:
+            return {}
+        there = answered.intersection(Point(*series, time_ns) for series, some in times.items() for time_ns in some)
         return queries.states(self._client.ask(queries.states_of(there))) if there else {}
 
     def apply(
@@ -73,7 +76,9 @@ class PointWriter:
             if len(writes) == 1:
                 outcomes[point] = [Rejected(refusal.reason_of(writes[0]))]
             else:  # which of them was refused is seen when each goes by itself
-                outcomes[point] = [self.apply({point: [one]}, self.states([point]))[point][0] for one in writes]
+                outcomes[point] = [
+                    self.apply({point: [one]}, self.states(queries.times_of([point])))[point][0] for one in writes
+                ]
         return outcomes
 
     def send(self, lines: Sequence[Line]) -> dict[Point, Refusal]:

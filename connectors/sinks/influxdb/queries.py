@@ -6,14 +6,16 @@ touches (some 30 µs each), so it names them: each by itself while they are few,
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from operator import sub
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Field, Point
+from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Field, Point, Series
 from connectors.sinks.influxdb.merge import Latest, State
 from schemas.persons import USER_ID
 
@@ -25,6 +27,7 @@ _NS = 1_000_000_000
 EDGES = [f"SELECT {edge}({ENTITY}) FROM /.*/" for edge in ("first", "last")]  # noqa: S608 - constants
 
 Answer = list[tuple[str, dict[str, str], int, dict[str, Any]]]  # measurement, tags, time, fields
+Times = Mapping[Series, Sequence[int]]  # of points
 
 
 class _Series(Struct):
@@ -99,17 +102,25 @@ def _series(
         yield from result.series
 
 
-def present_at(points: Iterable[Point]) -> list[str]:
+def times_of(points: Iterable[Point]) -> Times:
+    """Return the times of points by their series."""
+    times: defaultdict[Series, list[int]] = defaultdict(list)
+    for measurement, tags, time_ns in points:
+        times[Series(measurement, tags)].append(time_ns)
+    return times
+
+
+def present_at(times: Times) -> list[str]:
     """Return statements whose answers show which of these points, or their tombstones, are there; `points` reads them.
 
     One field for each series: half the price of `states_of`, and what is asked before every batch.
     """
-    return _around(points, f"SELECT {ENTITY}", (DELETED,))
+    return _around(times, f"SELECT {ENTITY}", (DELETED,))
 
 
 def states_of(points: Iterable[Point]) -> list[str]:
     """Return statements whose answers hold the versions at all of these points; `states` reads them."""
-    return _around(points, _VERSIONS, (DELETED,))
+    return _around(times_of(points), _VERSIONS, (DELETED,))
 
 
 def states_of_person(user: str) -> str:
@@ -129,7 +140,7 @@ def states_between(first: int, last: int) -> str:
 
 def fields_of(points: Iterable[Point]) -> list[str]:
     """Return statements whose answers hold all fields of these points."""
-    return _around(points, "SELECT *", ())
+    return _around(times_of(points), "SELECT *", ())
 
 
 def points(rows: Answer) -> set[Point]:
@@ -204,11 +215,14 @@ def time_in(entity: str) -> int | None:
 
 def windows(times: Iterable[int], most: int) -> list[tuple[int, int]]:
     """Return at most so many ranges, ends included, that hold all times and leave out the largest gaps between them."""
-    ordered = sorted(set(times))
+    ordered = sorted(times)
     if not ordered:
         return []
-    gaps = [index for index in range(1, len(ordered)) if ordered[index] - ordered[index - 1] > _NS]
-    cuts = sorted(sorted(gaps, key=lambda index: ordered[index] - ordered[index - 1], reverse=True)[: most - 1])
+    widths = list(map(sub, ordered[1:], ordered))
+    if not widths or max(widths) <= _NS:  # as of nearly all batches
+        return [(ordered[0], ordered[-1])]
+    gaps = [index for index, width in enumerate(widths, 1) if width > _NS]
+    cuts = sorted(sorted(gaps, key=lambda index: widths[index - 1], reverse=True)[: most - 1])
     starts, ends = [0, *cuts], [*cuts, len(ordered)]
     return [(ordered[start], ordered[end - 1]) for start, end in zip(starts, ends, strict=True)]
 
@@ -222,24 +236,22 @@ def removal(point: Point) -> bytes:
     return msgspec.json.encode({"start": moment, "stop": moment, "predicate": predicate})
 
 
-def _around(points: Iterable[Point], select: str, prefixes: tuple[str, ...]) -> list[str]:
-    measurements: defaultdict[str, defaultdict[tuple[tuple[str, str], ...], list[int]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for measurement, tags, time_ns in points:
-        measurements[measurement][tags].append(time_ns)
+def _around(times: Times, select: str, prefixes: tuple[str, ...]) -> list[str]:
+    measurements: defaultdict[str, list[Series]] = defaultdict(list)
+    for series in times:
+        measurements[series.measurement].append(series)
     statements: list[str] = []
-    for measurement, series in measurements.items():
+    for measurement, several in measurements.items():
         source = ", ".join(_identifier(prefix + measurement) for prefix in ("", *prefixes))
-        if len(series) <= SERIES_BY_NAME:
-            for tags, times in series.items():
-                same = [f"{_identifier(name)} = {_string(value)}" for name, value in tags]
-                for window in windows(times, 2):
+        if len(several) <= SERIES_BY_NAME:
+            for series in several:
+                same = [f"{_identifier(name)} = {_string(value)}" for name, value in series.tags]
+                for window in windows(times[series], 2):
                     where = " AND ".join([_between(*window), *same])
                     statements.append(f"{select} FROM {source} WHERE {where} GROUP BY *")
         else:
-            pattern = _widest(series)
-            for window in windows((time_ns for times in series.values() for time_ns in times), WINDOWS):
+            pattern = _widest(series.tags for series in several)
+            for window in windows(chain.from_iterable(times[series] for series in several), WINDOWS):
                 where = " AND ".join([_between(*window), *pattern])
                 statements.append(f"{select} FROM {source} WHERE {where} GROUP BY *")
     return statements

@@ -1,7 +1,7 @@
 """Write points."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,12 +12,13 @@ from connectors.sinks.contract import APPLIED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Fatal
 from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.client import InfluxClient
-from connectors.sinks.influxdb.columns import lines_of
+from connectors.sinks.influxdb.columns import block_of, lines_of
 from connectors.sinks.influxdb.errors import OPTION
 from connectors.sinks.influxdb.lines import Point, Unfit, line, place_of, series_key, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
 from connectors.sinks.influxdb.points import Line, PointWriter
+from connectors.sinks.influxdb.subjects import Subjects, subjects_of
 from connectors.sinks.influxdb.walking import walk
 from connectors.sinks.persons import Purge, delete_of
 from connectors.sinks.turns import Turns
@@ -30,13 +31,12 @@ _AT_ONCE = 5_000  # points of a request: InfluxData's advice
 _HELD_AT_ONCE = 500  # entities in one pattern
 
 
-class _Subjects(NamedTuple):
-    """What the writes of a batch are about, each at its place: None and "" for one that cannot be said."""
+class _Part(NamedTuple):
+    """Writes that go in one request. `lines`: that of each place, empty where its write is not in the request."""
 
-    points: list[Point | None]
-    keys: list[str]
-    places: dict[Point, int]  # of the points that one write is about
-    several: dict[Point, list[int]]  # of the others, in order
+    places: range
+    body: Sequence[bytes]
+    lines: Callable[[], Sequence[bytes]]
 
 
 class InfluxSink:
@@ -83,26 +83,27 @@ class InfluxSink:
     def write(self, batch: Sequence[TimeSeriesWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
         outcomes: list[Outcome] = [APPLIED] * len(batch)
-        subjects = _subjects(batch, outcomes)
+        subjects = subjects_of(batch)
+        for place, reason in subjects.refused.items():
+            outcomes[place] = Rejected(reason)
         with self._turns.taken(self._options.request_seconds):
-            asked = self._sender.submit(self._points.states, [*subjects.places, *subjects.several])
+            asked = self._sender.submit(self._points.states, subjects.times)
             sending: list[Future[None]] = []
-            others: dict[Point, list[int]] = {}
+            others: dict[Point, Sequence[int]] = {}
             try:
                 for start in range(0, len(batch), _AT_ONCE):
                     places = range(start, min(start + _AT_ONCE, len(batch)))
-                    lines = self._lines(batch, subjects, places)
+                    part = self._plain(batch, subjects, places)
                     states = asked.result()
-                    if states or subjects.several or not all(lines):
-                        lines, left = _new(lines, subjects, places, states)
-                        others |= left
-                    sending.append(self._sender.submit(self._send_new, batch, subjects, start, lines, outcomes))
+                    if part is None or states or subjects.several:
+                        part = self._part(batch, subjects, places, states, others)
+                    sending.append(self._sender.submit(self._send, batch, subjects, part, outcomes))
             finally:
                 wait([asked])
                 wait(sending)
             for one in sending:
                 one.result()
-            self._apply_others(batch, others | subjects.several, asked.result(), outcomes)
+            self._apply_others(batch, others | dict(subjects.several), asked.result(), outcomes)
         return outcomes
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -157,8 +158,8 @@ class InfluxSink:
         points: dict[int, Point] = {}
         for place, write in enumerate(writes):
             with suppress(Unfit):
-                points[place], _ = place_of(write)
-        states = self._points.states(list(dict.fromkeys(points.values())))
+                points[place] = place_of(write)
+        states = self._points.states(queries.times_of(points.values()))
         lying = [point for point, state in states.items() if state.visible]
         fields = queries.fields(self._client.ask_typed(queries.fields_of(lying)))
         return [
@@ -174,42 +175,65 @@ class InfluxSink:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")
         self._client.close()
 
-    def _lines(self, batch: Sequence[TimeSeriesWrite], subjects: _Subjects, places: range) -> list[bytes]:
-        """Return the lines of some places, empty where one has to be made by itself."""
-        keys = subjects.keys[places.start : places.stop]
-        lines = lines_of(keys, batch[places.start : places.stop])
+    def _plain(self, batch: Sequence[TimeSeriesWrite], subjects: Subjects, places: range) -> _Part | None:
+        """Return the part of some places when all of their lines can be made together, as they nearly always can."""
+        keys, writes = subjects.keys[places.start : places.stop], batch[places.start : places.stop]
+        fresh = set(keys) - self._series
+        if len(self._series) + len(fresh) > self._options.max_series:
+            return None
+        block = block_of(keys, writes)
+        if block is None:
+            return None
+        self._series |= fresh
+        return _Part(places, [block], lambda: lines_of(keys, writes))
+
+    def _part(
+        self,
+        batch: Sequence[TimeSeriesWrite],
+        subjects: Subjects,
+        places: range,
+        states: Mapping[Point, State],
+        others: dict[Point, Sequence[int]],
+    ) -> _Part:
+        """Return the part of the points of some places that are new; note the writes that need more than a line."""
+        lines = self._lines(subjects.keys[places.start : places.stop], batch[places.start : places.stop])
+        for index, place in enumerate(places):
+            point = subjects.point(place)
+            if point is None or point in subjects.several:
+                lines[index] = b""
+            elif not lines[index] or point in states:
+                lines[index] = b""
+                others[point] = [place]
+        return _Part(places, [text for text in lines if text], lambda: lines)
+
+    def _lines(self, keys: Sequence[str], writes: Sequence[TimeSeriesWrite]) -> list[bytes]:
+        """Return lines, empty where one has to be made by itself."""
+        lines = lines_of(keys, writes)
         fresh = {key for key, text in zip(keys, lines, strict=True) if text} - self._series
         if len(self._series) + len(fresh) > self._options.max_series:
             return [b"" if key in fresh else text for key, text in zip(keys, lines, strict=True)]
         self._series |= fresh
         return lines
 
-    def _send_new(
-        self,
-        batch: Sequence[TimeSeriesWrite],
-        subjects: _Subjects,
-        start: int,
-        lines: Sequence[bytes],
-        outcomes: list[Outcome],
-    ) -> None:
-        """Write the lines of points that are not there, of the places from `start` on, and note which are refused."""
-        sent = [text for text in lines if text]
-        refusal = self._client.write(sent) if sent else None
+    def _send(self, batch: Sequence[TimeSeriesWrite], subjects: Subjects, part: _Part, outcomes: list[Outcome]) -> None:
+        """Write the lines of points that are not there, and note which are refused."""
+        refusal = self._client.write(part.body) if part.body else None
         if refusal is None:
             return
-        written = [
-            Line(point, text, ((write.source, write.version),))
-            for point, text, write in zip(subjects.points[start:], lines, batch[start:], strict=False)
-            if text and point is not None
-        ]
+        sent: dict[Point, int] = {}
+        written: list[Line] = []
+        for place, text in zip(part.places, part.lines(), strict=True):
+            point, write = subjects.point(place), batch[place]
+            if text and point is not None:
+                sent[point] = place
+                written.append(Line(point, text, ((write.source, write.version),)))
         for point, refused in self._points.refused(written, refusal).items():
-            place = subjects.places[point]
-            outcomes[place] = Rejected(refused.reason_of(batch[place]))
+            outcomes[sent[point]] = Rejected(refused.reason_of(batch[sent[point]]))
 
     def _apply_others(
         self,
         batch: Sequence[TimeSeriesWrite],
-        others: Mapping[Point, list[int]],
+        others: Mapping[Point, Sequence[int]],
         states: Mapping[Point, State],
         outcomes: list[Outcome],
     ) -> None:
@@ -244,45 +268,3 @@ class InfluxSink:
             raise Unfit(f"`tags` make a new series, and the bucket has {len(self._series):,} (`{OPTION}.max_series`)")
         line(point, entity=write.entity, versions={write.source: write.version}, fields=write.fields)
         self._series.add(key)
-
-
-def _subjects(batch: Sequence[TimeSeriesWrite], outcomes: list[Outcome]) -> _Subjects:
-    """Return what writes are about, and note the outcome of those that line protocol has no words for."""
-    points: list[Point | None] = []
-    keys: list[str] = []
-    places: dict[Point, int] = {}
-    several: dict[Point, list[int]] = {}
-    for place, write in enumerate(batch):
-        try:
-            point, key = place_of(write)
-        except Unfit as error:
-            outcomes[place] = Rejected(str(error))
-            points.append(None)
-            keys.append("")
-            continue
-        points.append(point)
-        keys.append(key)
-        known = places.setdefault(point, place)
-        if known != place:
-            several.setdefault(point, [known]).append(place)
-    for point in several:
-        del places[point]
-    return _Subjects(points, keys, places, several)
-
-
-def _new(
-    lines: Sequence[bytes], subjects: _Subjects, places: range, states: Mapping[Point, State]
-) -> tuple[list[bytes], dict[Point, list[int]]]:
-    """Return the lines of the points that are not there, and the places of the writes that need more than a line."""
-    new: list[bytes] = []
-    others: dict[Point, list[int]] = {}
-    for place, text in zip(places, lines, strict=True):
-        point = subjects.points[place]
-        if point is None or point in subjects.several:
-            new.append(b"")
-        elif text and point not in states:
-            new.append(text)
-        else:
-            new.append(b"")
-            others[point] = [place]
-    return new, others

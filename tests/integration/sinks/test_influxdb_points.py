@@ -278,7 +278,7 @@ def test_what_another_client_did_to_influxdb_is_found_and_repaired(sink: InfluxS
     gone = msgspec.structs.replace(writes[3], op="delete", version=6, fields={})
 
     def put(number: int, name: str, version: int) -> None:
-        text = line(place_of(point(number))[0], entity=name, versions={SOURCE: version}, fields={"lat": 99.0})
+        text = line(place_of(point(number)), entity=name, versions={SOURCE: version}, fields={"lat": 99.0})
         assert client.write([text]) is None
 
     found_and_repaired(
@@ -286,7 +286,7 @@ def test_what_another_client_did_to_influxdb_is_found_and_repaired(sink: InfluxS
         sink,
         [*writes, gone],
         {
-            "removed": ("missing", lambda: client.delete(removal(place_of(writes[1])[0]))),
+            "removed": ("missing", lambda: client.delete(removal(place_of(writes[1])))),
             "altered": ("different", lambda: put(2, "altered", 5)),
             "gone": ("extra", lambda: put(3, "gone", 5)),
             "stranger": ("extra", lambda: put(4, "stranger", 1)),

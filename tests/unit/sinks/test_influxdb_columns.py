@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sinks.influxdb.columns import lines_of
+from connectors.sinks.influxdb.columns import block_of, lines_of
 from connectors.sinks.influxdb.lines import MAX_TEXT_BYTES, Unfit, line, place_of, series_key
 from schemas.writes import TimeSeriesWrite
 from tests.unit.sinks.test_influxdb_lines import plain, read, split, write
@@ -24,14 +24,14 @@ FIELDS = st.dictionaries(NAMES, VALUES, max_size=3)
 
 
 def keys_of(writes: list[TimeSeriesWrite]) -> list[str]:
-    points = [place_of(one)[0] for one in writes]
+    points = [place_of(one) for one in writes]
     return [series_key(point.measurement, point.tags) for point in points]
 
 
 def alone(one: TimeSeriesWrite) -> bytes | None:
     """The line of a write as it is made by itself; None where it is refused."""
     try:
-        return line(place_of(one)[0], entity=one.entity, versions={one.source: one.version}, fields=one.fields)
+        return line(place_of(one), entity=one.entity, versions={one.source: one.version}, fields=one.fields)
     except Unfit:
         return None
 
@@ -46,6 +46,14 @@ def meaning(text: bytes) -> tuple[str, dict[str, Any], str]:
 def halves(pair: str) -> tuple[str, str]:
     name = split(pair, "=")[0]
     return name, pair[len(name) + 1 :]
+
+
+def assert_a_block_says_the_same(block: bytes | None, lines: list[bytes]) -> None:
+    """Lines of one shape stand together in it, so their order may be another one."""
+    assert (block is not None) == all(lines)
+    if block is not None:
+        assert len(block) == sum(len(text) + 1 for text in lines)
+        assert all(text + b"\n" in block for text in lines)
 
 
 @given(
@@ -67,6 +75,8 @@ def test_a_line_made_in_a_column_says_what_the_one_made_alone_says(given: list[d
     writes = [write(**one) for one in given]
     lines = lines_of(keys_of(writes), writes)
     assert len(lines) == len(writes)
+    if writes:
+        assert_a_block_says_the_same(block_of(keys_of(writes), writes), lines)
     for one, text in zip(writes, lines, strict=True):
         if one.op == "delete":
             assert text == b""
@@ -90,7 +100,9 @@ def test_a_line_made_in_a_column_says_what_the_one_made_alone_says(given: list[d
 )
 def test_what_is_plain_is_made_in_columns(values: list[tuple[float, int, bool, str]]) -> None:
     writes = [write(fields=dict(zip("abcd", row, strict=True))) for row in values]
-    assert all(lines_of(keys_of(writes), writes))
+    lines = lines_of(keys_of(writes), writes)
+    assert all(lines)
+    assert block_of(keys_of(writes), writes) == b"".join(text + b"\n" for text in lines)
 
 
 @pytest.mark.parametrize(
