@@ -1,5 +1,6 @@
 """What a stage asks of the server in one round trip: which changes, in which blocks. Pure but for what it remembers."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ from connectors.sinks.neo4j.rows import (
     foreign_name,
     gone_node_row,
     gone_relation_row,
-    grouped,
     ids_of,
     locked_in_order,
     node_of,
@@ -164,7 +164,22 @@ def _names_of_relation(write: GraphWrite) -> tuple[str, str, str]:
 
 
 def _blocks(phase: Phase, stage: Stage) -> list[tuple[Block, list[Change]]]:
-    return grouped(stage.phases.get(phase), lambda write: block_of(phase, write))
+    """Return the changes of a phase by block, sorted as locks are taken."""
+    alike: defaultdict[tuple[str | None, ...], list[Change]] = defaultdict(list)  # cheaper to tell apart than blocks
+    for change in stage.phases.get(phase, ()):
+        alike[_kind(change.write)].append(change)
+    found: defaultdict[Block, list[Change]] = defaultdict(list)
+    for changes in alike.values():
+        found[block_of(phase, changes[0].write)] += changes
+    return sorted(found.items(), key=lambda item: item[0])
+
+
+def _kind(write: GraphWrite) -> tuple[str | None, ...]:
+    """Return what writes of one phase have to share to be of one block."""
+    if write.node is not None:
+        return write.node.label, write.source
+    start, end = write.start, write.end
+    return write.relation, start and start.label, end and end.label, write.source
 
 
 def _deletes(

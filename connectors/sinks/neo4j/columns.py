@@ -27,20 +27,22 @@ class Columns:
     ) -> tuple[list[tuple[Change, list[Any]]], list[Change]]:
         """Return the changes that the names can express, each with its values in order, and the others."""
         found = [(change, properties(change.write)) for change in changes]
+        shapes = dict.fromkeys(tuple(values) for _, values in found)  # few, also of many changes
         names = self.of(label, relation=relation)
         known = set(names)
-        for _, values in found:
-            fresh = values.keys() - known
+        for shape in shapes:
+            fresh = set(shape) - known
             if fresh and len(known) + len(fresh) <= MOST:
                 names += tuple(sorted(fresh))
                 known |= fresh
         self._names[label, relation] = names
+        fitting = {shape for shape in shapes if known.issuperset(shape)}
         quick: list[tuple[Change, list[Any]]] = []
         others: list[Change] = []
         for change, values in found:
             # The large statements compare for newer only.
-            if values.keys() <= known and not change.write.repair:
-                quick.append((change, [values.get(name) for name in names]))
+            if tuple(values) in fitting and not change.write.repair:
+                quick.append((change, list(map(values.get, names))))
             else:
                 others.append(change)
         return quick, others

@@ -57,7 +57,7 @@ class _Last(Struct, gc=False):
 
 def plan(writes: Sequence[tuple[int, GraphWrite]]) -> list[Stage]:
     """Return the stages of a batch, given as (index, write) in their order."""
-    planner = _Planner()
+    planner = _Planner(deletes=any(write.op == "delete" for _, write in writes))
     for index, write in writes:
         planner.add(index, write)
     return planner.stages
@@ -74,8 +74,9 @@ def phase_of(write: GraphWrite) -> Phase:
 
 
 class _Planner:
-    def __init__(self) -> None:
+    def __init__(self, *, deletes: bool) -> None:
         self.stages: list[Stage] = []
+        self._deletes = deletes  # without any, which nodes are touched makes no difference
         self._floor = 0
         self._last: dict[str, _Last] = {}
         self._touched: dict[NodeRef, int] = {}
@@ -104,7 +105,7 @@ class _Planner:
     def _needed(self, phase: Phase, write: GraphWrite) -> int:
         needed = self._floor
         refs = (write.node,) if write.node is not None else (write.start, write.end)
-        if phase is Phase.RELATION_GONE:
+        if phase is Phase.RELATION_GONE or not self._deletes:
             return needed  # a relation that went with its node leaves the same trace as one that goes by itself
         for ref in refs:
             if ref is None:
@@ -118,6 +119,8 @@ class _Planner:
         while len(self.stages) <= stage:
             self.stages.append(Stage())
         self.stages[stage].phases.setdefault(phase, []).append(change)
+        if not self._deletes:
+            return
         write = change.write
         for ref in (write.node, write.start, write.end):
             if ref is not None:

@@ -1,8 +1,7 @@
-"""How changes are grouped and ordered, and what statements are told of them. Pure."""
+"""How changes are ordered, and what statements are told of them. Pure."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -10,7 +9,6 @@ from connectors.sinks.neo4j.lines import Line, Lines, carried, read
 from connectors.sinks.neo4j.plan import Change
 from schemas.writes import GraphWrite, NodeRef
 
-G = TypeVar("G", bound=Any)
 Row = tuple[str | None, ...]
 
 
@@ -22,14 +20,6 @@ def own_name(node: NodeRef) -> str:
 def node_key(node: NodeRef) -> str:
     """Return what a tombstone calls a node."""
     return f"{node.label}:{node.id}"
-
-
-def grouped(changes: Sequence[Change] | None, group: Callable[[GraphWrite], G]) -> list[tuple[G, list[Change]]]:
-    """Return changes in groups, sorted by what they are grouped by: all workers take their locks in one order."""
-    groups: defaultdict[G, list[Change]] = defaultdict(list)
-    for change in changes or ():
-        groups[group(change.write)].append(change)
-    return sorted(groups.items(), key=lambda item: item[0])
 
 
 def node_of(write: GraphWrite) -> NodeRef:

@@ -7,7 +7,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
-from schemas.writes import GraphWrite
+from schemas.writes import GraphWrite, NodeRef
 
 # Names the sink keeps its own account under; `_lock` is never stored, but removed to lock what it is removed from.
 OWN = frozenset({"_entity", "_lines", "_lock", "_source", "_version"})
@@ -29,17 +29,16 @@ def check(write: GraphWrite) -> None:
         Unfit: it never can.
     """
     _key("entity", write.entity)
-    _text("source", write.source)
+    if not write.source.isascii():
+        _text("source", write.source)
     if not 0 <= write.version < _INT8:
         raise Unfit(f"`version` does not fit into 64 bits: {write.version}")
-    for ref, label, key in (
-        (write.node, "node.label", "node.id"),
-        (write.start, "start.label", "start.id"),
-        (write.end, "end.label", "end.id"),
-    ):
-        if ref is not None:
-            _name(label, ref.label)
-            _key(key, ref.id)
+    if write.node is not None:
+        _ref("node.label", "node.id", write.node)
+    if write.start is not None:
+        _ref("start.label", "start.id", write.start)
+    if write.end is not None:
+        _ref("end.label", "end.id", write.end)
     if write.relation is not None:
         _name("relation", write.relation)
     if write.op == "delete":
@@ -49,8 +48,10 @@ def check(write: GraphWrite) -> None:
             raise Unfit("needs either `node`, or `relation` with `start` and `end`")
     elif write.node is not None or write.start is None or write.end is None:
         raise Unfit("needs either `node`, or `relation` with `start` and `end`")
-    for name, value in write.properties.items():
-        _property(name, value, write)
+    _names(tuple(write.properties))
+    if "id" in write.properties or not all(map(_is_plain, write.properties.values())):
+        for name, value in write.properties.items():
+            _property(name, value, write)
 
 
 def properties(write: GraphWrite) -> dict[str, str | int | float | bool]:
@@ -61,15 +62,35 @@ def properties(write: GraphWrite) -> dict[str, str | int | float | bool]:
     return found
 
 
+def _ref(label: str, key: str, ref: NodeRef) -> None:
+    _name(label, ref.label)
+    _key(key, ref.id)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value can be stored, as nearly all can, told at once. Others may be fine, too."""
+    if isinstance(value, str):
+        return value.isascii()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and -_INT8 <= value < _INT8)
+
+
+@lru_cache(maxsize=4_096)
+def _names(names: tuple[str, ...]) -> None:
+    """See that properties may have these names: those of most writes are the same ones."""
+    for name in names:
+        _name("properties", name)
+        if name in OWN:
+            raise Unfit(f"`properties.{name}` is a name the store keeps for itself")
+
+
 def _property(name: str, value: Any, write: GraphWrite) -> None:
-    _name("properties", name)
-    if name in OWN:
-        raise Unfit(f"`properties.{name}` is a name the store keeps for itself")
     if name == "id" and write.node is not None and value not in {None, write.node.id}:
         raise Unfit("`properties.id` is another one than `node.id`")
     match value:
         case str():
-            if not value.isascii():  # most are, and need no name for what would be wrong with them
+            if not value.isascii():
                 _text(f"properties.{name}", value)
         case float():
             if not math.isfinite(value):
