@@ -77,7 +77,8 @@ def deliver(sinks: Sequence[Sink[Any]], writes: Sequence[BaseWrite]) -> None:
     """
     lanes: list[list[BaseWrite]] = [[] for _ in sinks]
     for write in writes:
-        lanes[zlib.crc32(key_of(write).encode()) % len(sinks)].append(write)
+        # As `Delivery` does, which asks for the key only where there is more than one way.
+        lanes[zlib.crc32(key_of(write).encode()) % len(lanes) if len(lanes) > 1 else 0].append(write)
     with ThreadPoolExecutor(1) as accounts, ThreadPoolExecutor(len(sinks)) as pool:
         for one in [pool.submit(_lane, sink, lane, accounts) for sink, lane in zip(sinks, lanes, strict=True)]:
             one.result()
