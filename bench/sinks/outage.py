@@ -23,6 +23,34 @@ DRAIN_BAR = 0.9
 PATIENCE_SECONDS = 1_800.0
 
 
+class _Load:
+    """A steady load from a thread of its own, the only one that makes writes meanwhile."""
+
+    def __init__(self, delivered: Delivered) -> None:
+        self._delivered = delivered
+        self._more = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._send, name="load")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def more(self, count: int) -> None:
+        """Have so many writes sent beside the steady ones, at once."""
+        self._more += count
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        began, sent = time.monotonic(), 0
+        while not self._over.wait(TICK_SECONDS):
+            due = int((time.monotonic() - began) * RATE) + self._more
+            self._delivered.produce(self._delivered.next() for _ in range(due - sent))
+            sent = due
+
+
 def measure(bench: Bench, name: str) -> None:
     """Take a store's server away for `--outage` seconds while 1,000 writes a second go on coming."""
     kafka, server = KafkaServer(bench.folder / "kafka-outage"), KINDS[name].make(bench.folder / f"outage-{name}")
@@ -47,8 +75,7 @@ def measure(bench: Bench, name: str) -> None:
 
 
 def _measure(bench: Bench, name: str, server: Server, delivered: Delivered) -> None:
-    full = _full_rate(delivered)
-    with _load(delivered):
+    with _load(delivered) as load:
         memory: list[int] = []
         server.kill()
         until = time.monotonic() + bench.options.outage
@@ -62,10 +89,9 @@ def _measure(bench: Bench, name: str, server: Server, delivered: Delivered) -> N
         first, began = delivered.done(), time.monotonic()
         delivered.wait_for(lambda: delivered.lag() < RATE, "the backlog is drained", PATIENCE_SECONDS)
         drained = (delivered.done() - first) / (time.monotonic() - began)
+        full = _full_rate(delivered, load)
     delivered.send(0)
     delivered.settle()
-    # Once more, because a machine that others use is not the same after ten minutes.
-    full = (full + _full_rate(delivered)) / 2
     problems = delivered.problems()
     for problem in problems[:10]:
         print(f"  {problem}")
@@ -83,36 +109,31 @@ def _measure(bench: Bench, name: str, server: Server, delivered: Delivered) -> N
     bench.add(f"{name}: what does not add up", len(problems), "", 0, lower_is_better=True)
 
 
-def _full_rate(delivered: Delivered) -> float:
-    """Return how fast a worker that has just started gets through what lies in the topic when nothing is in its way."""
+def _full_rate(delivered: Delivered, load: _Load) -> float:
+    """Return how fast a worker gets through a backlog when the store was never away.
+
+    It is measured right behind the drain and like it: the same load goes on coming, the writes are of the same kind,
+    and it begins with the first one that has an end.
+    """
     delivered.worker.stop()
-    delivered.send(FULL_RATE_WRITES)
+    load.more(FULL_RATE_WRITES)
+    delivered.wait_for(lambda: delivered.lag() >= FULL_RATE_WRITES, "the backlog is there", PATIENCE_SECONDS)
     before = delivered.done()
     delivered.worker.start()
     delivered.wait_for(lambda: delivered.done() > before, "the worker writes")
     first, began = delivered.done(), time.monotonic()
-    delivered.settle()
+    delivered.wait_for(lambda: delivered.lag() < RATE, "the backlog is drained", PATIENCE_SECONDS)
     return (delivered.done() - first) / (time.monotonic() - began)
 
 
 @contextmanager
-def _load(delivered: Delivered) -> Generator[None]:
-    over = threading.Event()
-
-    def send() -> None:
-        began, sent = time.monotonic(), 0
-        while not over.wait(TICK_SECONDS):
-            due = int((time.monotonic() - began) * RATE)
-            delivered.produce(delivered.next() for _ in range(due - sent))
-            sent = due
-
-    thread = threading.Thread(target=send, name="load")
-    thread.start()
+def _load(delivered: Delivered) -> Generator[_Load]:
+    load = _Load(delivered)
+    load.start()
     try:
-        yield
+        yield load
     finally:
-        over.set()
-        thread.join()
+        load.stop()
 
 
 def _resident(delivered: Delivered) -> int:
