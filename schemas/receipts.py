@@ -1,4 +1,4 @@
-"""What became of a write: one receipt for each, and one before it where the write asks for its undo."""
+"""What became of a write: one receipt for each, and one before it where the write replaces what it is undone to."""
 
 from typing import Literal
 
@@ -18,7 +18,8 @@ class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
     `captured` is not the end: the store has told what it holds, and is asked to take the write only now. `undo` is the
     write that makes the entity what it was, a delete where it did not exist. Its version is the one the store held, 0
     for none; who sends it gives it a newer one. It is told when the write asked for it, is newer, and the store can
-    tell. After a crash it may be told again: the last one before the end counts.
+    tell. After a crash it may be told again: the last one before the end counts. A delete may come with the end
+    instead, where no undo came before; with one that is superseded it says that the store held this very write.
     """
 
     store: StoreName

@@ -17,6 +17,7 @@ from bench.cdc.ours import cpu_seconds
 from bench.report import Figure, finish
 from bench.runtime.timeline import percentile
 from bench.sagas.declared import saga
+from bench.sagas.stages import stages_of
 from bench.sagas.stand import NotReached, Stand
 from deploy.local.kafka import KafkaServer
 from deploy.local.kafka.server import VERSION as KAFKA_VERSION
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", choices=("rate", "latency"), help="a part")
     parser.add_argument("--sagas", type=int, default=60_000, help="that are begun for the rate")
     parser.add_argument("--seconds", type=int, default=30, help="of the latency, after a warm-up")
+    parser.add_argument(
+        "--captures", action="store_true", help="for the rate, stores tell what they held in receipts of their own"
+    )
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="bench-sagas-"))
     kafka = KafkaServer(folder / "kafka")
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     figures: list[Figure] = []
     try:
         if given.only != "latency":
-            figures += rate(kafka.bootstrap, folder / "rate", given.sagas)
+            figures += rate(kafka.bootstrap, folder / "rate", given.sagas, captures=given.captures)
         if given.only != "rate":
             figures += latency(kafka.bootstrap, folder / "latency", given.seconds)
     finally:
@@ -53,20 +57,22 @@ def main(arguments: Sequence[str]) -> int:
         "sagas": given.sagas,
         "seconds": given.seconds,
         "rate": RATE,
+        "captures": given.captures,
     }
     code = finish("sagas", figures, setup=setup, rounds={}, keep=given.only is None)
     shutil.rmtree(folder)
     return code
 
 
-def rate(bootstrap: str, folder: Path, count: int) -> list[Figure]:
+def rate(bootstrap: str, folder: Path, count: int, *, captures: bool = False) -> list[Figure]:
     """Run three-step sagas that lie in Kafka already through one worker, whose writes are answered at once.
 
     What is not over after MOST_SECONDS does not count.
     """
     stand = Stand(bootstrap, "rate.", folder)
     stand.publish(saga(number, 1_000) for number in range(count))
-    echo = subprocess.Popen([sys.executable, "-m", "bench.sagas.echo", bootstrap, "rate."])
+    answers = ["captured"] if captures else []
+    echo = subprocess.Popen([sys.executable, "-m", "bench.sagas.echo", bootstrap, "rate.", *answers])
     try:
         with Log(stand) as log:
             worker = stand.start("sagas")
@@ -116,7 +122,8 @@ def latency(bootstrap: str, folder: Path, seconds: int) -> list[Figure]:
             ended = dict(log.ended)
     finally:
         stand.stop()
-    delays = [(ended[saga(number, 1_000).id] - sent[number]) * 1_000 for number in range(WARM_UP_SECONDS * RATE, count)]
+    measured = [saga(number, 1_000) for number in range(WARM_UP_SECONDS * RATE, count)]
+    delays = [(ended[one.id] - sent[WARM_UP_SECONDS * RATE + place]) * 1_000 for place, one in enumerate(measured)]
     return [
         Figure(name=f"start to completed at {RATE}/s, p50", value=percentile(delays, 0.5), unit="ms"),
         Figure(
@@ -126,6 +133,7 @@ def latency(bootstrap: str, folder: Path, seconds: int) -> list[Figure]:
             bar=LATENCY_MS,
             lower_is_better=True,
         ),
+        *stages_of(stand, [one.subject for one in measured]),
     ]
 
 

@@ -1,7 +1,8 @@
 """Stands for the deliver role where the coordinator alone is measured: tells of every write what a store would tell.
 
-`python -m bench.sagas.echo BOOTSTRAP PREFIX` runs until it is killed. For each write of a saga it sends the receipt
-`captured`, with the delete that would undo it, and then `applied`. It reads no more of a write than it has to tell.
+`python -m bench.sagas.echo BOOTSTRAP PREFIX` runs until it is killed. Of each write of a saga it tells, as an embedded
+store that held nothing, that it is applied and what takes it back; with `captured` behind it in two receipts, as a
+store that held something or does not recognise its writes. It reads no more of a write than it has to tell.
 """
 
 import sys
@@ -35,7 +36,7 @@ _write = msgspec.json.Encoder().encode
 AT = "2026-11-21T00:00:00Z"
 
 
-def main(bootstrap: str, prefix: str) -> None:
+def main(bootstrap: str, prefix: str, *, captures: bool) -> None:
     """Answer writes for ever."""
     connection, catalogue = Connection(bootstrap=bootstrap), Catalogue(prefix=prefix)
     consumer = Consumer({**connection.consumer("echo"), "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10})
@@ -47,13 +48,13 @@ def main(bootstrap: str, prefix: str) -> None:
             if message.error() is not None:
                 continue
             headers: Any = message.headers() or []
-            for value in receipts_of(_read(message.value() or b"")):
+            for value in receipts_of(_read(message.value() or b""), captures=captures):
                 producer.produce(receipts, value, dict(headers)[SAGA_SUBJECT], headers=headers)
         producer.poll(0)
 
 
-def receipts_of(write: Known) -> list[bytes]:
-    """Return the receipts of a write to a store that held nothing of it."""
+def receipts_of(write: Known, *, captures: bool) -> list[bytes]:
+    """Return the receipts of a write: one, or two where its undo is told before it."""
     told: dict[str, Any] = {
         "store": write.store,
         "entity": write.entity,
@@ -66,8 +67,10 @@ def receipts_of(write: Known) -> list[bytes]:
         **{name: value for name, value in msgspec.structs.asdict(write).items() if value is not None},
         **{"source": "bench", "version": 0, "op": "delete", "occurred_at": AT},
     }
-    return [_write({**told, "result": "captured", "undo": undo}), _write({**told, "result": "applied"})]
+    if captures:
+        return [_write({**told, "result": "captured", "undo": undo}), _write({**told, "result": "applied"})]
+    return [_write({**told, "result": "applied", "undo": undo})]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2], captures="captured" in sys.argv[3:])

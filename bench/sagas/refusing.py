@@ -11,7 +11,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from connectors.sinks.content import stored
-from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Sink, Undoing
+from connectors.sinks.contract import Held, Limits, Outcome, Recognising, Rejected, Sink, Undoing
 from connectors.sinks.elasticsearch import ElasticsearchSink
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.influxdb import InfluxOptions, InfluxSink
@@ -148,28 +148,36 @@ class Refusing:
         self._sink.close()
 
 
-class RefusingGraph(Refusing):
+class RefusingEmbedded(Refusing):
+    """A sink that recognises what it took, too."""
+
+    def own(self, writes: Sequence[Any]) -> list[Any]:
+        """Return what takes back writes that the store holds."""
+        return cast("Recognising[Any]", self._sink).own(writes)
+
+
+class RefusingGraph(RefusingEmbedded):
     """The embedded graph."""
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(GraphSink(Path(options.path)), options.share)
 
 
-class RefusingSearch(Refusing):
+class RefusingSearch(RefusingEmbedded):
     """The embedded search index."""
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(SearchSink(Path(options.path)), options.share)
 
 
-class RefusingCache(Refusing):
+class RefusingCache(RefusingEmbedded):
     """The embedded live state."""
 
     def __init__(self, options: RefusingOptions) -> None:
         super().__init__(CacheSink(Path(options.path)), options.share)
 
 
-class RefusingVector(Refusing):
+class RefusingVector(RefusingEmbedded):
     """The embedded vectors."""
 
     def __init__(self, options: RefusingOptions) -> None:

@@ -82,6 +82,23 @@ class Undoing(Protocol, Generic[W]):
 
 
 @runtime_checkable
+class Recognising(Protocol, Generic[W]):
+    """A sink that tells a write which it took before it was cut off from one that it never took.
+
+    That takes one step for a write and its version, whatever is killed when. Of such a sink, what undoes a write of an
+    entity that it does not hold is told with the write's end, not before it.
+    """
+
+    def own(self, writes: Sequence[W]) -> list[W | None]:
+        """Return for each write that the store holds, by its version, the delete of its entity; None for others.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
+
+
+@runtime_checkable
 class Telling(Protocol, Generic[W]):
     """A sink whose `before` is not the way to ask for what it holds: it costs too much, or leaves something behind."""
 

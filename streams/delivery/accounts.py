@@ -10,7 +10,7 @@ import structlog
 from schemas.receipts import Receipt, Result, encode_receipt
 from schemas.sagas import SAGA, SAGA_SUBJECT, saga_of
 from schemas.topics import Catalogue
-from schemas.writes import StoreName, Write
+from schemas.writes import BaseWrite, StoreName, Write
 from streams.deadletters import dead_letter, publish_with_letters
 from streams.delivery.breaker import DeliveryPolicy
 from streams.delivery.queue import Item, Parcel
@@ -32,12 +32,16 @@ class Accounts:
     def ended(self, item: Item, at: datetime, result: Result, error: Exception | None = None) -> list[Outgoing]:
         """Return what is told of a write that ended at a time; `error` says why it was rejected.
 
-        Of a write of a saga, its coordinator is told as well.
+        Of a write of a saga, its coordinator is told as well, and alone of what undoes it.
         """
-        receipt = self._receipt(item, at, result, None if error is None else str(error))
-        told = [receipt]
-        if (saga := saga_of(item.record.headers)) is not None:
-            told.append(self._to_saga(receipt, *saga))
+        reason = None if error is None else str(error)
+        undo = None if item.undo_told else item.undo
+        if (saga := saga_of(item.record.headers)) is None:
+            told = [self._receipt(item, at, result, reason, undo)]
+        else:
+            receipt = self._receipt(item, at, result, reason)
+            whole = receipt if undo is None else self._receipt(item, at, result, reason, undo)
+            told = [receipt, self._to_saga(whole, *saga)]
         if error is None:
             return told
         letter = self._letter(item.record, "write", error, attempts=item.attempts, first_failed_at=item.first_failed_at)
@@ -48,7 +52,7 @@ class Accounts:
 
         Of a write of a saga only its coordinator is told: this may be large, and is of no use to others.
         """
-        receipt = self._receipt(item, datetime.now(UTC), "captured", None)
+        receipt = self._receipt(item, datetime.now(UTC), "captured", undo=item.undo)
         saga = saga_of(item.record.headers)
         return receipt if saga is None else self._to_saga(receipt, *saga)
 
@@ -75,7 +79,9 @@ class Accounts:
         for parcel in ended:
             parcel.settle()
 
-    def _receipt(self, item: Item, at: datetime, result: Result, reason: str | None) -> Outgoing:
+    def _receipt(
+        self, item: Item, at: datetime, result: Result, reason: str | None = None, undo: BaseWrite | None = None
+    ) -> Outgoing:
         write = item.write
         receipt = Receipt(
             store=self.store,
@@ -86,7 +92,7 @@ class Accounts:
             result=result,
             at=at,
             reason=reason,
-            undo=cast(Write, item.undo) if result == "captured" else None,
+            undo=cast("Write | None", undo),
             undo_unknown=item.undo_unknown,
         )
         return Outgoing(self._catalogue.receipts.name, write.entity.encode(), encode_receipt(receipt))

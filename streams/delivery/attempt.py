@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from connectors.sinks.contract import Outcome, Sink, Undoing
+from connectors.sinks.contract import Outcome, Recognising, Sink, Undoing
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from schemas.writes import BaseWrite, StoreName
 from streams.delivery.errors import Refused, SinkRaised, WriteTooLarge
@@ -67,13 +67,33 @@ class Attempts:
         """
         if not isinstance(self._sink, Undoing):
             return [None] * len(writes)
+        return self._told(cast("Undoing[BaseWrite]", self._sink).before, writes)
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the sink tells a write that it took before it was cut off."""
+        return isinstance(self._sink, Recognising)
+
+    def own(self, writes: Sequence[BaseWrite]) -> list[BaseWrite | Refused | None]:
+        """Return what undoes writes that the store holds, which held nothing before them; None of others.
+
+        A refusal stands for a write that the sink raises on.
+
+        Raises:
+            Unavailable: as `write`.
+            Fatal: as `write`.
+        """
+        return self._told(cast("Recognising[BaseWrite]", self._sink).own, writes)
+
+    def _told(
+        self, ask: Callable[[Sequence[BaseWrite]], Sequence[BaseWrite | None]], writes: Sequence[BaseWrite]
+    ) -> list[BaseWrite | Refused | None]:
         contents = self._opening.opened(writes)
         taken = [one for one in contents if isinstance(one, BaseWrite)]
         try:
             if not self._open:
                 self._reopen()
-            sink = cast("Undoing[BaseWrite]", self._sink)
-            found = iter(self._bisect(sink.before, taken) if taken else ())
+            found = iter(self._bisect(ask, taken) if taken else ())
         except (Unavailable, Fatal):
             self._open = False
             raise

@@ -200,13 +200,16 @@ class Channel:
         outcomes: list[Outcome] = []
         for part in _apart(batch):
             await self._capture(part)
-            outcomes += await self._in_thread(self._attempts.write, [item.write for item in part])
+            found = await self._in_thread(self._attempts.write, [item.write for item in part])
+            await self._recognise(part, found)
+            outcomes += found
         return outcomes
 
     async def _capture(self, batch: Sequence[Item]) -> None:
         """Tell what would undo writes, where they ask for it, before the store may hold them.
 
-        After a crash in between they come again, and the store, which holds them then, can tell no more.
+        After a crash in between they come again, and the store, which holds them then, can tell no more. That it held
+        nothing needs not be told before, where the store recognises them.
         """
         # Once: after an attempt of which nothing is known the store may hold the write itself.
         asking = [item for item in batch if item.write.undo and item.undo is None]
@@ -222,7 +225,30 @@ class Channel:
                 item.undo_unknown = True
             else:
                 item.undo = undo
-        await self._accounts.settle([self._accounts.captured(item) for item in asking if item.undo is not None], [])
+                item.undo_told = undo is not None and not (undo.op == "delete" and self._attempts.recognises)
+        told = [self._accounts.captured(item) for item in asking if item.undo_told]
+        if told:
+            await self._accounts.settle(told, [])
+
+    async def _recognise(self, batch: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """Find out which writes the store held already because they were cut off before their end was told.
+
+        Nothing was told before them, or their coordinator goes by that: so nothing was there.
+        """
+        asking = [
+            item
+            for item, outcome in zip(batch, outcomes, strict=True)
+            if isinstance(outcome, Superseded) and item.write.undo and item.undo is None and not item.undo_unknown
+        ]
+        if not asking or not self._attempts.recognises:
+            return
+        for item, undo in zip(
+            asking, await self._in_thread(self._attempts.own, [one.write for one in asking]), strict=True
+        ):
+            if isinstance(undo, Refused):
+                item.undo_unknown = True
+            else:
+                item.undo = undo
 
     async def _in_thread(self, call: Callable[[list[BaseWrite]], list[T]], writes: list[BaseWrite]) -> list[T]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, writes)

@@ -29,7 +29,18 @@ class Parcel:
 class Item:
     """One write with the record it came in, which way into the store its key goes, and its failures so far."""
 
-    __slots__ = ("attempts", "first_failed_at", "parcel", "record", "size", "undo", "undo_unknown", "way", "write")
+    __slots__ = (
+        "attempts",
+        "first_failed_at",
+        "parcel",
+        "record",
+        "size",
+        "undo",
+        "undo_told",
+        "undo_unknown",
+        "way",
+        "write",
+    )
 
     def __init__(self, write: BaseWrite, record: Record, parcel: Parcel, way: int = 0) -> None:
         self.write = write
@@ -39,6 +50,7 @@ class Item:
         self.attempts = 0
         self.first_failed_at: datetime | None = None
         self.undo: BaseWrite | None = None  # what the store held before the first attempt
+        self.undo_told = False  # before the write; else it is told with its end
         self.undo_unknown = False  # it was asked for, and the sink cannot tell
         self.size = len(record.value or b"")  # bytes of the encoded write
 

@@ -156,7 +156,8 @@ def _known(write: SagaWrite) -> SagaWrite | None:
 def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Receipt, now_ms: int) -> Decision:
     if receipt.result == "captured":
         return Decision(_with(saga, replace(step, undo=receipt.undo or step.undo)))
-    if receipt.undo is not None:
+    # One that was superseded by itself is told to have replaced nothing by who does not know what was told before it.
+    if receipt.undo is not None and (step.undo is None or receipt.result != "superseded"):
         step = replace(step, undo=receipt.undo)
     if receipt.result != "rejected":
         # A write that comes again after a crash is superseded by itself, and only an undo tells that from a newer one.

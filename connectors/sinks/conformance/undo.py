@@ -5,7 +5,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from connectors.sinks.conformance.subject import ONE, Subject, deliver, held
-from connectors.sinks.contract import APPLIED, Held, Sink, Undoing
+from connectors.sinks.contract import APPLIED, Held, Recognising, Sink, Undoing
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
@@ -71,6 +71,22 @@ class UndoBehaviours(Subject[W]):
             deliver(sink, [self.write("entity", 5, 50)])
             assert undoing.before([self.write("entity", 5, 50), self.write("entity", 4, 40)]) == [None, None]
             assert undoing.before([]) == []
+
+    def test_a_write_that_comes_again_is_recognised_by_a_store_that_can(self, place: str) -> None:
+        """Its end was not told, and neither was that it replaced nothing: what takes it back removes it."""
+        with self.opened(place) as sink:
+            if not isinstance(sink, Recognising):
+                return
+            recognising = cast("Recognising[W]", sink)
+            ours, older, newer, never = (self.write(name, 5, 50) for name in ("ours", "older", "newer", "never"))
+            deliver(sink, [ours, self.write("older", 4, 40), self.write("newer", 6, 60)])
+            undo, *others = recognising.own([ours, older, newer, never])
+            assert others == [None] * 3
+            assert undo is not None
+            assert (undo.op, undo.version) == ("delete", 0)
+            assert deliver(sink, [msgspec.structs.replace(undo, version=6)]) == [APPLIED]
+            assert recognising.own([]) == []
+        assert self.content(place, "ours") is None
 
     def test_a_write_that_will_be_rejected_keeps_no_other_from_being_undone(self, place: str) -> None:
         """Whether for its content or for a name that the store cannot hold."""

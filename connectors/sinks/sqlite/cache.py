@@ -17,7 +17,7 @@ from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.recognising import RecognisingSink
 from connectors.sinks.sqlite.values import json_text
 from schemas.persons import live_person
 from schemas.writes import CacheWrite
@@ -46,7 +46,7 @@ SCHEMA = Schema(
 )
 
 
-class CacheSink(SQLiteSink[CacheWrite]):
+class CacheSink(RecognisingSink[CacheWrite]):
     """Values under keys. An expired one is gone at once for readers, and from the file within the next batches.
 
     A time to live begins when the write is applied, as it does in Redis. Its version outlives it.

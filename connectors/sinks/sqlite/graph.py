@@ -14,7 +14,7 @@ from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.recognising import RecognisingSink
 from connectors.sinks.sqlite.values import json_object
 from schemas.persons import USER_ID, USER_LABEL, own_node
 from schemas.writes import GraphWrite, NodeRef
@@ -54,7 +54,7 @@ SCHEMA = Schema(
 _ENDS = "(start_label = ?1 AND start_id = ?2) OR (end_label = ?1 AND end_id = ?2)"
 
 
-class GraphSink(SQLiteSink[GraphWrite]):
+class GraphSink(RecognisingSink[GraphWrite]):
     """Nodes and relations; what they mean is said at `GraphWrite`.
 
     A relation to a deleted node is superseded, and its version is remembered as that of a deleted entity, exactly as

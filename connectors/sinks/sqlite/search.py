@@ -13,7 +13,7 @@ from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.geo import boxes_around, distance
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.recognising import RecognisingSink
 from connectors.sinks.sqlite.values import json_object
 from schemas.writes import SearchWrite
 
@@ -63,7 +63,7 @@ SCHEMA = Schema(
 )
 
 
-class SearchSink(SQLiteSink[SearchWrite]):
+class SearchSink(RecognisingSink[SearchWrite]):
     """Documents with a text, and perhaps a position and a score."""
 
     schema = SCHEMA

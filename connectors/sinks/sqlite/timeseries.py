@@ -14,7 +14,7 @@ from connectors.sinks.reader import Row
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.recognising import RecognisingSink
 from connectors.sinks.sqlite.values import canonical_tags, json_object, json_text
 from schemas.persons import USER_ID
 from schemas.writes import TimeSeriesWrite
@@ -52,7 +52,7 @@ SCHEMA = Schema(
 )
 
 
-class TimeSeriesSink(SQLiteSink[TimeSeriesWrite]):
+class TimeSeriesSink(RecognisingSink[TimeSeriesWrite]):
     """Points. A point's identity (measurement, tags, time) and its entity are one to one; anything else is refused."""
 
     schema = SCHEMA

@@ -15,7 +15,7 @@ from connectors.sinks.persons import delete_of
 from connectors.sinks.sqlite.database import Schema
 from connectors.sinks.sqlite.errors import Refused
 from connectors.sinks.sqlite.reader import SQLiteReader
-from connectors.sinks.sqlite.sink import SQLiteSink
+from connectors.sinks.sqlite.recognising import RecognisingSink
 from connectors.sinks.sqlite.values import json_object, json_text
 from schemas.persons import USER_ID
 from schemas.writes import Scalar, VectorWrite
@@ -47,7 +47,7 @@ SCHEMA = Schema(
 )
 
 
-class VectorSink(SQLiteSink[VectorWrite]):
+class VectorSink(RecognisingSink[VectorWrite]):
     """Documents with their vectors. A namespace has one model and one dimension, those of its first vector.
 
     When a namespace has become empty, its next vector settles them anew.

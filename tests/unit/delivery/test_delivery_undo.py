@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from msgspec import structs
 
-from connectors.sinks.contract import APPLIED, Outcome
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome
 from connectors.sinks.errors import Unavailable
-from schemas.writes import CacheWrite
-from tests.unit.delivery.stand_ins import StandInPublisher, StandInSink, accept, delivering, finished, keyed
+from schemas.receipts import decode_receipt
+from schemas.sagas import saga_headers
+from schemas.writes import CacheWrite, decode_write
+from tests.unit.delivery.stand_ins import (
+    CATALOGUE,
+    StandInPublisher,
+    StandInSink,
+    accept,
+    delivering,
+    finished,
+    keyed,
+)
 
 
 class Remembers(StandInSink):
@@ -37,6 +48,74 @@ class Remembers(StandInSink):
 def undoing(publisher: StandInPublisher) -> list[tuple[int, int]]:
     """Return the version of each write whose undo was told, and of its undo."""
     return [(one.version, one.undo.version) for one in publisher.receipts() if one.undo is not None]
+
+
+class Recognises(Remembers):
+    """Tells a write that it took before it was cut off from one that it never took."""
+
+    def write(self, batch: Sequence[Any]) -> list[Outcome]:
+        newer = [one for one in batch if one.entity not in self.holds or self.holds[one.entity].version < one.version]
+        super().write(newer)
+        return [APPLIED if one in newer else SUPERSEDED for one in batch]
+
+    def before(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+        undos = super().before(writes)
+        return [None if undo and undo.version >= one.version else undo for one, undo in zip(writes, undos, strict=True)]
+
+    def own(self, writes: Sequence[CacheWrite]) -> list[CacheWrite | None]:
+        held = [self.holds.get(write.entity) for write in writes]
+        return [
+            structs.replace(write, op="delete", version=0, undo=False) if one and one.version == write.version else None
+            for write, one in zip(writes, held, strict=True)
+        ]
+
+
+async def test_that_a_store_held_nothing_is_told_with_the_end_where_it_recognises_what_it_took() -> None:
+    sink, publisher = Recognises(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a", "b"], first=2, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert [(one.result, one.undo and one.undo.op) for one in publisher.receipts()] == [("applied", "delete")] * 2
+
+
+async def test_what_a_store_held_is_told_before_also_where_it_recognises_what_it_took() -> None:
+    sink, publisher = Recognises(), StandInPublisher()
+    async with delivering(sink, publisher) as delivery:
+        for run in (keyed(["a"], first=1), keyed(["a"], first=2, undo=True)):
+            accept(delivery, run)
+            await finished(run)
+    assert [one.result for one in publisher.receipts()] == ["applied", "captured", "applied"]
+    assert undoing(publisher) == [(2, 1)]
+
+
+@pytest.mark.parametrize(("held", "told"), [(2, [(2, 0)]), (3, [])], ids=["itself", "a newer one"])
+async def test_a_write_that_was_cut_off_and_comes_again_is_told_to_have_replaced_nothing(
+    held: int, told: list[tuple[int, int]]
+) -> None:
+    """By a worker that knows nothing of it. Where the store holds a newer one there is nothing to undo."""
+    sink, publisher = Recognises(), StandInPublisher()
+    sink.holds["a"] = decode_write(keyed(["a"], first=held).records[0].value or b"")  # type: ignore[assignment]
+    sink.before = lambda writes: [None] * len(writes)  # type: ignore[method-assign]
+    async with delivering(sink, publisher) as delivery:
+        run = keyed(["a"], first=2, undo=True)
+        accept(delivery, run)
+        await finished(run)
+    assert [one.result for one in publisher.receipts()] == ["superseded"]
+    assert undoing(publisher) == told
+
+
+async def test_only_the_coordinator_of_a_saga_is_told_what_undoes_its_write() -> None:
+    sink, publisher = Recognises(), StandInPublisher()
+    run = keyed(["a"], first=2, undo=True)
+    run.records[0].headers = saga_headers("s", "subject")
+    async with delivering(sink, publisher) as delivery:
+        accept(delivery, run)
+        await finished(run)
+    assert undoing(publisher) == []
+    (told,) = [one for one in publisher.published if one.topic == CATALOGUE.saga_receipts.name]
+    receipt = decode_receipt(told.value or b"")
+    assert (receipt.result, receipt.undo and receipt.undo.op) == ("applied", "delete")
 
 
 async def test_a_write_that_asks_for_it_has_a_receipt_that_says_what_the_store_held_before() -> None:

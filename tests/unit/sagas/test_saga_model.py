@@ -62,8 +62,10 @@ class World(RuleBasedStateMachine):
         held=st.dictionaries(names, st.just(Held(400, "old"))),
         refusing=st.dictionaries(names, st.booleans()),
         steps=st.sets(names, min_size=1),
+        recognising=st.sets(names),
     )
-    def begins(self, held: dict[str, Held], refusing: dict[str, bool], steps: set[str]) -> None:
+    def begins(self, held: dict[str, Held], refusing: dict[str, bool], steps: set[str], recognising: set[str]) -> None:
+        self.recognising = recognising  # stores that know a write that they took when it comes again
         self.held = {name: held.get(name, Held()) for name in NAMES}
         self.without = dict(self.held)  # what stores would hold if there was no saga
         self.refusing = {name for name, does in refusing.items() if does}
@@ -102,10 +104,13 @@ class World(RuleBasedStateMachine):
         write, held = topic[0], self.held[name]
         assert isinstance(write, CacheWrite)
         is_newer = write.version > held.version
-        if write.undo and is_newer:
-            op = "upsert" if held.value is not None else "delete"
-            undo = replace(write, value=held.value, op=op, version=held.version, undo=False)
-            self.tell(name, write, "captured", undo)
+        undo = None  # that is told with the end, which may be lost: nothing was held
+        nothing = replace(write, value=None, op="delete", version=0, undo=False)
+        if write.undo and is_newer and (held.value is not None or name not in self.recognising):
+            content = replace(write, value=held.value, version=held.version, undo=False)
+            self.tell(name, write, "captured", nothing if held.value is None else content)
+        elif write.undo and name in self.recognising and (is_newer or held.version == write.version):
+            undo = nothing
         if killed == "captured":
             return
         result: Result = "superseded"
@@ -116,7 +121,7 @@ class World(RuleBasedStateMachine):
             result = "applied"
         if killed == "written":
             return
-        self.tell(name, write, result)
+        self.tell(name, write, result, undo)
         topic.popleft()
 
     def tell(self, name: str, write: Write, result: Result, undo: Write | None = None) -> None:
