@@ -18,7 +18,7 @@ from streams.deadletters import publish_with_letters
 from streams.runtime.publisher import Outgoing, Publisher, TryAgain, Unpublishable
 from streams.runtime.records import Record
 from streams.runtime.tables import StateTable
-from streams.runtime.transactions import Transactions
+from streams.runtime.transactions import Transaction, Transactions
 from streams.sagas.batch import Batch
 from streams.sagas.kinds import Kinds
 from streams.sagas.line import Line, Turn
@@ -81,13 +81,7 @@ class Coordinator:
         if partition not in self._timers:  # before this worker begins any saga itself, whose writes would go out twice
             await self._take_over(partition)
         async with self._transactions.turn(partition) as transaction:
-            batch = Batch(
-                self._catalogue,
-                self._kinds,
-                transaction.view(self._tables.lines),
-                transaction.view(self._tables.ended, first=True),
-                self._now_ms(),
-            )
+            batch = self._batch(partition, transaction)
             batch.prefetch(records)
             for record in records:
                 batch.take(record)
@@ -160,18 +154,28 @@ class Coordinator:
 
     async def _look_at_all(self, partition: int, subjects: Collection[str], look: Callable[[Turn], None]) -> None:
         async with self._transactions.turn(partition) as transaction:
-            lines, ended = transaction.view(self._tables.lines), transaction.view(self._tables.ended, first=True)
-            batch = Batch(self._catalogue, self._kinds, lines, ended, self._now_ms())
+            batch = self._batch(partition, transaction)
             for subject in subjects:
                 look(batch.turn(subject))
             batch.keep()
             transaction.commit_after(partial(self._publish, batch.before_commit()))
         await self._carry_out(partition, batch)
 
+    def _batch(self, partition: int, transaction: Transaction) -> Batch:
+        return Batch(
+            self._catalogue,
+            self._kinds,
+            partition=partition,
+            lines=transaction.view(self._tables.lines),
+            ended=transaction.view(self._tables.ended, first=True),
+            now_ms=self._now_ms(),
+        )
+
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         await publish_with_letters(self._publisher, self._catalogue, records)
 
     async def _carry_out(self, partition: int, batch: Batch) -> None:
+        # Nothing was awaited since the commit: from the next time on these lines are whoever's turn it is.
         timers = self._timers.get(partition)
         if timers is not None:
             for subject, turn in batch.turns.items():

@@ -33,12 +33,29 @@ COMPONENT = "sagas"
 
 
 class Batch:
-    """What a batch of records does to the sagas of a partition."""
+    """What a batch of records does to the sagas of a partition.
+
+    Args:
+        catalogue: the topics.
+        kinds: the sagas that run here.
+        partition: of the subjects.
+        lines: of the subjects.
+        ended: the sagas that are over.
+        now_ms: milliseconds since 1970.
+    """
 
     def __init__(
-        self, catalogue: Catalogue, kinds: Kinds, lines: TableView[Line], ended: TableView[SagaEntry], now_ms: int
+        self,
+        catalogue: Catalogue,
+        kinds: Kinds,
+        *,
+        partition: int,
+        lines: TableView[Line],
+        ended: TableView[SagaEntry],
+        now_ms: int,
     ) -> None:
         self._catalogue = catalogue
+        self._partition = partition
         self._kinds = kinds
         self._lines = lines
         self._ended = ended
@@ -71,6 +88,7 @@ class Batch:
 
     def keep(self) -> None:
         """Have the lines as they are now kept, and what has ended remembered."""
+        self._ended.prefetch([entry.id for turn in self.turns.values() for entry in turn.ended])
         for subject, turn in self.turns.items():
             if turn.changed:
                 self._lines.put(subject, None if turn.line.empty else turn.line)
@@ -187,7 +205,9 @@ class Batch:
         return Outgoing(topic, key_of(write).encode(), encode_write(write), headers)
 
     def _entry(self, entry: SagaEntry) -> Outgoing:
-        return Outgoing(self._catalogue.saga_log.name, entry.id.encode(), encode_saga_record(entry))
+        # Beside its subject, whatever partition its id has: Kafka's client sends a request for each partition.
+        topic = self._catalogue.saga_log.name
+        return Outgoing(topic, entry.id.encode(), encode_saga_record(entry), partition=self._partition)
 
 
 def _receipt_of(data: bytes) -> Receipt:

@@ -30,6 +30,12 @@ async def test_a_saga_is_completed_when_all_of_its_writes_are_done(world: World)
     assert world.stage.state(world.tables.lines) == {}, "nothing of it is left but that it ended"
 
 
+async def test_what_is_told_of_a_saga_lies_in_the_partition_of_its_subject(world: World) -> None:
+    """Whatever partition its id has: a batch would else send a request for each."""
+    await world.take(*[world.start(pair(subject=f"pair:{number}")) for number in range(8)])
+    assert {one.partition for one in world.stage.of(world.catalogue.saga_log.name)} == {0}
+
+
 async def test_a_refused_write_has_the_others_taken_back_by_what_their_stores_held(world: World) -> None:
     start = pair()
     live, found = (cast(Write, write) for write in start.writes.values())
