@@ -325,7 +325,7 @@ def _sagas_app(options: Options) -> StreamApp:
         publisher=app.publisher,
         transactions=app.transactions,
         tables=SagaTables(
-            lines=app.state("lines", Line, changelog=changelogs["lines"]),
+            lines=app.state("lines", Line, changelog=changelogs["lines"], reuses=True),
             ended=app.state("ended", SagaEntry, changelog=changelogs["ended"], ttl_seconds=kept),
         ),
         kinds=kinds,

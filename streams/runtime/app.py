@@ -217,10 +217,24 @@ class StreamApp(faust.App):
         set_aside = set_aside if self._counts_letters else self._counted(set_aside)
         hand_over(self, topics, accept, set_aside, hurry=self.on_drain, crashes=self.crashes, name=name)
 
-    def state(self, name: str, value_type: type[V], *, changelog: str, ttl_seconds: int | None = None) -> StateTable[V]:
+    def state(
+        self,
+        name: str,
+        value_type: type[V],
+        *,
+        changelog: str,
+        ttl_seconds: int | None = None,
+        reuses: bool = False,
+    ) -> StateTable[V]:
         """Define a state table; see `streams.runtime.tables.StateTable`."""
         return StateTable(
-            self, name, value_type, changelog=changelog, ttl_seconds=ttl_seconds, memory=self.state_memory
+            self,
+            name,
+            value_type,
+            changelog=changelog,
+            ttl_seconds=ttl_seconds,
+            memory=self.state_memory,
+            reuses=reuses,
         )
 
     def windows(

@@ -16,6 +16,7 @@ import msgspec
 import rocksdict
 import structlog
 
+from streams.runtime.decoded import Decoded
 from streams.runtime.entries import Changes, Entry, deleted_entry, encode, envelope, supersedes
 from streams.runtime.publisher import TryAgain
 from streams.runtime.staged import Staged
@@ -105,6 +106,7 @@ class PartitionStore:
     ) -> None:
         self.path = path
         self.staged = Staged()  # reads see it
+        self.decoded = Decoded()  # for tables that reuse values
         self._on_damage = on_damage
         self._clock = clock
         self._ttl_ms = None if ttl_seconds is None else ttl_seconds * 1_000

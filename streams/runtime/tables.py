@@ -53,6 +53,8 @@ class StateTable(Generic[V]):
             within about one more TTL.
         deleted_seconds: how long a deleted key is safe from being brought back by an older record.
         memory: what the tables of a process share; without one the table has memory of its own.
+        reuses: values that were put are given to the next that reads them, as long as nobody else writes: for large
+            values that change often. Whoever has put one must not look at it once others may have their turn.
         clock: wall clock in ms.
     """
 
@@ -66,11 +68,13 @@ class StateTable(Generic[V]):
         ttl_seconds: int | None = None,
         deleted_seconds: int = DAY_MS // 1_000,
         memory: StateMemory | None = None,
+        reuses: bool = False,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.name = name
         self.changelog = changelog
         self.clock = clock
+        self.reuses = reuses
         self.ttl_ms = None if ttl_seconds is None else ttl_seconds * 1_000
         self.decode: Callable[[bytes], Entry[V]] = msgspec.msgpack.Decoder(Entry[value_type]).decode
         memory = memory or StateMemory()
@@ -123,6 +127,7 @@ class TableView(Generic[V]):
     def __init__(self, table: StateTable[V], store: PartitionStore) -> None:
         self._store = store
         self._decode = table.decode
+        self._decoded = store.decoded if table.reuses else None
         self._now_ms = table.clock()
         self._expires = table.ttl_ms is not None
         self._expired_ms = -1 if table.ttl_ms is None else self._now_ms - table.ttl_ms
@@ -199,7 +204,7 @@ class TableView(Generic[V]):
         encoded = {key.encode() if isinstance(key, str) else key for key in keys}
         wanted = list(encoded.difference(self._entries))
         for key, raw in zip(wanted, self._store.get_many(wanted), strict=True):
-            self._entries[key] = self._read(raw)
+            self._entries[key] = self._read(key, raw)
 
     @overload
     def starting_with(self, prefix: str) -> Iterator[tuple[str, V]]: ...
@@ -220,7 +225,7 @@ class TableView(Generic[V]):
         for key, raw in self._store.between(first, end):
             found.add(key)
             if key not in self._entries:
-                self._entries[key] = self._read(raw)
+                self._entries[key] = self._read(key, raw)
         for key in sorted(found):
             value = self._entries[key].value
             if value is not None:
@@ -249,14 +254,18 @@ class TableView(Generic[V]):
     def write(self, changes: Changes, *, reached: int) -> None:
         """Apply changes that are in the changelog up to the offset `reached`."""
         self._store.write(changes, reached=reached)
+        if self._decoded is not None:
+            for key, raw in changes.puts:
+                self._decoded.keep(key, raw, self._changed[key])
 
     def _load(self, key: bytes) -> Entry[V]:
-        entry = self._entries[key] = self._read(self._store.get(key))
+        entry = self._entries[key] = self._read(key, self._store.get(key))
         return entry
 
-    def _read(self, raw: bytes | None) -> Entry[V]:
+    def _read(self, key: bytes, raw: bytes | None) -> Entry[V]:
         if raw is not None:
-            entry = self._decode(raw)
+            known = None if self._decoded is None else self._decoded.take(key, raw)
+            entry = self._decode(raw) if known is None else known
             if entry.written_ms >= self._expired_ms:
                 return entry
         return Entry({})
