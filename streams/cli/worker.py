@@ -14,6 +14,7 @@ from connectors.sinks.errors import Fatal, Unavailable
 from streams.app import Role, build
 from streams.cli.common import ConfigFile, Exit, fail, load_options
 from streams.cli.garbage import collect_less
+from streams.cli.threads import give_way_sooner
 from streams.keys import keys_of
 from streams.runtime.web import PortTaken, listen
 from streams.sagas.definition import InvalidDefinition
@@ -76,6 +77,7 @@ def command(
         pages=f"http://{options.worker.host}:{options.worker.port}" if listener is not None else None,
     )
     collect_less()
+    give_way_sooner()
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False, loglevel=options.log.level)
     worker.spinner = None  # it writes escape sequences into logs
     worker.execute_from_commandline()

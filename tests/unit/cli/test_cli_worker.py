@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -59,9 +60,10 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(common.out, "width", 200)
     monkeypatch.setattr(worker, "ensure_topics", partial(ensure_topics, timeout=0.1))
-    handlers = logging.root.handlers[:]
+    handlers, switch_seconds = logging.root.handlers[:], sys.getswitchinterval()
     yield
     logging.root.handlers[:] = handlers
+    sys.setswitchinterval(switch_seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,12 @@ def test_it_ends_with_the_exit_code_of_fausts_worker(code: int, faust: Faust) ->
     faust.code = code
     result = run("ingest", KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false")
     assert (result.exit_code, result.stdout) == (code, "")
+
+
+def test_threads_of_a_worker_give_way_to_each_other_ten_times_as_soon() -> None:
+    sys.setswitchinterval(0.005)
+    run("ingest", KAFKA_BOOTSTRAP=NOWHERE, KAFKA_CREATE_TOPICS="false")
+    assert sys.getswitchinterval() == pytest.approx(0.0005)
 
 
 def test_topics_that_others_create_are_not_asked_for(faust: Faust, monkeypatch: pytest.MonkeyPatch) -> None:
