@@ -11,6 +11,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.runtime.commits import RunApp
+from streams.runtime.fetch_protocol import send_in_one_pass
 from streams.runtime.unpacking import FetchedRecords
 
 # How many bytes of a partition are delivered and not finished before no more of it is asked for. A run may be a handful
@@ -55,6 +56,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._max_poll_interval_ms = LONGEST_POLL_INTERVAL_MS
         consumer._client._get_conn = partial(open_connection, consumer._client._get_conn)
+        consumer._client.send = partial(send_in_one_pass, consumer._client.send)
         # Records of a transaction that was aborted, or is not over, never happened. Faust reads them.
         consumer._isolation_level = "read_committed"
         # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.
