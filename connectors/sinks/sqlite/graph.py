@@ -51,6 +51,10 @@ SCHEMA = Schema(
     ),
 )
 
+_SAME_RELATION = """
+SELECT 1 FROM relations WHERE entity = ? AND (type, start_label, start_id, end_label, end_id, properties)
+= (?, ?, ?, ?, ?, ?)
+"""
 _ENDS = "(start_label = ?1 AND start_id = ?2) OR (end_label = ?1 AND end_id = ?2)"
 
 
@@ -165,13 +169,24 @@ class GraphSink(RecognisingSink[GraphWrite]):
 
     @staticmethod
     def _node(connection: apsw.Connection, write: GraphWrite, node: NodeRef) -> Outcome:
+        properties = json_object("properties", write.properties)
+        held = connection.execute(
+            "SELECT properties FROM nodes WHERE label = ? AND id = ? AND entity = ?",
+            (node.label, node.id, write.entity),
+        ).fetchone()
+        if held is not None and not write.repair:  # then it is not deleted either
+            if held[0] != properties:
+                connection.execute(
+                    "UPDATE nodes SET properties = ? WHERE label = ? AND id = ?", (properties, node.label, node.id)
+                )
+            return APPLIED
         connection.execute(
             """
             INSERT INTO nodes (label, id, entity, properties) VALUES (?, ?, ?, ?)
             ON CONFLICT (label, id) DO UPDATE SET entity = excluded.entity, properties = excluded.properties
             WHERE nodes.entity IS NULL OR nodes.entity = excluded.entity
             """,
-            (node.label, node.id, write.entity, json_object("properties", write.properties)),
+            (node.label, node.id, write.entity, properties),
         )
         if connection.changes() == 0:
             raise Refused(f"`node` ({node.label} {node.id}) belongs to another entity already")
@@ -184,6 +199,11 @@ class GraphSink(RecognisingSink[GraphWrite]):
     ) -> Outcome:
         start, end = nodes
         ends = (start.label, start.id, end.label, end.id)
+        content = (write.entity, relation, *ends, json_object("properties", write.properties))
+        # Most changes of a row leave its relations as they are. What is held has its nodes, unless somebody removed
+        # them by hand; then it comes as a repair.
+        if not write.repair and connection.execute(_SAME_RELATION, content).fetchone() is not None:
+            return APPLIED
         gone = connection.execute(
             "SELECT 1 FROM deleted_nodes WHERE (label, id) IN (VALUES (?, ?), (?, ?)) LIMIT 1", ends
         ).fetchone()
@@ -202,7 +222,7 @@ class GraphSink(RecognisingSink[GraphWrite]):
                 type = excluded.type, start_label = excluded.start_label, start_id = excluded.start_id,
                 end_label = excluded.end_label, end_id = excluded.end_id, properties = excluded.properties
             """,
-            (write.entity, relation, *ends, json_object("properties", write.properties)),
+            content,
         )
         return APPLIED
 

@@ -1,8 +1,10 @@
+# pyright: reportUnknownMemberType=false
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
@@ -142,3 +144,26 @@ def test_friends_favourites_are_ranked_by_how_much_how_many_like_them(sink: Grap
     assert [(one.node, one.through, round(one.weight or 0, 3)) for one in best] == [(PIZZA, 2, 0.6), (SUSHI, 1, 0.9)]
     assert best[0].node_properties == {"name": "Joe's"}
     assert len(reader.suggestions(ANNA, "FRIEND", "LIKES", weight="strength")) == 3
+
+
+def test_a_newer_write_of_what_is_held_changes_nothing_but_the_version(sink: GraphSink, reader: GraphReader) -> None:
+    writes = [node(ANNA, 1, name="Anna"), node(PIZZA, 1), relation("LIKES", ANNA, PIZZA, 1, rating=4)]
+    sink.write(writes)
+    changed = sink.connection.total_changes()
+    again = [msgspec.structs.replace(write, version=2) for write in writes]
+    assert sink.write(again) == [APPLIED] * 3
+    assert sink.connection.total_changes() - changed == len(writes)
+    assert {held.version for held in sink.held([(write.entity, SOURCE) for write in writes]).values()} == {2}
+    assert reader.node(ANNA) == {"name": "Anna"}
+    sink.write([node(ANNA, 3, name="Ann"), relation("LIKES", ANNA, PIZZA, 3, rating=5)])
+    (liked,) = reader.neighbours(ANNA)
+    assert (reader.node(ANNA), liked.properties) == ({"name": "Ann"}, {"rating": 5})
+
+
+def test_a_repair_brings_back_the_nodes_of_a_relation_that_were_removed_by_hand(
+    sink: GraphSink, reader: GraphReader
+) -> None:
+    sink.write([relation("LIKES", ANNA, PIZZA, 1)])
+    sink.connection.execute("DELETE FROM nodes")
+    sink.write([msgspec.structs.replace(relation("LIKES", ANNA, PIZZA, 1), repair=True)])
+    assert [neighbour.node for neighbour in reader.neighbours(ANNA)] == [PIZZA]
