@@ -23,6 +23,7 @@ from streams.routing.changes import (
     TRAVELLERS,
     RowChange,
     history,
+    is_told,
     read_change,
     reference_of,
     route_change,
@@ -135,24 +136,28 @@ def sealed_for(change: RowChange, writes: Sequence[Write], seal: WriteSeal) -> l
 
 
 def routed(ingest: Ingest, changes: Sequence[RowChange], seal: WriteSeal) -> list[Outgoing]:
-    """Return what goes out for changes: writes, sagas, and what enrichment should know from now on."""
+    """Return what goes out for changes: writes, sagas, and what enrichment should know from now on.
+
+    Enrichment is told again only what it may not know: of each change of a row's phone every worker would else hear.
+    """
     outputs: list[Outgoing] = []
-    for change, vector in zip(changes, _meanings(ingest, changes), strict=True):
+    kept = [_kept(ingest, change) for change in changes]
+    texts = [one.listing.text if one.listing else None for one in changes]
+    for change, old, vector in zip(changes, kept, ingest.embedders.texts_but(texts, kept), strict=True):
         outputs.extend(ingest.of_change(change, sealed_for(change, list(route_change(change, vector)), seal)))
-        outputs.extend(_reference(ingest.catalogue, change))
-        outputs.extend(_meaning(ingest.catalogue, change, vector))
+        told, known = is_told(change), reference_of(change)
+        if not (told and known is not None and ingest.reference.holds(known)):
+            outputs.extend(_reference(ingest.catalogue, change))
+        if not (told and old is not None):
+            outputs.extend(_meaning(ingest.catalogue, change, vector))
     return outputs
 
 
-def _meanings(ingest: Ingest, changes: Sequence[RowChange]) -> list[Vector | None]:
-    """Return the vectors of the places' texts; the model is asked for those that are not what they were."""
-    model = ingest.embedders.text_model
-    texts = [one.listing.text if one.listing else None for one in changes]
-    kept = [
-        None if text is None else ingest.reference.vector_of(change.row_id, text_hash(text), model)
-        for change, text in zip(changes, texts, strict=True)
-    ]
-    return ingest.embedders.texts_but(texts, kept)
+def _kept(ingest: Ingest, change: RowChange) -> bytes | None:
+    """Return the vector of a place's text where that is what it was; the model need not be asked for it."""
+    if change.listing is None:
+        return None
+    return ingest.reference.vector_of(change.row_id, text_hash(change.listing.text), ingest.embedders.text_model)
 
 
 def _reference(catalogue: Catalogue, change: RowChange) -> list[Outgoing]:

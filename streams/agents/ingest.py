@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from connectors.keys.contents import WriteSeal
 from connectors.registry import RegistryError
@@ -100,6 +100,11 @@ class Reference(Struct):
             else:
                 self.vectors[name] = vector
         return found
+
+    def holds(self, known: Place | Profile) -> bool:
+        """Whether a place or a traveller is known like this, in whichever version."""
+        held = self.places.get(known.id) if isinstance(known, Place) else self.profiles.get(known.id)
+        return held is not None and structs.replace(held, lsn=known.lsn) == known
 
     def vector_of(self, place_id: str, text_hash: bytes, model: str) -> bytes | None:
         """Return the vector that a model gave a place's text, if the text was the same when it was embedded last."""

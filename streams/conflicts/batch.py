@@ -19,6 +19,7 @@ from schemas.conflicts import (
 )
 from schemas.topics import Catalogue
 from streams.conflicts.canonical import NotCanonical
+from streams.conflicts.claims import Content
 from streams.conflicts.known import Known, OpenConflict, Tally, change_of, claim_of, entry_of, operation
 from streams.conflicts.rules import Rule, Rules, subject_of, type_of
 from streams.conflicts.settle import Decision, Entity, Outcome, decide, take
@@ -147,9 +148,10 @@ class Batch:
         was, now = before.entity.agreed, entity.agreed
         if now is None or (was is not None and was.version == now.version):
             return structs.replace(before, entity=entity)
-        op = operation(None if was is None else was.content, now.content)
-        after = structs.replace(before, entity=entity, op=op)
-        self._agree(subject, after)
+        content = None if was is None else was.content
+        after = structs.replace(before, entity=entity, op=operation(content, now.content))
+        earlier = self._agreed.get(subject)
+        self._agree(subject, after, content if earlier is None else earlier.before)
         self.agreed_at.append((name, at_ms))
         return after
 
@@ -191,8 +193,8 @@ class Batch:
                 self._told_again[subject] = known.told
         return True
 
-    def _agree(self, subject: str, known: Known) -> None:
-        change = change_of(known)
+    def _agree(self, subject: str, known: Known, before: Content | None = None) -> None:
+        change = change_of(known, before)
         if change is not None:
             self._agreed[subject] = change
 

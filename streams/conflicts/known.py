@@ -64,8 +64,12 @@ def operation(before: Content | None, after: Content | None) -> Literal["c", "u"
     return "c" if before is None else "u"
 
 
-def change_of(known: Known) -> RowChange | None:
+def change_of(known: Known, before: Content | None = None) -> RowChange | None:
     """Return what is agreed as a change; None when nothing is.
+
+    Args:
+        known: the entity.
+        before: what was agreed before; None where that may not have gone out.
 
     Raises:
         InvalidChange: what is agreed is no row of the table.
@@ -73,7 +77,7 @@ def change_of(known: Known) -> RowChange | None:
     agreed = known.entity.agreed
     if agreed is None:
         return None
-    return agreed_change(known.table, known.id, known.op, agreed.content, agreed.version)
+    return agreed_change(known.table, known.id, known.op, agreed.content, agreed.version, before)
 
 
 def entry_of(

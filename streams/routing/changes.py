@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from schemas.changes import Change, ChangeSource, InvalidChange, Row, is_unavailable
 from schemas.clock import unpack
@@ -17,13 +17,16 @@ from schemas.persons import TRAVELLER_TABLES
 from schemas.reference import Place, Profile
 from schemas.writes import GraphWrite, NodeRef, Scalar, SearchWrite, VectorWrite, WarehouseWrite, Write
 from streams.routing.entities import AGREED, Cause, entity, escaped
-from streams.routing.listings import Listing, listing, profile
+from streams.routing.listings import TOLD, Listing, listing, profile
 from streams.routing.meaning import Vector
 from streams.routing.shapes import relation, term
 
 
 class RowChange(Struct, frozen=True, kw_only=True):
-    """A change that was read: what the row is now, or that it is gone."""
+    """A change that was read: what the row is now, or that it is gone.
+
+    `before` is what the row was when all that follows from it had gone out, or is on its way; None where nobody knows.
+    """
 
     change: Change
     table: str  # "<schema>.<table>"
@@ -31,6 +34,7 @@ class RowChange(Struct, frozen=True, kw_only=True):
     cause: Cause
     listing: Listing | None = None
     profile: Profile | None = None
+    before: Row | None = None
 
     @property
     def deleted(self) -> bool:
@@ -86,7 +90,14 @@ def route_change(change: RowChange, vector: Vector | None) -> list[Write]:
     return writes
 
 
-def agreed_change(table: str, row_id: str, op: Literal["c", "u", "d"], content: Row | None, version: int) -> RowChange:
+def agreed_change(
+    table: str,
+    row_id: str,
+    op: Literal["c", "u", "d"],
+    content: Row | None,
+    version: int,
+    before: Row | None = None,
+) -> RowChange:
     """Return what sources have agreed on as a change, which is routed as any other.
 
     Args:
@@ -95,6 +106,7 @@ def agreed_change(table: str, row_id: str, op: Literal["c", "u", "d"], content: 
         op: what happens to the row.
         content: its columns.
         version: of the version line `AGREED`; its time is that of the change.
+        before: see `RowChange`.
 
     Raises:
         InvalidChange: the columns are no row of the table; the message names what is missing or wrong.
@@ -106,7 +118,7 @@ def agreed_change(table: str, row_id: str, op: Literal["c", "u", "d"], content: 
     )
     found = read_change(Change(after=content, source=source, op=op), {"id": row_id})
     assert found is not None
-    return found
+    return structs.replace(found, before=before)
 
 
 # What `BaseWrite` allows.
@@ -120,6 +132,14 @@ TRAVELLERS = TRAVELLER_TABLES
 def reference_of(change: RowChange) -> Place | Profile | None:
     """Return what enrichment should know of the row from now on; None when it is gone, or of no use to it."""
     return change.listing.place if change.listing is not None else change.profile
+
+
+def is_told(change: RowChange) -> bool:
+    """Whether enrichment was told all that it should know of a row, but its version, when it was as before."""
+    columns, before, after = TOLD.get(change.table), change.before, change.change.after
+    if columns is None or before is None or after is None:
+        return False
+    return all(before.get(column) == after.get(column) for column in columns)
 
 
 def _place(change: RowChange, vector: Vector | None) -> Iterator[Write]:
@@ -230,7 +250,8 @@ def _source_name(name: str) -> str:
 
 def _event_id(source: str, table: str, row_id: str, lsn: int) -> str:
     event_id = entity(source, table, row_id, str(lsn))
-    if len(entity("change", event_id)) > LONGEST_NAME:
+    # Escaping makes three characters of one at most, so nearly never has to be looked at.
+    if len("change:") + 3 * len(event_id) > LONGEST_NAME and len(entity("change", event_id)) > LONGEST_NAME:
         raise InvalidChange(f"the key of a change of {table} is too long: {len(row_id):,} characters")
     return event_id
 

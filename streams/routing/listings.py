@@ -1,5 +1,7 @@
 """From rows of the source tables to what the stores need of a place or a traveller."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
@@ -8,6 +10,14 @@ from schemas.reference import Place, Profile
 from schemas.writes import Scalar
 
 WORST_SCORE = 50.0  # of a New York inspection: the more points, the worse; 28 and more is grade C
+
+
+# The columns that a place and its text, or a traveller, follow from; of the others enrichment is told nothing.
+TOLD: Mapping[str, tuple[str, ...]] = {
+    "public.restaurants": ("id", "name", "cuisine", "borough", "lat", "lon"),
+    "public.places": ("id", "name", "kind", "cuisine", "area", "lat", "lon", "description"),
+    "public.users": ("id", "name", "home_city", "language", "diet"),
+}
 
 
 class Listing(Struct, frozen=True, kw_only=True):

@@ -22,12 +22,23 @@ from schemas.writes import (
     key_of,
     store_of,
 )
-from streams.routing.changes import PLACES, TRAVELLERS, RowChange, read_change, reference_of, route_change
+from streams.routing.changes import (
+    PLACES,
+    TRAVELLERS,
+    RowChange,
+    agreed_change,
+    is_told,
+    read_change,
+    reference_of,
+    route_change,
+)
+from streams.routing.listings import TOLD
 from streams.routing.meaning import Vector
 
 AWKWARD = st.text("aA:%3/", min_size=1, max_size=4)  # everything that escaping is about
 TEXT = st.none() | st.text(max_size=8)
 VECTOR = Vector(b"\x00\x00\x80?", "m")
+AGREED_VERSION = 1_777_636_800_000 << 16  # of May 2026
 POSITION = {"lat": st.none() | st.floats(-90, 90), "lon": st.none() | st.floats(-180, 180)}
 GRADES = st.none() | st.sampled_from(["[]", '[{"grade": "A", "score": 2}, {"score": 60}]', '[{"date": "2014-03-03"}]'])
 ROWS: dict[str, st.SearchStrategy[Row]] = {
@@ -264,3 +275,22 @@ def test_operations_that_concern_no_row_are_nothing(op: Any) -> None:
 
 def start(write: Write) -> NodeRef | None:
     return write.start if isinstance(write, GraphWrite) else None
+
+
+@given(st.data())
+def test_what_enrichment_is_told_follows_from_the_columns_that_tell_whether_it_is(data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from(sorted(TOLD)))
+    before, other = data.draw(ROWS[table]), data.draw(ROWS[table])
+    told = {column: value for column, value in before.items() if column in TOLD[table]}
+    after = {column: value for column, value in other.items() if column not in TOLD[table]} | told
+    was, now = (agreed_change(table, "x", "u", row, AGREED_VERSION, before) for row in (before, after))
+    assert is_told(now)
+    assert reference_of(was) == reference_of(now)
+    assert (was.listing and was.listing.text) == (now.listing and now.listing.text)
+
+
+def test_nothing_counts_as_told_of_what_was_not_there_and_of_what_is_gone() -> None:
+    row = {"id": "x", "name": "Roma", "kind": "hotel"}
+    assert not is_told(agreed_change("public.places", "x", "c", row, AGREED_VERSION, None))
+    assert not is_told(agreed_change("public.places", "x", "d", None, AGREED_VERSION, row))
+    assert not is_told(agreed_change("public.places", "x", "u", {**row, "name": "Napoli"}, AGREED_VERSION, row))
