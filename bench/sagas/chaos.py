@@ -21,7 +21,7 @@ from bench.report import Figure, finish
 from bench.sagas.declared import ALL, THREE, Shape, saga
 from bench.sagas.points import POINTS_OF, kill_at_points
 from bench.sagas.stand import NotReached, Stand, kill
-from bench.stores.servers import KINDS, environment, prepare
+from bench.stores.servers import KINDS, ONE_OF_EACH, environment, prepare
 from deploy.local.kafka import KafkaServer
 from deploy.local.server import Server
 from schemas.sagas import ENDED, SagaStart
@@ -92,8 +92,8 @@ def share_of(shape: Shape) -> float:
 def start_stores(stack: ExitStack, folder: Path) -> dict[str, str]:
     """Start the servers of all stores that have one, and return the variables that say where they are."""
     where: dict[str, str] = {}
-    for name, kind in KINDS.items():
-        server = started(stack, kind.make(folder / name))
+    for name in ONE_OF_EACH:
+        server = started(stack, KINDS[name].make(folder / name))
         prepare(server)
         where |= environment(name, server)
     # The warehouse is the other half of the same S3.

@@ -1,8 +1,9 @@
 """Versioned writes of one store, as many as are wanted: entities are written again and again, deleted, and repeated."""
 
 import random
+import struct
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.writes import (
@@ -15,9 +16,12 @@ from schemas.writes import (
     SearchWrite,
     StoreName,
     TimeSeriesWrite,
+    VectorWrite,
+    WarehouseWrite,
 )
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DIMENSION = 8  # of vectors
 TIME_NS = 1_777_000_000_000_000_000
 SOURCE = "user-events"
 DELETED = 0.05  # of the writes are deletes
@@ -131,6 +135,33 @@ def _relational(common: Mapping[str, Any], number: int, version: int, deleted: b
     )
 
 
+def _vector(common: Mapping[str, Any], number: int, version: int, deleted: bool) -> BaseWrite:
+    """Return a vector that changes every third time; else only what is said of it does."""
+    direction = (number + version // 3) % DIMENSION
+    values = struct.pack(f"<{DIMENSION}f", *(float(place == direction) for place in range(DIMENSION)))
+    content: dict[str, Any] = {"values": values, "model": "test", "text": f"{_WORDS} {version}"}
+    content["metadata"] = {"user_id": f"user-{number % 20}", "n": version}
+    return VectorWrite(
+        **common,
+        entity=f"message:m{number}",
+        namespace="conversations",
+        op="delete" if deleted else "upsert",
+        **({} if deleted else content),
+    )
+
+
+def _warehouse(common: Mapping[str, Any], number: int, version: int, deleted: bool) -> BaseWrite:
+    return WarehouseWrite(
+        **common,
+        entity=f"event:e{number}",
+        dataset="events",
+        day=AT.date() + timedelta(days=number % 3),
+        type="message_sent",
+        op="delete" if deleted else "upsert",
+        body={} if deleted else {"text": f"{_WORDS} {version}", "n": version},
+    )
+
+
 _MAKERS: Mapping[StoreName, Callable[[Mapping[str, Any], int, int, bool], BaseWrite]] = {
     "graph": _graph,
     "search": _search,
@@ -138,4 +169,6 @@ _MAKERS: Mapping[StoreName, Callable[[Mapping[str, Any], int, int, bool], BaseWr
     "objects": _objects,
     "cache": _cache,
     "relational": _relational,
+    "vector": _vector,
+    "warehouse": _warehouse,
 }

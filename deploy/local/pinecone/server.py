@@ -72,10 +72,12 @@ class PineconeStandIn:
     Args:
         api_key: the only one that is accepted.
         lags: seconds after which a write shows in each replica of a namespace; any of them may answer a read.
+        port: to listen on; 0: a free one.
     """
 
-    def __init__(self, api_key: str = "stand-in", lags: Sequence[float] = (0.0,)) -> None:
+    def __init__(self, api_key: str = "stand-in", lags: Sequence[float] = (0.0,), port: int = 0) -> None:
         self.api_key = api_key
+        self._port = port
         self.exchanges: list[Exchange] = []
         self.recording = False
         self._lags = list(lags)
@@ -92,7 +94,7 @@ class PineconeStandIn:
 
     def start(self) -> None:
         """Answer requests, from threads of this process."""
-        self._server = _Server(("127.0.0.1", 0), _Handler, self)
+        self._server = _Server(("127.0.0.1", self._port), _Handler, self)
         serve, pauses = self._server.serve_forever, {"poll_interval": 0.01}  # so long does `stop` take
         threading.Thread(target=serve, kwargs=pauses, name="pinecone-stand-in", daemon=True).start()
 
@@ -128,8 +130,19 @@ class PineconeStandIn:
                     return self._faults.pop(place)
         return None
 
-    def answer(self, method: str, address: str, body: bytes, api_key: str | None) -> tuple[int, Any, dict[str, str]]:
-        """Return status, body and headers of the answer to a request."""
+    def answer(
+        self, method: str, address: str, body: bytes, api_key: str | None, host: str | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Return status, body and headers of the answer to a request.
+
+        Args:
+            method: of the request.
+            address: path and query.
+            body: of the request.
+            api_key: as it was sent.
+            host: that it was sent to. Indexes are said to be there, so that what stands in between stays there.
+        """
+        at = f"http://{host}" if host else self.url
         try:
             if api_key != self.api_key:
                 raise Refused(401, "UNAUTHENTICATED", "Invalid API key")
@@ -138,7 +151,7 @@ class PineconeStandIn:
             if len(address) > MAX_ADDRESS:
                 raise Refused(414, "URI_TOO_LONG", "The address is too long")
             with self._lock:
-                found, headers = self._answer(method, address, body)
+                found, headers = self._answer(method, address, body, at)
         except Refused as error:
             return error.status, {"error": {"code": error.code, "message": str(error)}, "status": error.status}, {}
         except msgspec.MsgspecError as error:
@@ -146,11 +159,11 @@ class PineconeStandIn:
             return 400, {"error": {"code": "INVALID_ARGUMENT", "message": message}, "status": 400}, {}
         return 201 if method == "POST" and address == "/indexes" else 200, found, headers
 
-    def _answer(self, method: str, address: str, body: bytes) -> Answer:
+    def _answer(self, method: str, address: str, body: bytes, at: str) -> Answer:
         split = urlsplit(address)
         parts = split.path.strip("/").split("/")
         if parts[0] == "indexes":
-            return self._control(method, parts[1:], body), {}
+            return self._control(method, parts[1:], body, at), {}
         index = self._indexes.get(parts[0])
         if index is None:
             raise Refused(404, "NOT_FOUND", f"Index {parts[0]} not found")
@@ -160,12 +173,12 @@ class PineconeStandIn:
             raise Refused(404, "NOT_FOUND", "no such path")
         return call(index, body, query)
 
-    def _control(self, method: str, rest: Sequence[str], body: bytes) -> Any:
+    def _control(self, method: str, rest: Sequence[str], body: bytes, at: str) -> Any:
         match method, rest:
             case "GET", []:
-                return {"indexes": [self._described(name) for name in sorted(self._indexes)]}
+                return {"indexes": [self._described(name, at) for name in sorted(self._indexes)]}
             case "GET", [name] if name in self._indexes:
-                return self._described(name)
+                return self._described(name, at)
             case "DELETE", [name] if name in self._indexes:
                 del self._indexes[name]
                 return {}
@@ -177,16 +190,16 @@ class PineconeStandIn:
                 if field is None:
                     raise Refused(400, "INVALID_ARGUMENT", "the stand-in has indexes of vectors only")
                 self._indexes[wanted.name] = Index(field.dimension, field.metric, self._lags)
-                return self._described(wanted.name)
+                return self._described(wanted.name, at)
             case _:
                 raise Refused(404, "NOT_FOUND", "Resource not found")
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def _described(self, name: str, at: str) -> dict[str, Any]:
         index = self._indexes[name]
         field = {"type": "dense_vector", "dimension": index.dimension, "metric": index.metric}
         return {
             "name": name,
-            "host": f"{self.url}/{name}",
+            "host": f"{at}/{name}",
             "status": {"ready": True, "state": "Ready"},
             "schema": {"fields": {"_values": field}},
             "deployment": {"deployment_type": "managed", "cloud": "aws", "region": "us-east-1"},
@@ -254,7 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = owner.fault_of(urlsplit(self.path).path)
         if fault is None or fault.applied or fault.passes:
-            status, found, headers = owner.answer(self.command, self.path, body, self.headers.get("Api-Key"))
+            key, host = self.headers.get("Api-Key"), self.headers.get("Host")
+            status, found, headers = owner.answer(self.command, self.path, body, key, host)
         else:
             status, found, headers = fault.status, {"error": {"code": "UNAVAILABLE", "message": "injected"}}, {}
         if fault is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -12,7 +13,8 @@ from pinecone.index import Index
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.pinecone import PineconeOptions, PineconeSink
-from deploy.local.pinecone import PineconeStandIn
+from deploy.local.pinecone import PineconeProcess, PineconeStandIn
+from deploy.local.proxy import FaultProxy
 from schemas.writes import VectorWrite
 
 pytestmark = pytest.mark.slow
@@ -90,6 +92,23 @@ class TestEventuallyConsistentPinecone(TestPinecone):
 
     lags = (0.0, 0.01)
     many = among = 300
+
+
+def test_a_stand_in_behind_something_else_says_that_its_indexes_are_there_too(tmp_path: Path) -> None:
+    """Else all that comes after the first question would go past a proxy."""
+    server = PineconeProcess(tmp_path)
+    server.start()
+    try:
+        with (
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            Pinecone(api_key=server.api_key, host=f"http://127.0.0.1:{proxy.port}") as project,
+        ):
+            field = {"type": "dense_vector", "dimension": DIMENSION, "metric": "cosine"}
+            deployment = {"deployment_type": "managed", "cloud": "aws", "region": "us-east-1"}
+            project.indexes.create(name="some", schema={"fields": {"_values": field}}, deployment=deployment)
+            assert project.indexes.describe("some").host == f"http://127.0.0.1:{proxy.port}/some"
+    finally:
+        server.delete()
 
 
 def vector_of(entity: str) -> bytes:
