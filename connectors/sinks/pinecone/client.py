@@ -15,7 +15,7 @@ from pinecone.index import Index
 from pinecone.models.indexes.index import IndexModel
 
 from connectors.sinks.errors import Fatal, Unavailable
-from connectors.sinks.pinecone.errors import OPTION, interpreted, refusal
+from connectors.sinks.pinecone.errors import OPTION, interpreted, no_room, refusal
 from connectors.sinks.pinecone.options import PineconeOptions
 from connectors.sinks.pinecone.records import Record
 
@@ -205,7 +205,9 @@ def _interpreted_unless_refused() -> Generator[None]:
         try:
             yield
         except PineconeError as error:
-            reason = refusal(error)
+            full, reason = no_room(error), refusal(error)
+            if full is not None:
+                raise full from error
             if reason is None:
                 raise
             raise _Refused(reason) from error

@@ -68,6 +68,17 @@ def _of_answer(error: ApiError) -> SinkError:
     return Fatal(f"Pinecone answers {status}: {said(error)}; {hint}")
 
 
+def no_room(error: PineconeError) -> Unavailable | None:
+    """Return what is to be waited for where the project's plan takes no more; None when the error says something else.
+
+    Upserts and updates over the limit are answered so, until records are deleted or the plan is another one:
+    https://docs.pinecone.io/reference/api/database-limits/object-limits
+    """
+    if isinstance(error, ApiError) and error.status_code == 403 and error.error_code == "QUOTA_EXCEEDED":
+        return Unavailable(f"the plan of the project of `{OPTION}.api_key` has no room: {said(error)}")
+    return None
+
+
 def refusal(error: PineconeError) -> str | None:
     """Return why a request is refused for what is in it; None when that is not what the error says."""
     if isinstance(error, ApiError) and error.status_code in _REFUSED:

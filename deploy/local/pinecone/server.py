@@ -80,6 +80,7 @@ class PineconeStandIn:
         self._port = port
         self.exchanges: list[Exchange] = []
         self.recording = False
+        self.full = False  # whether the plan of the project takes no more
         self._lags = list(lags)
         self._indexes: dict[str, Index] = {}
         self._faults: list[Fault] = []
@@ -167,6 +168,8 @@ class PineconeStandIn:
         index = self._indexes.get(parts[0])
         if index is None:
             raise Refused(404, "NOT_FOUND", f"Index {parts[0]} not found")
+        if self.full and parts[-1] in ("upsert", "update"):
+            raise Refused(403, "QUOTA_EXCEEDED", "You've reached the max storage allowed for the project")
         query = parse_qs(split.query, keep_blank_values=True)
         call = _DATA.get((method, "/".join(parts[1:])))
         if call is None:

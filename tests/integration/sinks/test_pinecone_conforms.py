@@ -1,7 +1,8 @@
 """The conformance kit on the stand-in for Pinecone: with writes that show at once, and with writes that show later."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from pinecone import Pinecone
 from pinecone.index import Index
 
 from connectors.sinks.conformance import SinkConformance
+from connectors.sinks.contract import Sink
 from connectors.sinks.pinecone import PineconeOptions, PineconeSink
 from deploy.local.pinecone import PineconeProcess, PineconeStandIn
 from deploy.local.proxy import FaultProxy
@@ -58,6 +60,9 @@ class TestPinecone(SinkConformance[VectorWrite]):
     def stranger(self, place: str) -> PineconeSink:
         return PineconeSink(msgspec.structs.replace(self.options(place), api_key="another"))
 
+    def full(self, place: str, sink: Sink[VectorWrite]) -> AbstractContextManager[object]:
+        return without_quota(self.service)
+
     def good(self, entity: str, version: int, source: str, content: int) -> VectorWrite:
         return VectorWrite(
             **self.common(entity, version, source),
@@ -92,6 +97,14 @@ class TestEventuallyConsistentPinecone(TestPinecone):
 
     lags = (0.0, 0.01)
     many = among = 300
+
+
+@contextmanager
+def without_quota(service: PineconeStandIn) -> Generator[None]:
+    """Pinecone has no disk that could be full, but plans with a limit of what may be stored."""
+    service.full = True
+    yield
+    service.full = False
 
 
 def test_a_stand_in_behind_something_else_says_that_its_indexes_are_there_too(tmp_path: Path) -> None:
