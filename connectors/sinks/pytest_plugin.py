@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 OPTION = "--sink"
+AMONG = "--among"
 _FILE = pytest.StashKey[Path]()
 
 
@@ -20,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
     group = parser.getgroup("travelos", "conformance of sinks")
     group.addoption(OPTION, metavar="MODULE:CLASS", help="Run the conformance kit on this sink, and nothing else.")
+    group.addoption(AMONG, metavar="N", type=int, help="Of so many writes one is bad; else as many as its tests say.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # As `python -m pytest` does: a package in the working directory is found.
     sys.path.insert(0, str(config.invocation_params.dir))
     tests = conformance_of(target)
+    if (among := config.getoption(AMONG)) is not None:
+        tests.among = among
     config.stash[_FILE] = Path(inspect.getfile(tests))
     config.addinivalue_line("python_classes", tests.__name__)
     config.args[:] = [f"{config.stash[_FILE]}::{tests.__name__}"]

@@ -25,7 +25,7 @@ class Subject(ABC, Generic[W]):
     """A sink under test."""
 
     many: ClassVar[int] = 1_000  # writes of a test that needs many; fewer for a store that is slow on purpose
-    among: ClassVar[int] = 10_000  # writes of which one is bad; fewer likewise
+    among: ClassVar[int] = 10_000  # writes of which one is bad; fewer likewise, all with `pytest --sink ... --among`
 
     @abstractmethod
     def sink(self, place: str) -> Sink[W]:

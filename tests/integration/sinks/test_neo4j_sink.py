@@ -75,8 +75,6 @@ class TestNeo4jNodes(OnNeo4j):
 
 
 class TestNeo4jRelations(OnNeo4j):
-    among = 1_000  # of 10,000 a batch took longer than its minute on a busy machine
-
     def good(self, entity: str, version: int, source: str, content: int) -> GraphWrite:
         ends: dict[str, Any] = {"start": NodeRef("User", "u1"), "end": NodeRef("Place", entity)}
         return GraphWrite(

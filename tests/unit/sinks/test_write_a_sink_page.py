@@ -18,6 +18,14 @@ from streams.stores import sink_of
 
 ROOT = Path(__file__).parents[3]
 FILE = re.compile(r"`(notes/\w+\.py)`:\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FEW = """
+from notes.conformance import NotesConformance
+
+class Few(NotesConformance):
+    def good(self, entity, version, source, content):
+        assert content < 20
+        return super().good(entity, version, source, content)
+"""
 FILES = dict(FILE.findall((ROOT / "docs" / "write-a-sink.md").read_text("utf-8")))
 
 
@@ -60,6 +68,13 @@ def test_the_sink_of_the_page_passes_the_whole_kit(package: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     behaviours = [name for name in dir(SinkConformance) if name.startswith("test_")]
     assert f"{len(behaviours)} passed" in done.stdout
+
+
+def test_of_how_many_writes_one_is_bad_can_be_said(package: Path) -> None:
+    (package / "notes" / "few.py").write_text(FEW)
+    arguments = ("--sink", "notes.few:Few", "-k", "bad_write_is_rejected")
+    assert pytest_on(package, *arguments, "--among", "20").returncode == 0
+    assert pytest_on(package, *arguments, "--among", "21").returncode == 1
 
 
 def test_the_sink_of_the_page_fails_the_kit_without_its_version_guard(package: Path) -> None:
