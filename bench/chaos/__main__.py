@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import msgspec
@@ -18,7 +19,7 @@ from bench.chaos.load import NotAcknowledged
 from bench.chaos.scenario import Outcome, Scenario, Size, exactly_none
 from bench.chaos.trial import NotReached, trial
 from bench.report import Figure, finish
-from bench.stores.servers import KINDS
+from bench.stores.servers import KINDS, ONE_OF_EACH
 from deploy.local.kafka import KafkaServer
 from deploy.local.kafka.server import VERSION as KAFKA_VERSION
 
@@ -105,7 +106,7 @@ SCENARIOS = (
         name="sink-workers",
         run=stores.kill_workers,
         about_stores=True,
-        full=Size(events=300, times=20),  # of these two, `events` are writes a second
+        full=Size(events=300, times=20),  # of these three, `events` are writes a second
         short=None,  # the next one kills workers, too, and six servers are started once instead of twice
     ),
     Scenario(
@@ -113,7 +114,14 @@ SCENARIOS = (
         run=stores.kill_servers,
         about_stores=True,
         full=Size(events=300, times=2, seconds=5),
-        short=Size(events=60, times=1, seconds=1),  # two cores carry six servers and six workers beside it
+        short=Size(events=60, times=1, seconds=1, stores=ONE_OF_EACH),  # two cores carry six servers and six workers
+    ),
+    Scenario(
+        name="sink-network",
+        run=stores.disturb_networks,
+        about_stores=True,
+        full=Size(events=300, times=2),
+        short=None,  # tests/integration/sinks/test_stores_behind_a_bad_network.py is a test of the same
     ),
 )
 
@@ -143,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
             seconds[one.name] = round(time.monotonic() - began, 1)
     finally:
         kafka.stop()
-    stores = _stores(given)
+    stores = _stores(given) or tuple(KINDS)
     whole = all(_size(one, given) == msgspec.structs.replace(one.full, stores=stores) for one in chosen)
     about_stores = chosen == [one for one in SCENARIOS if one.about_stores]
     setup = {
@@ -211,27 +219,27 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--times", "--kills", type=int, help="how often a scenario does what it does")
     parser.add_argument("--seconds", type=float, help="how long something is stopped or away")
     parser.add_argument("--session", type=float, help="seconds after which a silent worker is taken for dead")
-    parser.add_argument("--stores", default=",".join(KINDS), help="which, of the scenarios about stores: %(default)s")
+    parser.add_argument("--stores", help=f"which, of the scenarios about stores: {','.join(KINDS)}")
     parser.add_argument("--keep", type=Path, help="folder for logs and state, kept; else one that is kept on failure")
     given = parser.parse_args(arguments)
     unknown = set(given.scenarios) - set(names)
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    if unknown_stores := set(_stores(given)) - set(KINDS):
+    if unknown_stores := set(_stores(given) or ()) - set(KINDS):
         parser.error(f"--stores: {', '.join(sorted(unknown_stores))}; there are {', '.join(KINDS)}")
     return given
 
 
-def _stores(given: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(given.stores.split(","))
+def _stores(given: argparse.Namespace) -> tuple[str, ...] | None:
+    return None if given.stores is None else tuple(given.stores.split(","))
 
 
 def _size(scenario: Scenario, given: argparse.Namespace) -> Size:
     size = (scenario.short if given.short else None) or scenario.full
-    changed = {
+    changed: dict[str, Any] = {
         name: value for name in ("events", "times", "seconds", "session") if (value := getattr(given, name)) is not None
     }
-    return msgspec.structs.replace(size, stores=_stores(given), **changed)
+    return msgspec.structs.replace(size, stores=_stores(given) or size.stores, **changed)
 
 
 if __name__ == "__main__":

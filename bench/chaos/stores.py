@@ -1,9 +1,11 @@
-"""Deliveries to every real store, while the worker or the stores' servers are killed."""
+"""Deliveries to every store, while the workers or the servers are killed or the network between them fails."""
 
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
+
+import msgspec
 
 from bench.chaos.checker import Findings
 from bench.chaos.scenario import Outcome, Size, exactly_none
@@ -11,7 +13,9 @@ from bench.chaos.trial import PATIENCE_SECONDS, Trial
 from bench.report import Figure
 from bench.stores.adding_up import TWICE
 from bench.stores.delivered import Delivered
+from bench.stores.network import PATIENCE, faults_of, strike
 from bench.stores.servers import KINDS, environment, prepare
+from deploy.local.proxy import FaultProxy
 from deploy.local.server import Server
 
 ENTITIES = 1_000  # of each store; so all are written again and again
@@ -25,10 +29,11 @@ SETTLED_SECONDS = 900.0  # S3 replaces some fifty objects a second where everyth
 class _Setup(NamedTuple):
     servers: Mapping[str, Server]
     deliveries: Mapping[str, Delivered]
+    proxies: Mapping[str, FaultProxy]
 
 
 def kill_workers(trial: Trial, size: Size) -> Outcome:
-    """Kill -9 the workers that deliver to Neo4j, Elasticsearch, InfluxDB, S3, Redis and Postgres, again and again."""
+    """Kill -9 the workers that deliver to the stores, again and again."""
     with _setup(trial, size) as setup:
         kills = dict.fromkeys(setup.deliveries, 0)
         with _load(setup, size):
@@ -45,7 +50,9 @@ def kill_workers(trial: Trial, size: Size) -> Outcome:
 
 def kill_servers(trial: Trial, size: Size) -> Outcome:
     """Kill -9 the server of each of these stores under load, and its worker while it is away, and start both again."""
-    with _setup(trial, size) as setup:
+    kept = tuple(name for name in size.stores if KINDS[name].keeps)
+    assert kept, f"none of {', '.join(size.stores)} holds anything once it is started again"
+    with _setup(trial, msgspec.structs.replace(size, stores=kept)) as setup:
         kills = dict.fromkeys(setup.servers, 0)
         with _load(setup, size):
             for _ in range(size.times):
@@ -60,32 +67,50 @@ def kill_servers(trial: Trial, size: Size) -> Outcome:
         return _reconciled(trial, setup, "kills of its server and worker", kills)
 
 
+def disturb_networks(trial: Trial, size: Size) -> Outcome:
+    """Let the network between each worker and its store fail in every way there is, under load."""
+    with _setup(trial, size, proxied=True) as setup:
+        struck = dict.fromkeys(setup.proxies, 0)
+        with _load(setup, size):
+            for name, proxy in setup.proxies.items():
+                for fault in faults_of(name) * size.times:
+                    _wait_for_progress(trial, setup, name, size)
+                    strike(proxy, fault, setup.deliveries[name].wait_for)
+                    struck[name] += 1
+                    trial.note(f"{name} behind {fault}; {_state(setup)}")
+        return _reconciled(trial, setup, "faults of its network", struck)
+
+
 @contextmanager
-def _setup(trial: Trial, size: Size) -> Generator[_Setup]:
+def _setup(trial: Trial, size: Size, *, proxied: bool = False) -> Generator[_Setup]:
     """Give out running servers, each with a worker of its own: stores that scale apart, as in a cluster."""
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
         deliveries: dict[str, Delivered] = {}
+        proxies: dict[str, FaultProxy] = {}
         for name in size.stores:
             kind = KINDS[name]
             server = servers[name] = kind.make(trial.folder / name)
             stack.callback(server.delete)
             server.start(START_SECONDS)
             prepare(server)
-            where = environment(name, server)
+            where = through = environment(name, server)
+            if proxied:
+                proxy = proxies[name] = stack.enter_context(FaultProxy("127.0.0.1", server.port))
+                through = environment(name, server, port=proxy.port, patience=PATIENCE)
             deliveries[name] = stack.enter_context(
                 Delivered(
                     kind.store,
                     trial.kafka.bootstrap,
                     f"{trial.input}.{name}.",
                     trial.folder / f"{name}-worker",
-                    through={**where, **QUICK},
+                    through={**through, **QUICK},
                     directly=where,
                     seed=trial.random.randrange(1_000),
                     entities=ENTITIES,
                 )
             )
-        yield _Setup(servers, deliveries)
+        yield _Setup(servers, deliveries, proxies)
 
 
 @contextmanager

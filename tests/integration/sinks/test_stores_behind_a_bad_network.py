@@ -7,19 +7,17 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.stores.delivered import Delivered
-from bench.stores.servers import KINDS, environment, prepare
+from bench.stores.network import FAULTS, PATIENCE, strike
+from bench.stores.servers import KINDS, ONE_OF_EACH, environment, prepare
 from deploy.local.kafka import KafkaServer
 from deploy.local.proxy import FaultName, FaultProxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE = 3  # seconds that a sink waits for an answer; the defaults are ten to sixty
 QUICK = {
     "TRAVELOS_DELIVER_BACKOFF_MAX_SECONDS": "0.5",
     "TRAVELOS_DELIVER_BREAKER_SECONDS": "1",
 }
-FAULTS: tuple[FaultName, ...] = ("latency", "reset", "half-open", "bandwidth")
-SEEN = 3  # how often a fault has to strike before it ends
 
 numbers = count(1)
 
@@ -59,24 +57,21 @@ def setup(
         server.delete()
 
 
-@pytest.mark.parametrize("setup", KINDS, indirect=True, scope="module")
+@pytest.mark.parametrize("setup", ONE_OF_EACH, indirect=True, scope="module")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_is_missing_and_nothing_twice_after_the_network_has_failed(setup: Setup, fault: FaultName) -> None:
-    strike(setup, fault)
+    disturb(setup, fault)
 
 
-@pytest.mark.parametrize("setup", [name for name, kind in KINDS.items() if kind.http], indirect=True, scope="module")
+@pytest.mark.parametrize("setup", [name for name in ONE_OF_EACH if KINDS[name].http], indirect=True, scope="module")
 def test_nor_after_a_storm_of_answers_that_ask_for_patience(setup: Setup) -> None:
-    strike(setup, "storm")
+    disturb(setup, "storm")
 
 
-def strike(setup: Setup, fault: FaultName) -> None:
+def disturb(setup: Setup, fault: FaultName) -> None:
     proxy, delivered = setup
     delivered.send(200)
     delivered.wait_for(lambda: delivered.done() > 0, "the worker writes")
-    proxy.set(fault)
-    delivered.send(400)
-    delivered.wait_for(lambda: proxy.hits >= SEEN, f"the fault strikes {SEEN} times")
-    proxy.set("none")
+    strike(proxy, fault, delivered.wait_for, meanwhile=lambda: delivered.send(400))
     delivered.settle()
     assert delivered.problems() == []
