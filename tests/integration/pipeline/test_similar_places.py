@@ -1,5 +1,6 @@
 """Relations between similar places, from a row of Postgres to the graph, beside a comparison of all stored vectors."""
 
+import urllib.request
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from connectors.sinks.errors import SinkError
 from connectors.sinks.reader import QueryRefused
+from deploy.local.ports import free_port
 from streams.demo.database import create_tables
+from streams.embed_metrics import VECTORS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -55,12 +58,24 @@ def agree(pipeline: Any, count: int, name: str = "") -> bool:
         return False  # not made yet
 
 
+def texts_from(port: int, where: str) -> float:
+    """Return how many vectors of texts a worker has got from somewhere."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    (line,) = [
+        line for line in page.splitlines() if line.startswith(f'{VECTORS.full_name}{{content="text",from="{where}"')
+    ]
+    return float(line.split()[-1])
+
+
 def execute(pipeline: Any, statement: str, *parameters: Any) -> None:
     with psycopg.connect(pipeline.options.source.dsn.get_secret_value()) as connection:
         connection.execute(statement, parameters)  # pyright: ignore[reportArgumentType, reportCallIssue] - a str
 
 
-def test_each_place_is_related_to_its_nearest_through_changes_deletes_and_new_workers(pipeline: Any) -> None:
+def test_each_place_is_related_to_its_nearest_through_changes_deletes_and_new_workers(
+    pipeline: Any, request: pytest.FixtureRequest
+) -> None:
     create_tables(pipeline.options.source.dsn.get_secret_value())
     names = [f"{name} {kind}" for name in NAMES for kind in KINDS]
     for number, name in enumerate(names):
@@ -75,9 +90,15 @@ def test_each_place_is_related_to_its_nearest_through_changes_deletes_and_new_wo
     pipeline.wait_for(lambda: agree(pipeline, len(names), "Golden harbour"), "a change is followed")
     execute(pipeline, "DELETE FROM places WHERE id IN ('p01', 'p02', 'p17')")
     pipeline.wait_for(lambda: agree(pipeline, len(names) - 3), "deletes are followed")
-    pipeline.start("ingest", "second")
+    port = free_port()
+    second = type(pipeline)(pipeline.options, {**pipeline.environment, "TRAVELOS_WORKER_PORT": str(port)})
+    request.addfinalizer(second.stop)
+    second.start("ingest", "second")
     worker.stop()
     execute(pipeline, "INSERT INTO places (id, name, kind) VALUES ('p01', 'Golden quay', 'harbour')")
     pipeline.wait_for(
         lambda: agree(pipeline, len(names) - 2, "Golden quay"), "a place that comes back is related by another worker"
     )
+    execute(pipeline, "UPDATE places SET phone = '1' WHERE id IN ('p00', 'p03')")
+    pipeline.wait_for(lambda: texts_from(port, "kept") == 2, "rows whose texts did not change have their vectors")
+    assert texts_from(port, "model") == 1  # that of the place that came back
