@@ -40,6 +40,12 @@ _TOO_LARGE = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
     "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
 )
+# It cannot write its log, as on a full disk; after that it begins no transaction until it is started again.
+_NOT_WRITTEN = (
+    "Neo.DatabaseError.Transaction.TransactionLogError",
+    "Neo.DatabaseError.Transaction.TransactionCommitFailed",
+    "Neo.DatabaseError.Transaction.TransactionStartFailed",
+)
 _LIMITED = "Neo.ClientError.Security.AuthenticationRateLimit"
 _LIMITED_SECONDS = 5.0  # dbms.security.auth_lock_time
 _OF_ONE_WRITE = ("Neo.ClientError.Statement.ArgumentError", "Neo.ClientError.Statement.TypeError")
@@ -62,7 +68,7 @@ def interpreted() -> Generator[None]:
         Contention: a deadlock, or a lock that another one holds.
         Refused: a value that cannot be stored.
         BatchTooLarge: it needs more memory or time than the server gives to a transaction.
-        Unavailable: the server does not answer, starts, or has another leader now.
+        Unavailable: the server does not answer, starts, cannot write its log, or has another leader now.
         Fatal: address, login, rights or database; names the option.
     """
     try:
@@ -116,6 +122,10 @@ def _too_large(text: str) -> SinkError:
     return BatchTooLarge(f"Neo4j: {text}; `{OPTIONS}.batch_records` or the server's memory settings help")
 
 
+def _not_written(text: str) -> SinkError:
+    return Unavailable(f"Neo4j cannot write; see its log and its disk, and start it again: {text}")
+
+
 def _limited(text: str) -> SinkError:
     return Unavailable(f"Neo4j refuses logins for a while after too many wrong ones: {text}", _LIMITED_SECONDS)
 
@@ -128,6 +138,7 @@ _BY_CODE: dict[str, Callable[[str], SinkError | Contention | Refused]] = {
     **dict.fromkeys(_CONTENTION, Contention),
     **dict.fromkeys(_TOO_LARGE, _too_large),
     **dict.fromkeys(_OF_ONE_WRITE, Refused),
+    **dict.fromkeys(_NOT_WRITTEN, _not_written),
     _LIMITED: _limited,
     "Neo.ClientError.Database.DatabaseNotFound": _no_database,
 }
