@@ -21,7 +21,17 @@ class Graph:
 
     def __init__(self, server: Neo4jServer) -> None:
         self.server = server
-        self.driver = neo4j.GraphDatabase.driver(server.address, auth=("neo4j", server.password))
+        self.driver = self._connected()
+
+    def restart(self) -> None:
+        """Kill the server and start it again. Connections from before fail once each: there are new ones."""
+        self.driver.close()
+        self.server.kill()
+        self.server.start()
+        self.driver = self._connected()
+
+    def _connected(self) -> neo4j.Driver:
+        return neo4j.GraphDatabase.driver(self.server.address, auth=("neo4j", self.server.password))
 
     def query(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         with self.driver.session(database="neo4j") as session:

@@ -1,7 +1,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The graph sink on a real Neo4j."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
 from typing import Any
 
@@ -10,11 +11,10 @@ import pytest
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.conformance.subject import deliver
-from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Outcome, Rejected
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Outcome, Rejected, Sink
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.neo4j import Neo4jOptions, Neo4jSink
 from connectors.sinks.neo4j.statements import TOMBSTONE
-from deploy.local.neo4j import Neo4jServer
 from schemas.writes import GraphWrite, NodeRef
 from streams.routing.examples import events
 from streams.routing.table import route
@@ -31,6 +31,7 @@ from tests.integration.sinks.neo4j_graph import (
     node,
     relation,
 )
+from tests.integration.sinks.no_room import without_room
 from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
@@ -108,12 +109,25 @@ class OfPlaces(Neo4jSink):
         return (msgspec.structs.replace(one, entity=one.entity.removeprefix("place:")) for one in super().walk())
 
 
+@contextmanager
+def without_room_until_restarted(graph: Graph) -> Generator[None]:
+    """A database that could not write its log takes nothing more until the server is started again."""
+    try:
+        with without_room(graph.server):
+            yield
+    finally:
+        graph.restart()
+
+
 def named(write: GraphWrite) -> GraphWrite:
     return msgspec.structs.replace(write, entity=f"place:{write.entity}")
 
 
 class TestNeo4jNodesOfTheirOwnName(TestNeo4jNodes):
     """Nearly all nodes are those of entities that are named after them; the large statement deletes only these."""
+
+    def full(self, place: str, sink: Sink[GraphWrite]) -> AbstractContextManager[object]:
+        return without_room_until_restarted(self.graph)
 
     def sink(self, place: str) -> Neo4jSink:
         return OfPlaces(self.graph.options())
@@ -286,29 +300,21 @@ def test_a_database_that_neo4j_does_not_have_is_fatal(graph: Graph) -> None:
         Neo4jSink(graph.options(database="nowhere")).open()
 
 
-@pytest.mark.slow
-def test_a_lost_neo4j_is_unavailable_and_the_sink_goes_on_when_it_is_back(
-    tmp_path_factory: pytest.TempPathFactory, start_server: Callable[[Any], Any]
-) -> None:
-    server = start_server(Neo4jServer(tmp_path_factory.mktemp("killed-neo4j"), heap="256m"))
-    sink = Neo4jSink(Neo4jOptions(url=server.address, password=server.password))
+def test_a_lost_neo4j_is_unavailable_and_the_sink_goes_on_when_it_is_back(sink: Neo4jSink, graph: Graph) -> None:
+    assert sink.write([node(PIZZA, 1, name="kept")]) == [APPLIED]
+    graph.server.kill()
     try:
-        sink.open()
-        assert sink.write([node(PIZZA, 1, name="kept")]) == [APPLIED]
-        server.kill()
         for _ in range(2):
             with pytest.raises(Unavailable):
                 sink.write([node(SUSHI, 1)])
         sink.close()
         with pytest.raises(Unavailable):
             sink.open()
-        server.start()
-        sink.open()
-        assert sink.write([node(PIZZA, 1), node(SUSHI, 1)]) == [SUPERSEDED, APPLIED]
-        assert len(sink.held([("place:pizza", SOURCE), ("place:sushi", SOURCE)])) == 2
     finally:
-        sink.close()
-        server.delete()
+        graph.restart()
+    sink.open()
+    assert sink.write([node(PIZZA, 1), node(SUSHI, 1)]) == [SUPERSEDED, APPLIED]
+    assert len(sink.held([("place:pizza", SOURCE), ("place:sushi", SOURCE)])) == 2
 
 
 def test_tombstones_are_apart_from_the_graph(sink: Neo4jSink, graph: Graph) -> None:
