@@ -105,7 +105,7 @@ def _read(whole: memoryview, at: int) -> tuple[int, int, int, list[tuple[str, li
     for _ in range(topics):
         (length,) = _SHORT.unpack_from(whole, at)
         at += _SHORT.size
-        topic = str(whole[at : at + length], "utf-8")
+        topic = str(_bytes(whole, at, length, "the name of a topic"), "utf-8")
         at += length
         (count,) = _LENGTH.unpack_from(whole, at)
         at += _LENGTH.size
@@ -129,7 +129,12 @@ def _read_partition(whole: memoryview, at: int) -> tuple[Partition, int]:
     at += _RECORDS.size
     if size < 0:
         return (number, error, end, stable, first, aborted, preferred, None), at
-    records = bytes(whole[at : at + size])
-    if len(records) != size:
-        raise ValueError(f"a fetch response ends too early: {size} bytes of records, {len(records)} are there")
+    records = _bytes(whole, at, size, "records")
     return (number, error, end, stable, first, aborted, preferred, records), at + size
+
+
+def _bytes(whole: memoryview, at: int, size: int, what: str) -> bytes:
+    found = bytes(whole[at : at + size])
+    if len(found) != size:
+        raise ValueError(f"a fetch response ends too early: {what} of {size} bytes, {len(found)} are there")
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11, FetchResponse_v11
 from aiokafka.protocol.metadata import MetadataRequest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.runtime.fetch_protocol import Request, Response, send_in_one_pass
@@ -64,12 +64,12 @@ def test_a_response_is_read_as_aiokafka_reads_it(response: FetchResponse_v11, he
     assert vars(Response.decode(response.encode())) == vars(read)
 
 
-@given(answered, st.data())
-def test_a_response_that_ends_too_early_is_refused(response: FetchResponse_v11, data: st.DataObject) -> None:
+@given(answered, st.integers(0, 1_000_000))
+@example(FetchResponse_v11(0, 0, 0, [("ü", [])]), 17)  # in the middle of a character
+def test_a_response_that_ends_too_early_is_refused(response: FetchResponse_v11, at: int) -> None:
     encoded = response.encode()
-    cut = data.draw(st.integers(0, len(encoded) - 1))
-    with pytest.raises(ValueError, match=r"ends too early|Error encountered|underrun"):
-        Response.decode(encoded[:cut])
+    with pytest.raises(ValueError, match="ends too early"):
+        Response.decode(encoded[: at % len(encoded)])
 
 
 async def test_only_fetches_are_sent_in_another_way() -> None:
