@@ -136,7 +136,7 @@ def _load(setup: _Setup, size: Size) -> Generator[None]:
 def _wait_for_progress(trial: Trial, setup: _Setup, name: str, size: Size) -> None:
     """Wait until a store has taken some more writes, as many as chance says: up to four seconds of its load."""
     delivered = setup.deliveries[name]
-    aim = delivered.done() + trial.random.randrange(1, 4 * size.events // len(setup.deliveries))
+    aim = delivered.done() + trial.random.randint(1, max(1, 4 * size.events // len(setup.deliveries)))
     delivered.wait_for(lambda: delivered.done() >= aim, f"{name} has taken {aim:,} writes", PATIENCE_SECONDS)
 
 
