@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="bench-conflicts-"))
-    kafka = KafkaServer(folder / "kafka")
+    kafka = KafkaServer(folder / "kafka", steady=True)
     kafka.start()
     try:
         stand = Stand(kafka.bootstrap, folder / "data")

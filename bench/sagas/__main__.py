@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="bench-sagas-"))
-    kafka = KafkaServer(folder / "kafka")
+    kafka = KafkaServer(folder / "kafka", steady=True)
     kafka.start()
     figures: list[Figure] = []
     try:

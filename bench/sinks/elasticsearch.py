@@ -26,7 +26,7 @@ CHUNK = 2_000
 def measure(bench: Bench) -> None:
     """Run the row."""
     name = "elasticsearch"
-    server = ElasticsearchServer(bench.folder / name, heap="1g")
+    server = ElasticsearchServer(bench.folder / name, heap="1g", steady=True)
     server.start()
     try:
         client = Elasticsearch(server.address, basic_auth=("elastic", server.password), request_timeout=60)

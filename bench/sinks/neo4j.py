@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 def measure(bench: Bench) -> None:
     """Run the rows."""
-    server = Neo4jServer(bench.folder / "neo4j", heap="1g")
+    server = Neo4jServer(bench.folder / "neo4j", heap="1g", steady=True)
     server.start()
     try:
         with neo4j.GraphDatabase.driver(server.address, auth=("neo4j", server.password)) as driver:

@@ -53,7 +53,10 @@ class _Load:
 
 def measure(bench: Bench, name: str) -> None:
     """Take a store's server away for `--outage` seconds while 1,000 writes a second go on coming."""
-    kafka, server = KafkaServer(bench.folder / "kafka-outage"), KINDS[name].make(bench.folder / f"outage-{name}")
+    kafka, server = (
+        KafkaServer(bench.folder / "kafka-outage", steady=True),
+        KINDS[name].make(bench.folder / f"outage-{name}"),
+    )
     kafka.start()
     try:
         server.start()

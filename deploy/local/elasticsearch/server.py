@@ -8,9 +8,9 @@ language analyzers there is `english`. The Java sources beside this file add wha
 from pathlib import Path
 
 from deploy.local.install import copy_jars, installed, recipe_digest, run
+from deploy.local.jvm import JvmServer
 from deploy.local.ports import port_is_free
 from deploy.local.programs import Java, find_java, require
-from deploy.local.server import Server
 
 HERE = Path(__file__).parent
 VERSION = "9.5.3"
@@ -20,7 +20,7 @@ OLDEST_JAVA = 21
 NETWORK_MODULE = ("transport-netty4-", "elasticsearch-ssl-config-", "netty-")
 
 
-class ElasticsearchServer(Server):
+class ElasticsearchServer(JvmServer):
     """A node with basic authentication whose data lie in `folder`; a second start finds the data of the first.
 
     The user `elastic` has a password that is made once and kept in `<folder>/password`.
@@ -29,10 +29,6 @@ class ElasticsearchServer(Server):
     name = "elasticsearch"
     default_port = 19200
     driver = "elasticsearch"
-
-    def __init__(self, folder: Path, *, port: int | None = None, heap: str = "512m") -> None:
-        super().__init__(folder, port=port)
-        self.heap = heap
 
     @property
     def password(self) -> str:
@@ -82,7 +78,7 @@ class ElasticsearchServer(Server):
         programs = self.install()
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        options = [f"-Xms{self.heap}", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        options = [f"-Xms{self.heap}", *self.java_options]
         # Else vectors are compared without SIMD instructions.
         options += ["--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"]
         options += [

@@ -10,23 +10,24 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.install import copy_jars, installed, run
+from deploy.local.jvm import JvmServer
 from deploy.local.ports import free_port
 from deploy.local.process import ServerFailed
 from deploy.local.programs import find_java, require
-from deploy.local.server import Server
 
 HERE = Path(__file__).parent
 VERSION = "4.1.1"
 JAVA = 17
 
 
-class KafkaServer(Server):
+class KafkaServer(JvmServer):
     """A broker whose log segments lie in `folder`; a second start finds the topics of the first. No authentication.
 
     Args:
         folder: of its data, configuration and log.
         port: of its clients; None: the default one.
         heap: most memory of its Java heap.
+        steady: see `JvmServer`.
         settings: of the broker, besides those of `server.properties`, or instead.
     """
 
@@ -40,10 +41,10 @@ class KafkaServer(Server):
         *,
         port: int | None = None,
         heap: str = "512m",
+        steady: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(folder, port=port)
-        self.heap = heap
+        super().__init__(folder, port=port, heap=heap, steady=steady)
         self._settings = dict(settings or {})
 
     @staticmethod
@@ -89,14 +90,7 @@ class KafkaServer(Server):
         more = "".join(f"{name}={value}\n" for name, value in self._settings.items())
         properties.write_text(text.format(port=self.port, controller_port=free_port(), data=data) + more)
         program = find_java("Kafka", at_least=JAVA).program()
-        java = [
-            program,
-            f"-Xmx{self.heap}",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            f"{self.install()}/*",
-        ]
+        java = [program, *self.java_options, "-cp", f"{self.install()}/*"]
         if not (data / "meta.properties").exists():
             tool = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", properties]
             run([*java, *tool], cwd=self.folder, env={**os.environ, "LC_ALL": "C"})

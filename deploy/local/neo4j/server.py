@@ -4,8 +4,8 @@
 from pathlib import Path
 
 from deploy.local.install import copy_jars, installed, run
+from deploy.local.jvm import JvmServer
 from deploy.local.programs import Java, find_java, require
-from deploy.local.server import Server
 
 HERE = Path(__file__).parent
 VERSION = "5.26.30"
@@ -14,7 +14,7 @@ USER = "neo4j"
 OPENED = ("java.nio", "sun.nio.ch", "java.util.concurrent", "java.lang", "java.io")
 
 
-class Neo4jServer(Server):
+class Neo4jServer(JvmServer):
     """A server with authentication whose data lie in `folder`; a second start finds the data of the first.
 
     The user `neo4j` has a password that is made once and kept in `<folder>/password`. A vector index quantises by
@@ -24,10 +24,6 @@ class Neo4jServer(Server):
     name = "neo4j"
     default_port = 17687
     driver = "neo4j"
-
-    def __init__(self, folder: Path, *, port: int | None = None, heap: str = "512m") -> None:
-        super().__init__(folder, port=port)
-        self.heap = heap
 
     @property
     def password(self) -> str:
@@ -67,13 +63,12 @@ class Neo4jServer(Server):
         (configuration / "neo4j.conf").write_text(text.format(port=self.port, heap=self.heap))
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        java = [_java().program(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self.install()}/*"]
+        java = [_java().program(), *self.java_options, "-cp", f"{self.install()}/*"]
         if not (home / "data" / "databases").exists():
             self._set_password(java, home, configuration)
         opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED]
-        memory = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
         main = ["org.neo4j.server.CommunityEntryPoint", f"--home-dir={home}", f"--config-dir={configuration}"]
-        self.process.spawn([*java, *memory, *opened, *main, "--console-mode"])
+        self.process.spawn([*java, f"-Xms{self.heap}", *opened, *main, "--console-mode"])
 
     def answers(self) -> bool:
         """Whether the server runs a query."""
