@@ -7,7 +7,7 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
 
-.PHONY: demo test unit integration slow lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas bench-conflicts chaos chaos-cdc chaos-sagas lock clean
+.PHONY: demo test unit integration slow spark lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas bench-conflicts chaos chaos-cdc chaos-sagas lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a minute
@@ -23,8 +23,11 @@ integration: $(VENV)/dev.installed ## Two processes, each with servers of its ow
 
 slow: $(VENV)/dev.installed ## Every server of deploy/local; two of them are built the first time (some ten minutes, which no test's time limit should hold)
 	$(BIN)/travelos local install kafka postgres neo4j elasticsearch influxdb s3 redis
-	$(BIN)/python -m pytest tests/integration -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/integration -m "slow and not alone and not spark" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m pytest tests/integration -m alone $(ARGS)
+
+spark: $(VENV)/dev.installed ## What Spark reads of the warehouse; it is fetched into the cache folder the first time (half a gigabyte)
+	$(BIN)/python -m pytest tests/integration -m spark $(ARGS)
 
 lint: $(VENV)/dev.installed ## Style, types, import rules, drift of generated files
 	$(BIN)/ruff check .
