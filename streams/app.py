@@ -320,37 +320,35 @@ def _sagas_app(options: Options) -> StreamApp:
     }
     kept = int(options.sagas.keep_hours * 3_600)
     kinds = kinds_of(options.sagas.declared)
+    lines = app.state("lines", Line, changelog=changelogs["lines"], reuses=True)
     coordinator = Coordinator(
         catalogue=catalogue,
         publisher=app.publisher,
         transactions=app.transactions,
         tables=SagaTables(
-            lines=app.state("lines", Line, changelog=changelogs["lines"], reuses=True),
-            ended=app.state("ended", SagaEntry, changelog=changelogs["ended"], ttl_seconds=kept),
+            lines=lines, ended=app.state("ended", SagaEntry, changelog=changelogs["ended"], ttl_seconds=kept)
         ),
         kinds=kinds,
         metrics=SagaMetrics(app.metrics.registry),
         now_ms=lambda: time.time_ns() // 1_000_000,
+        ours=lambda: app.owned(catalogue.saga_starts.name),
     )
 
     async def set_aside(record: Record, error: Exception) -> None:
         letter = dead_letter(catalogue, record, component="sagas", stage="decide", error=error, foreseen=False)
         await publish_with_letters(app.publisher, catalogue, [letter])
 
-    def ours() -> list[int]:
-        return app.owned(catalogue.saga_starts.name)
-
     async def fire() -> None:
         while not app.should_stop:
-            await coordinator.fire(ours())
+            await coordinator.fire()
             await asyncio.sleep(SAGA_TIMER_SECONDS)  # a timer of Faust's warns whenever there is much to do
 
     app.runs([catalogue.saga_starts.name], coordinator.process, set_aside, name=f"of-{catalogue.saga_starts.name}")
     for name in (catalogue.saga_receipts.name, catalogue.saga_commands.name, *kinds.reply_topics):
         app.runs([name], coordinator.process, set_aside, name=f"of-{name}", urgent=True)
-    app.add_drain(coordinator.forget)
+    lines.on_restored(lambda partition, _records, _reached: coordinator.overtaken(partition))
     app.background(fire)
-    app.every(SAGAS_TOLD_AGAIN_EVERY_SECONDS, lambda: coordinator.tell_again(ours()))
+    app.every(SAGAS_TOLD_AGAIN_EVERY_SECONDS, coordinator.tell_again)
     return app
 
 

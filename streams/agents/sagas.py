@@ -6,7 +6,7 @@ once more that has no end yet.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import structlog
@@ -52,6 +52,7 @@ class Coordinator:
         kinds: those that run here.
         metrics: counts what happens.
         now_ms: a clock, milliseconds since 1970.
+        ours: the partitions that this worker has; none while they change hands, and timers rest.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Coordinator:
         kinds: Kinds,
         metrics: SagaMetrics,
         now_ms: Callable[[], int],
+        ours: Callable[[], Collection[int]],
     ) -> None:
         self._catalogue = catalogue
         self._publisher = publisher
@@ -72,6 +74,7 @@ class Coordinator:
         self._kinds = kinds
         self._metrics = metrics
         self._now_ms = now_ms
+        self._ours = ours
         self._timers: dict[int, Timers] = {}
         metrics.read_from(self._look)
 
@@ -89,9 +92,12 @@ class Coordinator:
             transaction.commit_after(partial(self._publish, batch.before_commit()))
         await self._carry_out(partition, batch)
 
-    async def fire(self, partitions: Iterable[int]) -> None:
-        """Do what is due; to be called several times a second with the partitions that this worker has."""
-        for partition in partitions:
+    async def fire(self) -> None:
+        """Do what is due; to be called several times a second."""
+        ours = self._ours()
+        if ours:  # else they may be on their way back to this worker, and what it knows of them still holds
+            self._timers = {partition: known for partition, known in self._timers.items() if partition in ours}
+        for partition in ours:
             try:
                 if partition in self._timers:
                     await self._fire(partition, self._timers[partition])
@@ -100,9 +106,9 @@ class Coordinator:
             except TryAgain as error:
                 self._failed(partition, error)
 
-    async def tell_again(self, partitions: Iterable[int]) -> None:
+    async def tell_again(self) -> None:
         """Tell of all sagas that are not over, so that the log of sagas does not forget those that do not move."""
-        for partition in partitions:
+        for partition in self._ours():
             timers = self._timers.get(partition)
             try:
                 if timers is not None:
@@ -110,9 +116,13 @@ class Coordinator:
             except TryAgain as error:
                 self._failed(partition, error)
 
-    def forget(self) -> None:
-        """Forget the timers, which are read from the table again: partitions are about to change hands."""
-        self._timers.clear()
+    def overtaken(self, partition: int) -> None:
+        """Learn that the lines of a partition came from the changelog: somebody else had it, and may have died asking.
+
+        Where nothing came, nobody has decided anything since this worker did: its timers hold, and all that it decided
+        it asks for itself.
+        """
+        self._timers.pop(partition, None)
 
     def _failed(self, partition: int, error: Exception) -> None:
         """Have the timers read again: then all is asked for again that was decided and not sent."""
@@ -122,7 +132,7 @@ class Coordinator:
     async def _fire(self, partition: int, timers: Timers) -> None:
         for _ in range(ROUNDS):
             due = timers.due(self._now_ms(), FIRED_AT_ONCE)
-            if not due or self._timers.get(partition) is not timers:
+            if not due or self._timers.get(partition) is not timers or partition not in self._ours():
                 return
             await self._look_at(partition, due, Turn.wake)
             self._metrics.fired(len(due))
@@ -189,7 +199,8 @@ class Coordinator:
             self._metrics.alerted(told.definition)
 
     def _look(self) -> tuple[Counter[str], int]:
-        counts = Counter[str]()
-        for timers in self._timers.values():
+        counts, ours = Counter[str](), self._ours()
+        known = [timers for partition, timers in self._timers.items() if partition in ours]
+        for timers in known:
             counts.update(timers.counts())
-        return counts, sum(map(len, self._timers.values()))
+        return counts, sum(map(len, known))

@@ -271,8 +271,8 @@ class StreamApp(faust.App):
         return self._agents_by_topic.setdefault(topic, topic)
 
     def owned(self, topic: str) -> list[int]:
-        """Return the partitions of a topic that this worker reads now; none while they change hands."""
-        if self.rebalancing:
+        """Return the partitions of a topic that this worker reads now; none while they change hands, or it stops."""
+        if self.rebalancing or self.should_stop:
             return []
         return sorted(tp.partition for tp in self.consumer.assignment() if tp.topic == topic)
 

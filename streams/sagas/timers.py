@@ -1,4 +1,4 @@
-"""When the lines of a partition are due. Pure: rebuilt from the table whenever the partition comes to a worker."""
+"""When the lines of a partition are due. Pure: rebuilt from the table when the partition comes to a worker."""
 
 import heapq
 from collections import Counter

@@ -46,6 +46,7 @@ class World:
         self.registry = CollectorRegistry()
         self.offsets: dict[str, int] = {}
         self.kinds = KINDS
+        self.ours = [0]
         self.coordinator = self.another()
 
     def another(self) -> Coordinator:
@@ -59,6 +60,7 @@ class World:
             kinds=self.kinds,
             metrics=SagaMetrics(self.registry),
             now_ms=lambda: self.now,
+            ours=lambda: self.ours,
         )
 
     def record(self, topic: str, key: str, value: bytes, headers: Any = ()) -> Record:
@@ -98,7 +100,7 @@ class World:
 
     async def later(self, ms: int) -> None:
         self.now += ms
-        await self.coordinator.fire([0])
+        await self.coordinator.fire()
 
     def sent(self) -> list[Write]:
         return self.stage.writes()
