@@ -1,5 +1,6 @@
 """The coordinator of sagas on real state tables: what it decides, when that is durable, what comes twice."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,8 +14,10 @@ from schemas.writes import CacheWrite, Write, store_of
 from streams.agents.events import EventPass
 from streams.runtime.publisher import Outgoing, PublishFailed
 from streams.runtime.records import Record
+from streams.sagas.batch import Batch
 from streams.sagas.declared import DECLARED
 from streams.sagas.kinds import Kinds, begins
+from streams.sagas.line import Turn
 from tests.unit.agents.saga_world import AT, KINDS, PAID, World, pair, results
 
 
@@ -248,3 +251,16 @@ async def test_what_a_timer_decided_and_could_not_send_is_asked_for_again_at_onc
     kafka.fails = lambda _sent: None  # pyright: ignore[reportUnknownLambdaType]
     await world.later(0)
     assert results(world.sent()) == [("cache", "upsert", 500), ("search", "upsert", 500)]
+
+
+async def test_nothing_of_a_batch_is_left_to_the_garbage_collector(world: World) -> None:
+    start = pair()
+    gc.disable()
+    try:
+        await world.take(world.start(start))
+        await world.done(start)
+        await world.later(0)
+        left = [one for one in gc.get_objects() if isinstance(one, (Batch, Turn))]
+    finally:
+        gc.enable()
+    assert left == [], "each would lie about with all that it holds, until a pause of some 50 ms"
