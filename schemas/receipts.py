@@ -12,7 +12,7 @@ from schemas.writes import StoreName, Write
 Result = Literal["captured", "applied", "superseded", "rejected"]
 
 
-class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Receipt(Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """The end of one write. `superseded` is success: the store held that version or a newer one already.
 
     `captured` is not the end: the store has told what it holds, and is asked to take the write only now. `undo` is the

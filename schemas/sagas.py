@@ -32,7 +32,7 @@ SagaWrite = Write | Request
 Participant = StoreName | Literal["outside"]
 
 
-class SagaStart(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class SagaStart(Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """A fact whose writes are to hold in all of their stores or in none.
 
     Attributes:
@@ -75,7 +75,7 @@ class SagaAlert(Struct, kw_only=True, frozen=True):
     at: Timestamp
 
 
-class Moment(Struct, frozen=True, omit_defaults=True):
+class Moment(Struct, frozen=True, omit_defaults=True, gc=False):
     """Something that happened to a saga.
 
     Attributes:
@@ -92,7 +92,7 @@ class Moment(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class StepEntry(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class StepEntry(Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """One step in the log of sagas: what it is about, and how far it is. Its content is not told."""
 
     name: str
@@ -107,7 +107,7 @@ class StepEntry(Struct, kw_only=True, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
-class SagaEntry(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class SagaEntry(Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
     """What is told of a saga in the log of sagas: the last record of an id holds. Times are milliseconds since 1970."""
 
     id: str

@@ -11,7 +11,7 @@ from msgspec import Struct
 ERASED_KEY = "erased"  # id of no key: what was sealed for a person whose key was destroyed is nothing
 
 
-class SealedContent(Struct, frozen=True, kw_only=True):
+class SealedContent(Struct, frozen=True, kw_only=True, gc=False):
     """A content that only the key of a person opens.
 
     Attributes:

@@ -20,7 +20,8 @@ EventPriority = Literal["low", "normal", "urgent"]  # low: in the normal lane, a
 RelationalTable = Literal["messages", "trips", "bookings", "urgent_requests", "traveller_details", "erasure_requests"]
 
 
-class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defaults=True):
+# Writes, and what holds them in sagas, are trees: the garbage collector need not look at them.
+class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defaults=True, gc=False):
     """What every write carries.
 
     `entity` is "<type>:<id>", unique within its store. `source` names the version line: versions of different sources
@@ -46,7 +47,7 @@ class BaseWrite(Struct, kw_only=True, frozen=True, tag_field="store", omit_defau
         return self.version if self.repair else self.version - 1
 
 
-class NodeRef(Struct, frozen=True):
+class NodeRef(Struct, frozen=True, gc=False):
     """A node of the graph: its label and its id within that label."""
 
     label: str

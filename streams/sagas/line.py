@@ -59,7 +59,7 @@ class Told(NamedTuple):
     reason: str
 
 
-class Line(Struct, kw_only=True, omit_defaults=True):
+class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
     """The sagas of one subject that are not over: the one that runs, and those that wait, by version.
 
     Attributes:

@@ -13,7 +13,7 @@ SagaStatus = Literal["started", "completed", "compensating", "compensated", "stu
 StepStatus = Literal["waiting", "sent", "done", "failed", "undoing", "undone"]
 
 
-class StepState(Struct, frozen=True, kw_only=True):
+class StepState(Struct, frozen=True, kw_only=True, gc=False):
     """One step of a saga.
 
     Attributes:
@@ -37,7 +37,7 @@ class StepState(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Saga(Struct, frozen=True, kw_only=True):
+class Saga(Struct, frozen=True, kw_only=True, gc=False):
     """One saga.
 
     Attributes:

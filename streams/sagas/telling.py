@@ -6,7 +6,7 @@ from schemas.sagas import Moment, SagaEntry, SagaStart, StepEntry, participant_o
 from streams.sagas.state import Saga
 
 
-class Running(Struct, kw_only=True, omit_defaults=True):
+class Running(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A saga that has begun, and what it has been through."""
 
     saga: Saga
