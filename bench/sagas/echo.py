@@ -39,7 +39,9 @@ AT = "2026-11-21T00:00:00Z"
 def main(bootstrap: str, prefix: str, *, captures: bool) -> None:
     """Answer writes for ever."""
     connection, catalogue = Connection(bootstrap=bootstrap), Catalogue(prefix=prefix)
-    consumer = Consumer({**connection.consumer("echo"), "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10})
+    # A group of its own: one that was killed in an earlier run of this broker would be waited for.
+    group = connection.consumer(f"{prefix}echo")
+    consumer = Consumer({**group, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10})
     consumer.subscribe([catalogue.writes(store).name for store in STORES])
     producer = Producer({**connection.producer(), "linger.ms": 2, "queue.buffering.max.messages": 1_000_000})
     receipts = catalogue.saga_receipts.name

@@ -1,6 +1,6 @@
 """What a saga consists of, declared once: steps, their order, and how long each is tried."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -96,9 +96,9 @@ class Definition(Struct, frozen=True, kw_only=True, dict=True):
         """
         return self._by_name[name]
 
-    def covers(self, names: Set[str]) -> bool:
+    def covers(self, names: Iterable[str]) -> bool:
         """Whether all these steps are still declared; a saga may have begun under an earlier form of its definition."""
-        return self._by_name.keys() >= names
+        return all(map(self._by_name.__contains__, names))
 
     def waits_for(self, step: Step) -> frozenset[str]:
         """Return the names of the steps that have to be done before one: those it names, and what its kind asks for."""

@@ -306,7 +306,7 @@ class Turn:
         """Return how a saga goes on; None when its definition is gone, or has lost a step that it has begun with."""
         if saga.id not in self._definitions:
             definition = self._find(saga.definition)
-            covered = definition is not None and definition.covers({step.name for step in saga.steps})
+            covered = definition is not None and definition.covers([step.name for step in saga.steps])
             self._definitions[saga.id] = definition if covered else None
         return self._definitions[saga.id]
 

@@ -19,7 +19,7 @@ from schemas.receipts import Receipt
 from schemas.sagas import Request, SagaWrite, participant_of
 from streams.sagas.definition import Definition, Patience
 from streams.sagas.effects import Alert, Compensate, Effect, Send, Sending
-from streams.sagas.state import Saga, StepState
+from streams.sagas.state import Saga, StepState, StepStatus
 
 
 class Decision(NamedTuple):
@@ -44,9 +44,8 @@ def begin(
     Raises:
         ValueError: a write is of no step, or goes to another store than its step.
     """
-    names = {step.name for step in definition.steps}
     for name, write in writes.items():
-        if name not in names:
+        if not definition.covers([name]):
             raise ValueError(f"saga {definition.name} has no step {name}")
         if participant_of(write) != definition.step(name).store:
             raise ValueError(
@@ -119,9 +118,11 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     """Do all that nothing stands in the way of. Doing it twice does nothing the second time."""
     if saga.ended:
         return Decision(saga)
-    saga, effects = (_undo_all if saga.backward else _send_all)(definition, saga, now_ms)
-    end = "undone" if saga.backward else "done"
-    if all(step.status == end for step in saga.steps):
+    if saga.backward:
+        saga, effects = _undo_all(definition, saga, now_ms)
+    else:
+        saga, effects = _send_all(definition, saga, now_ms)
+    if _statuses(saga) == {"undone" if saga.backward else "done"}:
         saga = replace(saga, ended=True, stuck=None)
     return Decision(saga, effects)
 
@@ -157,14 +158,14 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
     if receipt.result == "captured":
         return Decision(_with(saga, replace(step, undo=receipt.undo or step.undo)))
     # One that was superseded by itself is told to have replaced nothing by who does not know what was told before it.
-    if receipt.undo is not None and (step.undo is None or receipt.result != "superseded"):
-        step = replace(step, undo=receipt.undo)
+    told = receipt.undo is not None and (step.undo is None or receipt.result != "superseded")
+    undo = receipt.undo if told else step.undo
     if receipt.result != "rejected":
         # A write that comes again after a crash is superseded by itself, and only an undo tells that from a newer one.
         applied = receipt.result == "applied" or receipt.undo_unknown
-        step = replace(step, status="done", applied=applied, due_ms=None, reason=None)
+        step = replace(step, status="done", applied=applied, undo=undo, due_ms=None, reason=None)
         return advance(definition, _with(saga, step, stuck=None), now_ms)
-    step = replace(step, reason=receipt.reason)
+    step = replace(step, undo=undo, reason=receipt.reason)
     if definition.step(step.name).kind == "retriable":
         return Decision(_with(saga, step))
     saga = _with(saga, replace(step, status="failed", due_ms=None))
@@ -172,7 +173,7 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
 
 
 def _send_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:
-    if not any(step.status == "waiting" for step in saga.steps):
+    if "waiting" not in _statuses(saga):
         return Decision(saga)
     steps, effects = list(saga.steps), list[Effect]()
     for index, step in enumerate(steps):
@@ -248,6 +249,10 @@ def _waits_in_vain(step: StepState) -> str:
 def _named(step: StepState) -> str:
     participant = participant_of(step.write)
     return "the participant outside" if participant == "outside" else f"the store {participant}"
+
+
+def _statuses(saga: Saga) -> set[StepStatus]:
+    return {step.status for step in saga.steps}
 
 
 def _all(steps: Sequence[StepState], names: frozenset[str], status: str) -> bool:

@@ -74,7 +74,8 @@ class Saga(Struct, frozen=True, kw_only=True, gc=False):
         """When `wake` is to be called next, in milliseconds since 1970; None: never."""
         if self.ended:
             return None
-        times = [step.due_ms for step in self.steps if step.due_ms is not None]
-        if not self.backward and self.stuck is None:
-            times.append(self.deadline_ms)
-        return min(times, default=None)
+        due = None if self.backward or self.stuck is not None else self.deadline_ms
+        for step in self.steps:
+            if step.due_ms is not None and (due is None or step.due_ms < due):
+                due = step.due_ms
+        return due
