@@ -2,6 +2,7 @@
 """Vectors in SQLite: one sqlite-vec table a namespace, compared by cosine distance."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -22,6 +23,10 @@ from schemas.writes import Scalar, VectorWrite
 
 NAMESPACES: tuple[str, ...] = get_args(get_type_hints(VectorWrite)["namespace"])
 MAX_NEIGHBOURS = 4_096  # sqlite-vec's own limit of k
+# sqlite-vec keeps so many vectors in one value, and SQLite follows the pages of that up to the vector which is read or
+# written: of 1,024, its default, an update took 218 us, of 64 it takes 59, and searching all 10,000 5 % longer.
+CHUNK_VECTORS = 64
+_DIGEST_BYTES = 16
 
 SCHEMA = Schema(
     tag="TOve",
@@ -43,6 +48,8 @@ SCHEMA = Schema(
         ) STRICT;
         CREATE INDEX documents_by_namespace ON documents (namespace);
         """,
+        # Of the vector as it was written last; null: not known, it was written by an earlier release.
+        "ALTER TABLE documents ADD COLUMN digest BLOB",
     ),
 )
 
@@ -76,27 +83,36 @@ class VectorSink(RecognisingSink[VectorWrite]):
         self._namespaces = {name: (model, size) for name, model, size in rows}
 
     def upsert(self, connection: apsw.Connection, write: VectorWrite) -> Outcome:
-        """Store a document and its vector."""
+        """Store a document and its vector.
+
+        Most changes of a row leave its text as it is, and so its vector, which then is not written again: that costs
+        more than all the rest. One that somebody altered by hand comes as a repair.
+        """
         dimension = self._checked(connection, write)
         metadata = json_object("metadata", write.metadata)
-        found = connection.execute("SELECT id, namespace FROM documents WHERE entity = ?", (write.entity,)).fetchone()
+        digest = blake2b(write.values, digest_size=_DIGEST_BYTES).digest()
+        found = connection.execute(
+            "SELECT id, namespace, digest FROM documents WHERE entity = ?", (write.entity,)
+        ).fetchone()
         if found is not None and found[1] != write.namespace:
             self.delete(connection, write)
             found = None
         if found is not None:
             connection.execute(
-                "UPDATE documents SET text = ?, metadata = ? WHERE id = ?", (write.text, metadata, found[0])
+                "UPDATE documents SET text = ?, metadata = ?, digest = ? WHERE id = ?",
+                (write.text, metadata, digest, found[0]),
             )
-            connection.execute(
-                f"UPDATE {_table(write.namespace)} SET embedding = ? WHERE rowid = ?",  # noqa: S608
-                (write.values, found[0]),
-            )
+            if found[2] != digest or write.repair:
+                connection.execute(
+                    f"UPDATE {_table(write.namespace)} SET embedding = ? WHERE rowid = ?",  # noqa: S608
+                    (write.values, found[0]),
+                )
             return APPLIED
         if write.namespace not in self._namespaces:
             self._create(connection, write.namespace, write.model, dimension)
         connection.execute(
-            "INSERT INTO documents (entity, namespace, text, metadata) VALUES (?, ?, ?, ?)",
-            (write.entity, write.namespace, write.text, metadata),
+            "INSERT INTO documents (entity, namespace, text, metadata, digest) VALUES (?, ?, ?, ?, ?)",
+            (write.entity, write.namespace, write.text, metadata, digest),
         )
         connection.execute(
             f"INSERT INTO {_table(write.namespace)} (rowid, embedding) VALUES (?, ?)",  # noqa: S608
@@ -193,7 +209,8 @@ class VectorSink(RecognisingSink[VectorWrite]):
 
     def _create(self, connection: apsw.Connection, namespace: str, model: str, dimension: int) -> None:
         connection.execute(
-            f"CREATE VIRTUAL TABLE {_table(namespace)} USING vec0(embedding float[{dimension}] distance_metric=cosine)"
+            f"CREATE VIRTUAL TABLE {_table(namespace)} USING "
+            f"vec0(embedding float[{dimension}] distance_metric=cosine, chunk_size={CHUNK_VECTORS})"
         )
         connection.execute("INSERT INTO namespaces VALUES (?, ?, ?)", (namespace, model, dimension))
         self._namespaces[namespace] = (model, dimension)

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from connectors.sinks.contract import APPLIED, Held, Rejected
-from connectors.sinks.sqlite.vector import VectorReader, VectorSink
+from connectors.sinks.sqlite.database import connect_writer
+from connectors.sinks.sqlite.vector import SCHEMA, VectorReader, VectorSink
 from schemas.writes import VectorWrite
 
 SOURCE = "user-events"
@@ -63,6 +66,46 @@ def test_a_new_version_replaces_the_vector_and_not_only_the_text(sink: VectorSin
     sink.write([write("a", unit(0, -1), version=2, text="moved")])
     assert [match.entity for match in reader.nearest("places", unit(1, 0.01), 2)] == ["b", "a"]
     assert reader.nearest("places", unit(0, -1), 1)[0].text == "moved"
+
+
+def test_a_vector_that_is_what_it_was_is_written_again_only_as_a_repair(sink: VectorSink, reader: VectorReader) -> None:
+    sink.write([write("a", unit(1, 0)), write("b", unit(0, 1))])
+    sink.connection.execute(
+        "UPDATE vectors_places SET embedding = ? WHERE rowid = (SELECT id FROM documents WHERE entity = 'a')",
+        (unit(0, -1),),
+    )
+    sink.write([write("a", unit(1, 0), version=2, text="renamed")])
+    (match,) = reader.nearest("places", unit(0, -1), 1)
+    assert (match.entity, match.text) == ("a", "renamed")
+    sink.write([write("a", unit(1, 0), version=2, text="renamed", repair=True)])
+    (match,) = reader.nearest("places", unit(1, 0), 1)
+    assert (match.entity, round(match.distance, 6)) == ("a", 0.0)
+
+
+def test_a_vector_that_goes_away_and_comes_back_is_written_each_time(sink: VectorSink, reader: VectorReader) -> None:
+    for version, values in enumerate((unit(1, 0), unit(0, 1), unit(1, 0)), 1):
+        sink.write([write("a", values, version=version)])
+        assert reader.nearest("places", values, 1)[0].distance < 1e-6
+    sink.write([write("a", b"", version=4, op="delete"), write("a", unit(1, 0), version=5)])
+    assert reader.nearest("places", unit(1, 0), 1)[0].distance < 1e-6
+
+
+def test_a_store_of_an_earlier_release_takes_new_vectors_of_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "vector.db"
+    earlier = connect_writer(path, structs.replace(SCHEMA, migrations=SCHEMA.migrations[:1]))
+    earlier.execute("""
+        INSERT INTO namespaces VALUES ('places', 'm1', 2);
+        CREATE VIRTUAL TABLE vectors_places USING vec0(embedding float[2] distance_metric=cosine);
+        INSERT INTO documents (id, entity, namespace, text, metadata) VALUES (1, 'a', 'places', 'a', '{}');
+        INSERT INTO vectors_places (rowid, embedding) VALUES (1, '[0, 1]');
+    """).fetchall()
+    earlier.close()
+    sink = VectorSink(path)
+    sink.open()
+    assert sink.write([write("a", unit(1, 0)), write("b", unit(0, 1))]) == [APPLIED] * 2
+    sink.close()
+    with VectorReader(path) as reader:
+        assert [match.entity for match in reader.nearest("places", unit(1, 0), 2)] == ["a", "b"]
 
 
 def test_filters_apply_before_the_search(sink: VectorSink, reader: VectorReader) -> None:
