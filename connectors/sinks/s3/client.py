@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Requests to one bucket, through boto3. Each may raise what `errors.interpreted` says."""
+"""Requests to one bucket, through boto3 or as `direct` makes them. Each may raise what `errors.interpreted` says."""
 
 import base64
 import hashlib
@@ -8,10 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import botocore.session
 from boto3.session import Session
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 
 from connectors.sinks.errors import Fatal
+from connectors.sinks.s3.direct import Direct, Place, place_of
 from connectors.sinks.s3.errors import OPTION, LostRaceError, RefusedError, interpreted
 from connectors.sinks.s3.objects import NOTHING, TAG, TOMBSTONE_TYPE, Body, State, state_of
 from connectors.sinks.s3.options import S3Options
@@ -51,14 +57,15 @@ class Bucket:
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._opened: Any = None
+        self._direct: Direct | None = None
         # Of its own, because a whole object waits for its parts and would wait for itself in the pool of objects.
         self._parts: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Connect, and find or make the bucket."""
-        options = self._options
+        options, session = self._options, botocore.session.Session()
         with interpreted():
-            self._opened = Session().client(
+            self._opened = Session(botocore_session=session).client(
                 "s3",
                 endpoint_url=options.endpoint or None,
                 region_name=options.region,
@@ -75,6 +82,12 @@ class Bucket:
                 ),
             )
         self._parts = ThreadPoolExecutor(options.connections, thread_name_prefix="s3-part")
+        seen: list[Place | None] = []
+
+        def see(request: AWSPreparedRequest, **_: Any) -> None:
+            seen.append(place_of(request))
+
+        self._client.meta.events.register("before-send.s3.HeadBucket", see)
         try:
             with interpreted():
                 self._client.head_bucket(Bucket=options.bucket)
@@ -82,6 +95,19 @@ class Bucket:
             self._make()
         except RefusedError as error:
             raise Fatal(f"S3: {error}; see `{OPTION}.bucket` and `{OPTION}.endpoint`") from error
+        place = seen[-1] if seen else None
+        credentials = (
+            Credentials(options.access_key, options.secret_key) if options.access_key else session.get_credentials()
+        )
+        if place is not None and credentials is not None:
+            verify: Any = options.ca_file or session.get_config_variable("ca_bundle") or True
+            http = URLLib3Session(
+                verify=verify,
+                proxies=get_environ_proxies(place.before),
+                timeout=(options.connect_seconds, options.request_seconds),
+                max_pool_connections=2 * options.connections,
+            )
+            self._direct = Direct(self._client, place, credentials, http)
 
     def state(self, key: str) -> State:
         """Return what lies under a key."""
@@ -92,7 +118,7 @@ class Bucket:
         """Return what lies under a key with what describes it; None: nothing."""
         try:
             with interpreted():
-                answer = self._client.head_object(Bucket=self._options.bucket, Key=key)
+                answer = self._objects.head_object(Bucket=self._options.bucket, Key=key)
         except LostRaceError:
             return None
         etag, metadata, content_type = answer["ETag"], answer.get("Metadata", {}), answer.get("ContentType", "")
@@ -110,7 +136,7 @@ class Bucket:
             # The same bytes would have the same ETag, and a condition of somebody who looked before would still hold.
             return self._put_in_parts(key, body, condition, size)
         with interpreted():
-            return self._client.put_object(
+            return self._objects.put_object(
                 Body=body.data,
                 ChecksumSHA256=_checksum(body.data),
                 **condition,
@@ -120,7 +146,7 @@ class Bucket:
     def put_new(self, key: str, data: bytes) -> None:
         """Put an object of our own under a key that nobody else uses."""
         with interpreted():
-            self._client.put_object(
+            self._objects.put_object(
                 Body=data, ChecksumSHA256=_checksum(data), **self._about(key, Body(data, "application/x-ndjson", {}))
             )
 
@@ -212,9 +238,17 @@ class Bucket:
         if self._parts is not None:
             self._parts.shutdown()
             self._parts = None
+        if self._direct is not None:
+            self._direct.close()
+            self._direct = None
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+    @property
+    def _objects(self) -> Any:
+        """What takes `put_object` and `head_object`."""
+        return self._client if self._direct is None else self._direct
 
     @property
     def _client(self) -> Any:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,11 +154,19 @@ def test_a_server_that_says_how_long_to_wait_is_believed() -> None:
     assert caught.value.after == 7.0
 
 
+def _listen(_event: str, _listener: object) -> None:
+    """Take a listener that is never told of anything."""
+
+
 class Recorder:
     """Takes every request of a client and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.meta = SimpleNamespace(events=SimpleNamespace(register=_listen))
+
+    def session(self, **_: object) -> "Recorder":
+        return self
 
     def client(self, *_: Any, **__: Any) -> "Recorder":
         return self
@@ -178,7 +187,7 @@ class Recorder:
 
 def test_objects_ask_for_their_encryption_and_class_and_tombstones_for_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(s3_client, "Session", lambda: recorder)
+    monkeypatch.setattr(s3_client, "Session", recorder.session)
     bucket = Bucket(S3Options(encryption="aws:kms", kms_key="k1", storage_class="STANDARD_IA", multipart_mib=5))
     bucket.open()
     bucket.put("a", body_of(write(), NOTHING), NOTHING)
