@@ -11,7 +11,7 @@ import pytest
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
-from connectors.sinks.postgres import RelationalReader, RelationalSink
+from connectors.sinks.postgres import RelationalReader, RelationalSink, batch
 from connectors.sinks.postgres.schema import LOCK, MIGRATIONS
 from connectors.sinks.reader import QueryRefused
 from deploy.local.postgres import PostgresServer
@@ -37,8 +37,9 @@ def dsn(server: PostgresServer) -> str:
     return server.dsn(name)
 
 
-@pytest.fixture
-def sink(dsn: str) -> Generator[RelationalSink]:
+@pytest.fixture(params=[batch.FEW, 0], ids=["as few", "as many"])
+def sink(dsn: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[RelationalSink]:
+    monkeypatch.setattr(batch, "FEW", request.param)
     sink = RelationalSink(dsn)
     sink.open()
     yield sink
@@ -285,8 +286,8 @@ def test_a_row_that_nobody_wrote_through_a_sink_keeps_what_a_write_does_not_name
 ) -> None:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("INSERT INTO travelos.trips (key, title) VALUES ('t2', 'theirs')")
-    batch = [write("trips", f"t{number}", 1, {"status": "planned"}) for number in (1, 2, 3)]
-    assert sink.write(batch) == [APPLIED] * 3
+    writes = [write("trips", f"t{number}", 1, {"status": "planned"}) for number in (1, 2, 3)]
+    assert sink.write(writes) == [APPLIED] * 3
     assert rows(dsn, "SELECT key, title, status FROM trips ORDER BY key") == [
         {"key": f"t{number}", "title": title, "status": "planned"}
         for number, title in ((1, None), (2, "theirs"), (3, None))
@@ -317,8 +318,8 @@ def test_a_batch_finds_its_lines_by_their_index_however_many_there_are(sink: Rel
     before = rows(dsn, read_whole)
     sink.open()
     for start in range(0, 6_000, 2_000):
-        batch = [write("trips", f"t{number}", 1) for number in range(start, start + 2_000)]
-        assert sink.write(batch) == [APPLIED] * 2_000
+        writes = [write("trips", f"t{number}", 1) for number in range(start, start + 2_000)]
+        assert sink.write(writes) == [APPLIED] * 2_000
     sink.close()
     assert rows(dsn, read_whole) == before
 

@@ -3,6 +3,9 @@
 What is new, lines and rows, is copied where it stays. Everything else is copied into a temporary table first, from
 which one statement for each table and set of columns takes it over: a COPY cannot update. What we have to work out is
 worked out while the server has something to do.
+
+Of few writes all of that would be waiting: a COPY takes two answers of the server, and such a batch up to a dozen. They
+go as parameters of statements that are sent together, so it is three.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -17,7 +20,7 @@ from connectors.sinks.contract import Outcome, Rejected
 from connectors.sinks.errors import Unavailable
 from connectors.sinks.postgres import statements
 from connectors.sinks.postgres.connection import Connection
-from connectors.sinks.postgres.copying import array, copied
+from connectors.sinks.postgres.copying import array, column, copied
 from connectors.sinks.postgres.errors import rejection
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Columns, Identity, LineRow, Shape, planned, sorted_out
@@ -26,6 +29,8 @@ from connectors.sinks.postgres.values import Unfit, all_checked, storable
 from schemas.writes import RelationalWrite
 
 Cursor = psycopg.Cursor[tuple[object, ...]]
+
+FEW = 200  # writes that cost less as parameters than by COPY
 
 _ANOTHER = "another process is writing the same rows; it should stop, or this one"
 _decode = msgspec.json.Decoder(dict[str, int]).decode
@@ -54,6 +59,8 @@ class Batch:
         if not writes:
             return []
         try:
+            if len(writes) <= FEW:
+                return self._apply_few(writes)
             try:
                 return self._apply_together(writes, expect_rows=False)
             except _RowsThere:
@@ -66,6 +73,31 @@ class Batch:
                 return [Rejected(reason)]
         middle = len(writes) // 2
         return self.apply(writes[:middle]) + self.apply(writes[middle:])
+
+    def _apply_few(self, writes: Sequence[RelationalWrite]) -> list[Outcome]:
+        with self._connection.pipeline() as pipeline, self._connection.transaction():
+            asked = _ask_for_lines(self._connection, storable({write.entity for write in writes}))
+            looked_at = all_checked(writes)
+            plan = planned(sorted_out([one for one in looked_at if not isinstance(one, Unfit)]), _lines_of(asked))
+            saved = None
+            if plan.new_lines:
+                self._connection.execute(statements.INSERT_LINES, _given(zip(*plan.new_lines, strict=True)))
+            if plan.changed_lines:
+                saved = self._connection.execute(
+                    statements.SAVE_GIVEN_LINES, _given(zip(*plan.changed_lines, strict=True))
+                )
+            for table, keys in plan.removed.items():
+                self._connection.execute(statements.delete(table), (array(keys),))
+            for shape, columns in [*plan.rows, *plan.new_rows]:
+                self._connection.execute(statements.upsert_given(*shape), _given(columns))
+            try:
+                pipeline.sync()
+            except psycopg.errors.UniqueViolation as error:
+                raise Unavailable(_ANOTHER) from error
+            if saved is not None and saved.rowcount != len(plan.changed_lines):
+                raise Unavailable(_ANOTHER)
+        applied = iter(plan.outcomes)
+        return [Rejected(str(one)) if isinstance(one, Unfit) else next(applied) for one in looked_at]
 
     def _apply_together(self, writes: Sequence[RelationalWrite], *, expect_rows: bool) -> list[Outcome]:
         with self._connection.transaction():
@@ -135,12 +167,17 @@ class Batch:
                 copy.write(piece)
 
 
+def _given(columns: Iterable[Sequence[Value]]) -> list[str]:
+    return list(map(column, columns))
+
+
 def try_statements(connection: Connection) -> None:
     """Make the table that batches are staged in, and run every statement on no rows."""
     with connection.transaction():
         connection.execute(statements.STAGING)
         for table, columns in TABLES.items():
             connection.execute(statements.upsert(table, tuple(columns)), (0,))
+            connection.execute(statements.upsert_given(table, tuple(columns)), ["{}"] * (1 + len(columns)))
             connection.execute(statements.delete(table), ("{}",))
         connection.execute(statements.SAVE_LINES, (0,))
 

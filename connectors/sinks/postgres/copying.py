@@ -21,6 +21,11 @@ def copied(columns: Sequence[Sequence[Value]]) -> Iterator[str]:
         yield "\n".join([*piece, ""])
 
 
+def column(values: Sequence[Value]) -> str:
+    """Return a column as the literal of an array of texts, each as a cast to the column's type reads it."""
+    return "{" + ",".join(["NULL" if one is None else f'"{_quoted(_text(one))}"' for one in values]) + "}"
+
+
 def array(texts: Iterable[str]) -> str:
     """Return texts as the literal of an array."""
     joined = '","'.join(escaped) if (escaped := [_quoted(text) for text in texts]) else None
@@ -41,15 +46,17 @@ def _said(column: Sequence[Value]) -> Iterable[str]:
 
 
 def _one(value: Value) -> str:
+    return "\\N" if value is None else _escaped(_text(value))
+
+
+def _text(value: Value) -> str:
     match value:
-        case None:
-            return "\\N"
         case bool():
             return "t" if value else "f"
         case str():
-            return _escaped(value)
+            return value
         case list():
-            return _escaped(array(value))
+            return array(value)
         case _:
             return repr(value)
 

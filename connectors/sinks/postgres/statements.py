@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from psycopg import sql
-from psycopg.sql import Composed
+from psycopg.sql import Composable, Composed
 
 from connectors.sinks.postgres.tables import SCHEMA, TABLES
 from schemas.persons import USER_ID
@@ -32,15 +32,32 @@ STAGING = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS staged (part integer, {}) ON 
     sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in _STAGED)
 )
 
+_STAGED_PART = sql.SQL("pg_temp.staged WHERE part = %s")
+
+
+def _given(values: int) -> Composed:
+    """Return what stands for so many columns that are parameters, each as an array of texts."""
+    arrays = sql.SQL(", ").join([sql.SQL("%s::text[]")] * values)
+    return sql.SQL("unnest({}) AS given ({})").format(arrays, sql.SQL(", ").join(map(sql.Identifier, _STAGED[:values])))
+
+
+_LINES_OF = sql.SQL(
+    "INSERT INTO {} AS v ({}) SELECT v1, v2, v3, v4, v5::bigint, v6::boolean, v7::bigint, v8, v9::bigint FROM {}"
+)
+_GIVEN_LINES = _LINES_OF.format(_VERSIONS, sql.SQL(_LINE), _given(len(_LINE.split(","))))
+# Parameters: the columns of lines that are not there yet, as `COPY_LINES`.
+INSERT_LINES = _GIVEN_LINES.as_bytes()
+
 # Compare and set: a line that somebody else has changed since it was read is not touched, which the row count tells.
-SAVE_LINES = sql.SQL("""
-INSERT INTO {} AS v ({})
-SELECT v1, v2, v3, v4, v5::bigint, v6::boolean, v7::bigint, v8, v9::bigint FROM pg_temp.staged WHERE part = %s
+_COMPARED = sql.SQL("""
 ON CONFLICT (entity, source) DO UPDATE SET
     version = EXCLUDED.version, deleted = EXCLUDED.deleted, removed = EXCLUDED.removed, columns = EXCLUDED.columns,
     revision = EXCLUDED.revision
 WHERE v.revision = EXCLUDED.revision - 1
-""").format(_VERSIONS, sql.SQL(_LINE))
+""")
+SAVE_LINES = _LINES_OF.format(_VERSIONS, sql.SQL(_LINE), _STAGED_PART) + _COMPARED
+# The same, with the columns as parameters.
+SAVE_GIVEN_LINES = (_GIVEN_LINES + _COMPARED).as_bytes()
 
 # Parameters: entities, sources. The rows themselves are counted.
 HELD = sql.SQL("""
@@ -128,15 +145,26 @@ def upsert(table: str, columns: Sequence[str]) -> Composed:
 
     What is staged is the key and then the columns.
     """
+    return _upsert(table, columns, _STAGED_PART)
+
+
+@cache
+def upsert_given(table: str, columns: Sequence[str]) -> bytes:
+    """Return the same statement of rows that are parameters: the keys, then each column."""
+    return _upsert(table, columns, _given(1 + len(columns))).as_bytes()
+
+
+def _upsert(table: str, columns: Sequence[str], source: Composable) -> Composed:
     names = [sql.Identifier(column) for column in columns]
     cast = [
         sql.SQL("{}::{}").format(sql.Identifier(staged), sql.SQL(TABLES[table][column]))
         for staged, column in zip(_STAGED[1:], columns, strict=False)
     ]
     taken = [sql.SQL("{0} = EXCLUDED.{0}").format(name) for name in names]
-    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM pg_temp.staged WHERE part = %s ON CONFLICT (key) {}").format(
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT (key) {}").format(
         sql.Identifier(SCHEMA, table),
         sql.SQL(", ").join([sql.Identifier("key"), *names]),
         sql.SQL(", ").join([sql.Identifier(_STAGED[0]), *cast]),
+        source,
         sql.SQL("DO UPDATE SET {}").format(sql.SQL(", ").join(taken)) if taken else sql.SQL("DO NOTHING"),
     )
