@@ -18,6 +18,8 @@ Field = str | int | float | bool
 ENTITY = "entity"  # the field that names a point's entity
 VERSION = "version."  # a field of each source: the version that the point has from it
 DELETED = "deleted:"  # before a measurement: what was deleted of it
+CLAIM, CLAIMED_BY = "travelos:writer", "writer"  # the measurement that says who wrote last, and its field
+RESERVED = ("_", DELETED, "travelos:")
 
 EARLIEST, LATEST = -(2**63) + 2, 2**63 - 2  # the times that InfluxDB takes
 MAX_SERIES_BYTES = 65_535 - 1_000  # the server's limit is one of series key and field name together
@@ -93,8 +95,8 @@ def series_key(measurement: str, tags: tuple[tuple[str, str], ...]) -> str:
     """
     if not measurement:
         raise Unfit("`measurement` is empty")
-    if measurement.startswith(("_", DELETED)):
-        raise Unfit(f"`measurement` begins with `_` or `{DELETED}`, which are reserved")
+    if measurement.startswith(RESERVED):
+        raise Unfit(f"`measurement` begins with {' or '.join(f'`{one}`' for one in RESERVED)}, which are reserved")
     parts = [_plain("measurement", measurement).translate(_MEASUREMENT)]
     for name, value in tags:
         if not name or name in _RESERVED_TAGS:
@@ -115,6 +117,11 @@ def tombstone_line(point: Point, *, entity: str, versions: Mapping[str, tuple[in
     for source, (version, gone) in versions.items():
         values.append(f"{version_field(source)}{-1 - version if gone else version}i")
     return _encoded(f"{DELETED}{series_key(point.measurement, point.tags)} {','.join(values)} {point.time_ns}")
+
+
+def claim_line(writer: str, time_ns: int) -> bytes:
+    """Return the line that says who writes from now on; a name has no character that would have to be escaped."""
+    return f'{CLAIM} {CLAIMED_BY}="{writer}" {time_ns}'.encode()
 
 
 @lru_cache(maxsize=65_536)

@@ -1,6 +1,6 @@
 """Bring points to what their writes say: trial, tombstone, removal, line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from connectors.sinks.contract import Outcome, Rejected
@@ -11,6 +11,18 @@ from connectors.sinks.influxdb.errors import Refusal
 from connectors.sinks.influxdb.lines import Point, line, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, Change, State, changed, unless_other, without_stale_fields
 from schemas.writes import TimeSeriesWrite
+
+FEW = 32  # points whose versions are asked for at once: of more, mostly none is there, and that is cheaper to ask
+
+
+def points_of(times: queries.Times) -> set[Point]:
+    """Return the points of series at times."""
+    return {Point(*series, time_ns) for series, some in times.items() for time_ns in some}
+
+
+def states_at(points: Collection[Point], rows: queries.Answer) -> dict[Point, State]:
+    """Return what answers say of these points and of no others."""
+    return {point: state for point, state in queries.states(rows).items() if point in points}
 
 
 class Line(NamedTuple):
@@ -37,10 +49,10 @@ class PointWriter:
         Raises:
             Unavailable: no answer.
         """
-        answered = queries.points(self._client.ask(queries.present_at(times)))
-        if not answered:
-            return {}
-        there = answered.intersection(Point(*series, time_ns) for series, some in times.items() for time_ns in some)
+        asked = points_of(times)
+        if len(asked) <= FEW:
+            return states_at(asked, self._client.ask(queries.states_of(asked)))
+        there = asked & queries.points(self._client.ask(queries.present_at(times)))
         return queries.states(self._client.ask(queries.states_of(there))) if there else {}
 
     def apply(

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from connectors.sinks.influxdb.lines import DELETED, ENTITY, VERSION, Field, Point, Series
+from connectors.sinks.influxdb.lines import CLAIM, CLAIMED_BY, DELETED, ENTITY, VERSION, Field, Point, Series
 from connectors.sinks.influxdb.merge import Latest, State
 from schemas.persons import USER_ID
 
@@ -80,13 +80,13 @@ def _rows(found: Iterable[_Series]) -> Answer:
 
 
 def series_keys(document: bytes) -> set[str]:
-    """Return the series that `SHOW SERIES` answers, as they stand in line protocol, without those of tombstones.
+    """Return the series that `SHOW SERIES` answers, as they stand in line protocol, without our own.
 
     Raises:
         QuestionFailed: as `answer`.
     """
     keys = {row[0] for series in _series(document) for row in series.values}
-    return {key for key in keys if not key.startswith(DELETED)}
+    return {key for key in keys if not key.startswith((DELETED, CLAIM))}
 
 
 def _series(
@@ -116,6 +116,54 @@ def present_at(times: Times) -> list[str]:
     One field for each series: half the price of `states_of`, and what is asked before every batch.
     """
     return _around(times, f"SELECT {ENTITY}", (DELETED,))
+
+
+def newest_of(series: Iterable[Series]) -> list[str]:
+    """Return statements whose answers show the last point and the last tombstone of series; `newest_times` reads them.
+
+    Series that have more tags beside the same ones may be in the answers, too.
+    """
+    select = f"SELECT last({ENTITY})"
+    measurements: defaultdict[str, list[Series]] = defaultdict(list)
+    for one in series:
+        measurements[one.measurement].append(one)
+    statements: list[str] = []
+    for measurement, several in measurements.items():
+        source = ", ".join(_identifier(prefix + measurement) for prefix in ("", DELETED))
+        if len(several) <= SERIES_BY_NAME:
+            wheres = [_same(one) for one in several]
+        else:
+            wheres = [_widest(one.tags for one in several)]
+        for where in wheres:
+            said = f" WHERE {' AND '.join(where)}" if where else ""
+            statements.append(f"{select} FROM {source}{said} GROUP BY *")
+    return statements
+
+
+def newest_times(rows: Answer) -> dict[Series, int]:
+    """Return the newest time in the answers of each series."""
+    newest: dict[Series, int] = {}
+    for measurement, tags, time_ns in points(rows):
+        series = Series(measurement, tags)
+        newest[series] = max(time_ns, newest.get(series, time_ns))
+    return newest
+
+
+def claims(since: int | None) -> str:
+    """Return the statement whose answer shows who wrote to the bucket last; `newest_claim` reads it.
+
+    Args:
+        since: a time that the newest claim is not before; None: nothing is known of it.
+    """
+    if since is None:
+        return f'SELECT last({CLAIMED_BY}) AS {CLAIMED_BY} FROM "{CLAIM}"'  # noqa: S608 - constants
+    return f'SELECT {CLAIMED_BY} FROM "{CLAIM}" WHERE time >= {since}'  # noqa: S608 - a number
+
+
+def newest_claim(rows: Answer) -> tuple[int, str] | None:
+    """Return time and writer of the newest claim; None where there is none."""
+    found = [(time_ns, str(fields[CLAIMED_BY])) for measurement, _, time_ns, fields in rows if measurement == CLAIM]
+    return max(found, default=None)
 
 
 def states_of(points: Iterable[Point]) -> list[str]:
@@ -245,9 +293,8 @@ def _around(times: Times, select: str, prefixes: tuple[str, ...]) -> list[str]:
         source = ", ".join(_identifier(prefix + measurement) for prefix in ("", *prefixes))
         if len(several) <= SERIES_BY_NAME:
             for series in several:
-                same = [f"{_identifier(name)} = {_string(value)}" for name, value in series.tags]
                 for window in windows(times[series], 2):
-                    where = " AND ".join([_between(*window), *same])
+                    where = " AND ".join([_between(*window), *_same(series)])
                     statements.append(f"{select} FROM {source} WHERE {where} GROUP BY *")
         else:
             pattern = _widest(series.tags for series in several)
@@ -255,6 +302,10 @@ def _around(times: Times, select: str, prefixes: tuple[str, ...]) -> list[str]:
                 where = " AND ".join([_between(*window), *pattern])
                 statements.append(f"{select} FROM {source} WHERE {where} GROUP BY *")
     return statements
+
+
+def _same(series: Series) -> list[str]:
+    return [f"{_identifier(name)} = {_string(value)}" for name, value in series.tags]
 
 
 def _widest(series: Iterable[tuple[tuple[str, str], ...]]) -> list[str]:

@@ -11,13 +11,15 @@ import structlog
 from connectors.sinks.contract import APPLIED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Fatal
 from connectors.sinks.influxdb import queries
+from connectors.sinks.influxdb.claim import Claim
 from connectors.sinks.influxdb.client import InfluxClient
 from connectors.sinks.influxdb.columns import block_of, lines_of
 from connectors.sinks.influxdb.errors import OPTION
+from connectors.sinks.influxdb.known import Known
 from connectors.sinks.influxdb.lines import Point, Unfit, line, place_of, series_key, tombstone_line
 from connectors.sinks.influxdb.merge import NOTHING, State, undo_of
 from connectors.sinks.influxdb.options import InfluxOptions
-from connectors.sinks.influxdb.points import Line, PointWriter
+from connectors.sinks.influxdb.points import FEW, Line, PointWriter, points_of, states_at
 from connectors.sinks.influxdb.subjects import Subjects, subjects_of
 from connectors.sinks.influxdb.walking import walk
 from connectors.sinks.persons import Purge, delete_of
@@ -43,7 +45,8 @@ class InfluxSink:
     """Points of InfluxDB 2. How versions are kept in a store that cannot compare is said in `merge` and `turns`.
 
     In most batches every point is new: one question for all of them, and one write for 5,000, while the next lines are
-    made. A point that is deleted, or loses a field, takes three requests of its own.
+    made. While no other sink writes to the bucket, the question is only whether that is so, and `known` tells the rest.
+    A point that is deleted, or loses a field, takes three requests of its own.
     """
 
     # One sink at a time: what another one writes at the same times would be in the answers to this one's questions.
@@ -53,6 +56,9 @@ class InfluxSink:
         self._options = options
         self._client = InfluxClient(options)
         self._points = PointWriter(self._client)
+        self._claim = Claim(self._client)
+        self._known = Known()
+        self._alone = True  # as far as the last batch told
         self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
         self._series: set[str] = set()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")  # its thread begins with the first write
@@ -86,10 +92,26 @@ class InfluxSink:
         subjects = subjects_of(batch)
         for place, reason in subjects.refused.items():
             outcomes[place] = Rejected(reason)
+        others: dict[Point, Sequence[int]] = {}
+        try:
+            self._write(batch, subjects, others, outcomes)
+        except BaseException:
+            self._known.forget()  # the server may have taken some of it, and may not have
+            raise
+        self._known.note(batch, subjects, outcomes, others.keys() | subjects.several.keys())
+        return outcomes
+
+    def _write(
+        self,
+        batch: Sequence[TimeSeriesWrite],
+        subjects: Subjects,
+        others: dict[Point, Sequence[int]],
+        outcomes: list[Outcome],
+    ) -> None:
+        """Apply a batch; note its outcomes, and the points that took more than a line."""
         with self._turns.taken(self._options.request_seconds):
-            asked = self._sender.submit(self._points.states, subjects.times)
+            asked = self._sender.submit(self._states, batch, subjects)
             sending: list[Future[None]] = []
-            others: dict[Point, Sequence[int]] = {}
             try:
                 for start in range(0, len(batch), _AT_ONCE):
                     places = range(start, min(start + _AT_ONCE, len(batch)))
@@ -104,7 +126,25 @@ class InfluxSink:
             for one in sending:
                 one.result()
             self._apply_others(batch, others | dict(subjects.several), asked.result(), outcomes)
-        return outcomes
+
+    def _states(self, batch: Sequence[TimeSeriesWrite], subjects: Subjects) -> Mapping[Point, State]:
+        """Return what lies at the points of a batch, without those at which a line is all that it takes."""
+        before, unknown = self._alone, self._known.unknown(subjects.times)
+        asked = set[Point]() if unknown else points_of(self._known.asking(batch, subjects))
+        at_once = not unknown and len(asked) <= FEW
+        rows = self._claim.renewed(queries.states_of(asked) if at_once else ())
+        self._alone = rows is not None
+        if rows is None:
+            self._known.forget()
+            if not before:  # others write as well, and what is learnt is soon forgotten
+                return self._points.states(subjects.times)
+        elif at_once:
+            return states_at(asked, rows)
+        unknown = self._known.unknown(subjects.times)
+        if unknown:
+            newest = queries.newest_times(self._client.ask(queries.newest_of(unknown)))
+            self._known.learn(unknown, newest)
+        return self._points.states(self._known.asking(batch, subjects))
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the bucket holds; `copies` counts the points that lie there, also one whose removal is due."""

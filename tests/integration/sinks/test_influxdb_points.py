@@ -1,6 +1,6 @@
 """What the InfluxDB sink does beside the contract, on InfluxDB 2.7."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -131,6 +131,45 @@ def test_versions_of_two_sources_live_in_one_point(sink: InfluxSink, options: In
     assert held[key, "import"] == Held(version=4, deleted=True, copies=0)
     assert sink.write([point(0, 10)]) == [APPLIED]
     assert sink.held([(key, "import")])[key, "import"] == Held(version=4, deleted=True, copies=1)
+
+
+def test_what_another_sink_has_written_in_between_is_seen_wherever_it_lies(
+    sink: InfluxSink, options: InfluxOptions
+) -> None:
+    other = InfluxSink(options)
+    other.open()
+    try:
+        assert sink.write([point(0)]) == [APPLIED]
+        assert sink.write([point(1)]) == [APPLIED]  # which it knew to be new
+        assert other.write([point(1, 5), point(2, 5), point(3, 5), point(4, 5)]) == [APPLIED] * 4
+        assert other.write([point(3, 6, op="delete", fields={}), point(4, 6, fields={"speed": 1.5})]) == [APPLIED] * 2
+        assert sink.write([point(number, 4) for number in range(5)]) == [APPLIED] + [SUPERSEDED] * 4
+        assert sink.write([point(4, 7), point(2, 6)]) == [APPLIED] * 2
+        assert other.write([point(2, 5), point(4, 6), point(5)]) == [SUPERSEDED, SUPERSEDED, APPLIED]
+    finally:
+        other.close()
+    found = {time_ns - TIME: fields for _, _, time_ns, fields in rows(options)}
+    assert {number: fields["version.gps-events"] for number, fields in found.items()} == {0: 4, 1: 5, 2: 6, 4: 7, 5: 1}
+    assert "speed" not in found[4]
+
+
+def test_while_nobody_else_writes_a_batch_is_one_question_and_one_write(
+    sink: InfluxSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [f"u{number}" for number in range(20)]
+    sink.write([point(number, tags={"user_id": user}) for number, user in enumerate(users)])  # which looks for ends
+    asked: list[str] = []
+    ask = InfluxClient.ask
+
+    def noted(self: InfluxClient, statements: Sequence[str]) -> Answer:
+        asked.extend(statements)
+        return ask(self, statements)
+
+    monkeypatch.setattr(InfluxClient, "ask", noted)
+    batch = [point(number + 100, 3, tags={"user_id": user}) for number, user in enumerate(users)]
+    assert sink.write(batch) == [APPLIED] * 20
+    assert sink.write([msgspec.structs.replace(one, version=4) for one in batch]) == [APPLIED] * 20
+    assert len(asked) == 2
 
 
 def test_another_entity_cannot_take_a_point(sink: InfluxSink) -> None:

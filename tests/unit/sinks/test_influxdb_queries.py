@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.errors import failure, refusal
-from connectors.sinks.influxdb.lines import Point
+from connectors.sinks.influxdb.lines import Point, Series
 from connectors.sinks.influxdb.merge import Latest, State
 from schemas.writes import TimeSeriesWrite
 
@@ -148,3 +148,23 @@ def test_every_status_has_a_meaning(status: int, body: bytes, kind: type[Excepti
     assert re.search(says, str(error))
     if isinstance(error, Unavailable):
         assert error.after == 7.0
+
+
+def test_who_wrote_last_is_asked_for_behind_the_last_claim_and_the_newest_one_counts() -> None:
+    assert queries.claims(7) == 'SELECT writer FROM "travelos:writer" WHERE time >= 7'
+    assert queries.claims(None) == 'SELECT last(writer) AS writer FROM "travelos:writer"'
+    found = answer({"name": "travelos:writer", "columns": ["time", "writer"], "values": [[7, "a"], [9, "b"]]})
+    assert queries.newest_claim(queries.answer(found)) == (9, "b")
+    assert queries.newest_claim([]) is None
+
+
+def test_the_end_of_a_track_is_its_last_point_or_tombstone() -> None:
+    one, other = Series("gps", (("user_id", "a"),)), Series("gps", (("user_id", "b"),))
+    assert queries.newest_of([one]) == [
+        'SELECT last(entity) FROM "gps", "deleted:gps" WHERE "user_id" = \'a\' GROUP BY *'
+    ]
+    [statement] = queries.newest_of(Series("gps", (("user_id", f"u{number}"),)) for number in range(100))
+    assert '"user_id" =~ /^(u0|u1|' in statement
+    assert queries.newest_of([Series("gps", ())]) == ['SELECT last(entity) FROM "gps", "deleted:gps" GROUP BY *']
+    rows = [("gps", {"user_id": "a"}, 5, {"last": "e"}), ("deleted:gps", {"user_id": "a"}, 9, {"last": "e"})]
+    assert queries.newest_times([*rows, ("gps", {"user_id": "b"}, 3, {"last": "e"})]) == {one: 9, other: 3}
