@@ -96,6 +96,10 @@ class Definition(Struct, frozen=True, kw_only=True, dict=True):
         """
         return self._by_name[name]
 
+    def find(self, name: str) -> Step | None:
+        """Return a step by its name; None when there is none."""
+        return self._by_name.get(name)
+
     def covers(self, names: Iterable[str]) -> bool:
         """Whether all these steps are still declared; a saga may have begun under an earlier form of its definition."""
         return all(map(self._by_name.__contains__, names))

@@ -96,21 +96,22 @@ class Turn:
         self.line = line
         self.changed = False
         self.tells = False  # whether the log is to be told of its sagas
-        self.effects: list[tuple[Running, Sending]] = []
-        self.ended: list[SagaEntry] = []
-        self.begun: list[SagaStart] = []
-        self.alerts: list[Told] = []
-        self.answers: list[SagaEntry] = []  # to commands to sagas that wait
+        # There are thousands of these at a time, and most do little: tuples that are empty take nothing.
+        self.effects: tuple[tuple[Running, Sending], ...] = ()
+        self.ended: tuple[SagaEntry, ...] = ()
+        self.begun: tuple[SagaStart, ...] = ()
+        self.alerts: tuple[Told, ...] = ()
+        self.answers: tuple[SagaEntry, ...] = ()  # to commands to sagas that wait
         self._all = False
-        self._queued: set[str] = set()
-        self._definitions: dict[str, Definition | None] = {}  # by saga: asked for at every input
+        self._queued: tuple[str, ...] = ()
+        self._definition_of: tuple[str, Definition | None] = "", None  # of which saga: it is asked for at every input
 
     def knows(self, saga_id: str) -> bool:
         """Whether a saga runs or waits here, or has ended in this turn."""
         line = self.line
         if line.running is not None and line.running.saga.id == saga_id:
             return True
-        return any(one.id == saga_id for one in line.waiting) or any(one.id == saga_id for one in self.ended)
+        return any(one.id == saga_id for one in (*line.waiting, *self.ended))
 
     def start(self, start: SagaStart) -> None:
         """Begin a saga, now or when those before it are over.
@@ -131,7 +132,7 @@ class Turn:
             raise LineFull(start.subject, len(line.waiting), runs)
         self.changed = self.tells = True
         insort(line.waiting, start, key=attrgetter("version"))
-        self._queued.add(start.id)
+        self._queued += (start.id,)
 
     def hear(self, receipt: Receipt) -> bool:
         """Take what became of a write of the saga that runs; return whether it said anything new."""
@@ -188,7 +189,7 @@ class Turn:
         self.tell()
         # Without its definition nobody knows where an outside participant is asked.
         if running is not None and self._found(running.saga) is not None:
-            self.effects += [(running, effect) for effect in outstanding(running.saga)]
+            self.effects += tuple((running, effect) for effect in outstanding(running.saga))
 
     def entries(self) -> Iterator[SagaEntry]:
         """Yield what is to be told of the sagas of the line as they are now, those that ended first."""
@@ -217,7 +218,7 @@ class Turn:
             urgent=start.urgent,
             history=[Moment(self._now_ms, "began")],
         )
-        self.begun.append(start)
+        self.begun += (start,)
         self.line.running = running
         self._take(running, decision)
 
@@ -234,14 +235,14 @@ class Turn:
                 line.held_ms = self._now_ms + UNDEFINED_MS
                 self.changed = True
                 if not held:
-                    self.alerts.append(Told(start.id, start.definition, str(error)))
+                    self.alerts += (Told(start.id, start.definition, str(error)),)
                 return
 
     def _end_unbegun(self, start: SagaStart, moment: Moment) -> None:
         """End a saga of which nothing was written."""
         self.changed = True
         entry = waiting_entry(start, self._now_ms)
-        self.ended.append(replace(entry, status="compensated", history=[*entry.history, moment]))
+        self.ended += (replace(entry, status="compensated", history=[*entry.history, moment]),)
 
     def _take(self, running: Running, decision: Decision) -> None:
         before, saga = running.saga, decision.saga
@@ -253,17 +254,17 @@ class Turn:
         for effect in decision.effects:
             match effect:
                 case Send(step=step):
-                    self.effects.append((running, effect))
+                    self.effects += ((running, effect),)
                     self._note(running, "sent", step, _attempt(saga, step))
                 case Compensate(step=step):
-                    self.effects.append((running, effect))
+                    self.effects += ((running, effect),)
                     self._note(running, "compensation sent", step, _attempt(saga, step))
                 case Alert(reason=reason):
-                    self.alerts.append(Told(saga.id, saga.definition, reason))
+                    self.alerts += (Told(saga.id, saga.definition, reason),)
                     self._note(running, "alert", "", reason)
         if saga.ended:
             self._note(running, saga.status)
-            self.ended.append(entry_of(running, self._now_ms))
+            self.ended += (entry_of(running, self._now_ms),)
             self.line.running = None
             self._begin_next()
 
@@ -276,7 +277,7 @@ class Turn:
             why = f"{by}: it waits for its turn; look at those before it"
             moment = Moment(self._now_ms, f"{command.action} refused", "", why)
             entry = waiting_entry(start, self._now_ms)
-            self.answers.append(replace(entry, history=[*entry.history, moment]))
+            self.answers += (replace(entry, history=[*entry.history, moment]),)
             return
         if start is self.line.waiting[0]:
             self.line.held_ms = None  # that the next one cannot begin either is news
@@ -304,11 +305,13 @@ class Turn:
 
     def _found(self, saga: Saga) -> Definition | None:
         """Return how a saga goes on; None when its definition is gone, or has lost a step that it has begun with."""
-        if saga.id not in self._definitions:
+        known, definition = self._definition_of
+        if known != saga.id:
             definition = self._find(saga.definition)
-            covered = definition is not None and definition.covers([step.name for step in saga.steps])
-            self._definitions[saga.id] = definition if covered else None
-        return self._definitions[saga.id]
+            if definition is not None and not definition.covers([step.name for step in saga.steps]):
+                definition = None
+            self._definition_of = saga.id, definition
+        return definition
 
 
 def _undefined(saga: Saga, now_ms: int) -> Decision:
@@ -321,5 +324,7 @@ def _undefined(saga: Saga, now_ms: int) -> Decision:
 
 
 def _attempt(saga: Saga, name: str) -> str:
-    attempts = next(step.attempts for step in saga.steps if step.name == name)
-    return "" if attempts <= 1 else f"attempt {attempts}"
+    for step in saga.steps:
+        if step.name == name and step.attempts > 1:
+            return f"attempt {step.attempts}"
+    return ""

@@ -45,9 +45,10 @@ def begin(
         ValueError: a write is of no step, or goes to another store than its step.
     """
     for name, write in writes.items():
-        if not definition.covers([name]):
+        step = definition.find(name)
+        if step is None:
             raise ValueError(f"saga {definition.name} has no step {name}")
-        if participant_of(write) != definition.step(name).store:
+        if participant_of(write) != step.store:
             raise ValueError(
                 f"saga {definition.name}, step {name}: its write goes to the store {participant_of(write)}"
             )
