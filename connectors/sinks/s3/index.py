@@ -8,7 +8,7 @@ not made.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -55,10 +55,21 @@ class Index:
         if not lines:
             return
         self._recent[self._write(lines)] = lines
-        if len(self._recent) >= MERGED_FROM:
-            self._write([line for lines in self._recent.values() for line in lines])
-            self._bucket.remove(list(self._recent))
-            self._recent = {}
+
+    def due(self) -> Mapping[str, list[bytes]]:
+        """Return this object's small files, which are for `merge_into_one` from now on; none while they are few."""
+        if len(self._recent) < MERGED_FROM:
+            return {}
+        due, self._recent = self._recent, {}
+        return due
+
+    def merge_into_one(self, files: Mapping[str, list[bytes]]) -> None:
+        """Make one file of some; may run beside everything else.
+
+        What it leaves undone when it fails, the next `merge` does.
+        """
+        self._write([line for lines in files.values() for line in lines])
+        self._bucket.remove(list(files))
 
     def keys_of(self, entities: Iterable[str]) -> dict[str, set[str]]:
         """Return the keys that entities have or had; those that were never written are absent."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
@@ -51,6 +51,7 @@ class S3Sink:
         self._index = Index(self._bucket, options.prefix)
         self._copies = Copies(self._bucket, options.prefix, options.undo_hours)
         self._pool: ThreadPoolExecutor | None = None
+        self._merging: Future[None] | None = None
         self._indexed: dict[Entry, None] = {}
 
     def open(self) -> None:
@@ -96,6 +97,7 @@ class S3Sink:
         finally:
             wait([noted])
         noted.result()
+        self._merge_files(pool)
         return [outcomes[index] for index in range(len(batch))]
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
@@ -173,7 +175,7 @@ class S3Sink:
         """Close the connections; may be called twice."""
         if self._pool is not None:
             self._pool.shutdown()
-            self._pool = None
+            self._pool = self._merging = None
         self._bucket.close()
 
     def _opened(self) -> ThreadPoolExecutor:
@@ -191,6 +193,20 @@ class S3Sink:
             for place in fresh:
                 self._indexed.pop(place, None)
             raise
+
+    def _merge_files(self, pool: ThreadPoolExecutor) -> None:
+        """Have small files of the index become one while the next batches are written: none of them waits for that.
+
+        Raises:
+            Unavailable: the last time it did not succeed.
+        """
+        if self._merging is not None:
+            if not self._merging.done():
+                return
+            merging, self._merging = self._merging, None
+            merging.result()
+        if files := self._index.due():
+            self._merging = pool.submit(self._index.merge_into_one, files)
 
     def _put_all(self, key: str, writes: Sequence[ObjectWrite]) -> list[Outcome]:
         """Apply writes of one key in order; the first looks only when something lies there."""

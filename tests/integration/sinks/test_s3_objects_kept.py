@@ -146,6 +146,7 @@ def test_small_files_of_the_index_become_few_and_lose_nothing(
     for number in range(6):
         sink.write([write(f"k{number}"), write(f"l{number}")])
         entities += [(f"photo:k{number}", "s"), (f"photo:l{number}", "s")]
+    sink.close()  # which waits for what is merged meanwhile
     files = client.list_objects_v2(Bucket=options.bucket, Prefix=".travelos/index/")["Contents"]
     assert len(files) == 3
     another = S3Sink(options)
