@@ -24,6 +24,11 @@ class Claim:
         self._name = uuid4().hex
         self._since: int | None = None  # the time of the point that says it, once the server has taken that
 
+    def begin(self) -> None:
+        """Put the name into a bucket that has none: the first one takes the server some time. Raises as `renewed`."""
+        if queries.newest_claim(self._client.ask([queries.claims(None)])) is None:
+            self.renewed()
+
     def renewed(self, statements: Sequence[str] = ()) -> queries.Answer | None:
         """Have the name stand there; return the answer to further statements if it has stood there since the last time.
 

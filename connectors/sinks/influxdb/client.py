@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+REQUESTS = 2  # at a time: the server takes in the lines of one while it waits for its disk with another
+
 _GZIP = 31  # window bits of zlib that mean gzip
 _FASTEST = 1  # compresses to a third; level 6 would halve the rate for a tenth less
 
@@ -33,7 +35,7 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 class InfluxClient:
-    """Requests to one bucket. The constructor does no I/O; one thread at a time."""
+    """Requests to one bucket, of at most two threads at a time. The constructor does no I/O."""
 
     def __init__(self, options: InfluxOptions) -> None:
         self._options = options
@@ -192,7 +194,7 @@ class InfluxClient:
                 raise Fatal("InfluxDB needs its Python client: pip install 'travelos-streams[influxdb]'") from error
             timeout = urllib3.Timeout(connect=self._options.connect_seconds, read=self._options.request_seconds)
             self._pool = urllib3.PoolManager(
-                num_pools=1, maxsize=1, block=True, timeout=timeout, ca_certs=self._options.ca_file or None
+                num_pools=1, maxsize=REQUESTS, block=True, timeout=timeout, ca_certs=self._options.ca_file or None
             )
         return self._pool
 

@@ -12,7 +12,7 @@ from connectors.sinks.contract import APPLIED, Held, Limits, Outcome, Rejected
 from connectors.sinks.errors import Fatal
 from connectors.sinks.influxdb import queries
 from connectors.sinks.influxdb.claim import Claim
-from connectors.sinks.influxdb.client import InfluxClient
+from connectors.sinks.influxdb.client import REQUESTS, InfluxClient
 from connectors.sinks.influxdb.columns import block_of, lines_of
 from connectors.sinks.influxdb.errors import OPTION
 from connectors.sinks.influxdb.known import Known
@@ -61,10 +61,10 @@ class InfluxSink:
         self._alone = True  # as far as the last batch told
         self._turns = Turns(f"influxdb {options.url} {options.organisation} {options.bucket}")
         self._series: set[str] = set()
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")  # its thread begins with the first write
+        self._sender = _sender()
 
     def open(self) -> None:
-        """Find or make the bucket, set its retention, and learn which series it has.
+        """Find or make the bucket, set its retention, learn which series it has, and say who writes if nobody does.
 
         Raises:
             Unavailable: the server does not answer.
@@ -85,6 +85,7 @@ class InfluxSink:
         refused = self._client.write([b""])  # a write of nothing: needs the right to write, and leaves no trace
         if refused is not None:
             raise Fatal(f"InfluxDB refuses an empty write: {refused.reason}")
+        self._claim.begin()
 
     def write(self, batch: Sequence[TimeSeriesWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
@@ -212,7 +213,7 @@ class InfluxSink:
     def close(self) -> None:
         """Close the connections; may be called twice."""
         self._sender.shutdown()
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="influxdb")
+        self._sender = _sender()
         self._client.close()
 
     def _plain(self, batch: Sequence[TimeSeriesWrite], subjects: Subjects, places: range) -> _Part | None:
@@ -308,3 +309,8 @@ class InfluxSink:
             raise Unfit(f"`tags` make a new series, and the bucket has {len(self._series):,} (`{OPTION}.max_series`)")
         line(point, entity=write.entity, versions={write.source: write.version}, fields=write.fields)
         self._series.add(key)
+
+
+def _sender() -> ThreadPoolExecutor:
+    """Return the threads of requests, which begin with the first ones; those of a batch are of other points each."""
+    return ThreadPoolExecutor(REQUESTS, thread_name_prefix="influxdb")
