@@ -2,6 +2,7 @@
 # pyright: reportUnknownArgumentType=false
 """What comes out of fetch responses, against what went into them."""
 
+import gc
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.runtime.records import KafkaRecord
-from streams.runtime.unpacking import FetchedRecords
+from streams.runtime.unpacking import FetchedRecords, Unpacked
 
 HOME = TopicPartition("t", 3)
 
@@ -75,6 +76,7 @@ class Fetched:
         fetched = FetchedRecords()
         fetched.poll_bytes = poll_bytes
         fetched[HOME] = FetchResult(HOME, assignment=assignment, partition_records=records, backoff=0.1)
+        self.fetched = fetched
         self.result: FetchResult = fetched[HOME]
         self.result.check_assignment = lambda tp: True  # type: ignore[method-assign]
 
@@ -190,3 +192,18 @@ def test_a_poll_begins_with_urgent_topics_then_with_what_was_not_taken_from_long
     fetched.took([urgent, one, TP("t", 2)])
     fetched.put_first({"u"})
     assert list(fetched) == [urgent, two, one]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_nothing_of_a_fetch_is_left_to_the_garbage_collector_however_much_of_it_was_taken(taken: int) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        fetched = Fetched(batch(0, [0, 1, 2]))
+        assert len(fetched.take(taken)) == taken
+        fetched.fetched.clear()  # as the fetcher drops what it has given out, or what is of a partition that moved away
+        del fetched
+        left = [one for one in gc.get_objects() if isinstance(one, (FetchResult, PartitionRecords, Unpacked))]
+    finally:
+        gc.enable()
+    assert left == [], "each would lie about with the bytes of its records, until a pause of some 100 ms"
