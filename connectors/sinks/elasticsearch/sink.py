@@ -48,6 +48,7 @@ class ElasticsearchSink:
         self.limits = Limits(max_records=2_000, max_bytes=5 * 1024 * 1024, requests=options.requests)
         self._options = options
         self._client: Elasticsearch | None = None
+        self._register: Register | None = None
 
     def open(self) -> None:
         """Connect, and make and check template, index and aliases.
@@ -61,6 +62,7 @@ class ElasticsearchSink:
         self._client = connected(self._options)
         try:
             Indices(self._client, self._options).prepare()
+            self._register = Register(self._client, self._options.write_alias)
         except BaseException:
             self.close()
             raise
@@ -76,7 +78,7 @@ class ElasticsearchSink:
                 outcomes[index] = Rejected(str(error))
         if ready:
             with interpreted():
-                sources = self._register().sources({one.write.source for _, one in ready})
+                sources = self._known_register().entered({one.write.source for _, one in ready})
                 if len(sources) == 1:
                     outcomes.update(self._write_alone(ready))
                 else:
@@ -89,7 +91,7 @@ class ElasticsearchSink:
         if not entities:
             return {}
         with interpreted():
-            sources = self._register().sources()
+            sources = self._known_register().sources()
             known = self._known(dict.fromkeys(entity for entity, _ in entities), sources)
         copies: dict[str, int] = {}
         for (entity, _), found in known.items():
@@ -107,7 +109,7 @@ class ElasticsearchSink:
         with interpreted():
             entities = dict.fromkeys(write.entity for write in writes)
             # Their own sources, too: what somebody put there by hand may name one that never wrote.
-            sources = self._register().sources() | {write.source for write in writes}
+            sources = self._known_register().sources() | {write.source for write in writes}
             known = self._known(entities, sources, whole=True)
         visible = {entity: found.document for (entity, _), found in known.items() if found.state is None}
         return [_undo(write, known.get((write.entity, write.source)), visible.get(write.entity)) for write in writes]
@@ -135,7 +137,7 @@ class ElasticsearchSink:
         """Close the connections; may be called twice."""
         if self._client is not None:
             self._client.close()
-            self._client = None
+            self._client = self._register = None
 
     def _write_alone(self, ready: Sequence[tuple[str, Ready]]) -> dict[int, Outcome]:
         lines = chain.from_iterable(_line(name, one) for name, one in ready)
@@ -202,8 +204,10 @@ class ElasticsearchSink:
                 known[keys[found["_id"]]] = Known(version, document.get("state"), number, document)
         return known
 
-    def _register(self) -> Register:
-        return Register(self._opened(), self._options.write_alias)
+    def _known_register(self) -> Register:
+        if self._register is None:
+            raise RuntimeError("the sink is not open")
+        return self._register
 
     def _opened(self) -> Elasticsearch:
         if self._client is None:
