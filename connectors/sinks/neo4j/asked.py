@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from connectors.sinks.contract import Outcome
 from connectors.sinks.neo4j import guarded
 from connectors.sinks.neo4j.columns import Columns
 from connectors.sinks.neo4j.lines import written
-from connectors.sinks.neo4j.plan import Change, Phase, Stage
+from connectors.sinks.neo4j.plan import NOTHING, Change, Phase, Stage
 from connectors.sinks.neo4j.rows import (
     deleted_by,
     ends_of,
@@ -21,6 +22,7 @@ from connectors.sinks.neo4j.rows import (
     node_of,
     versions_of,
 )
+from connectors.sinks.neo4j.statements import GUARD_NAMES
 from schemas.writes import GraphWrite
 
 BLOCKS_AT_ONCE = 4  # of a statement: compiling one takes longer the more it has, and it is done once more with each
@@ -70,6 +72,35 @@ def pieces(blocks: Sequence[Block], wanted: Mapping[Block, Asked], rows: int = R
                 together, room = [], rows
     if together:
         yield together
+
+
+def parameters_of(together: Sequence[Piece], blocks: Sequence[Block], asked: Mapping[Block, Asked]) -> dict[str, Any]:
+    """Return what a statement of blocks is given for these pieces."""
+    rows = {piece.block: [asked[piece.block].row(place) for place in piece.places] for piece in together}
+    return {"blocks": [[block.source, rows.get(block, [])] for block in blocks], **GUARD_NAMES}
+
+
+def ended(piece: Piece, changes: Sequence[Change], told: Sequence[Any]) -> tuple[dict[int, Outcome], list[Change]]:
+    """Return the outcomes of what a block has done with its piece, by what it told, and what it has left."""
+    outcomes: dict[int, Outcome] = {}
+    left: list[Change] = []
+    if piece.block.phase in {Phase.RELATION_GONE, Phase.NODE_GONE}:
+        positions = set(told)
+        for place in piece.places:
+            if place in positions:
+                left.append(changes[place])
+            else:
+                outcomes.update(changes[place].outcomes(NOTHING))
+        return outcomes, left
+    noted = {place: rest for place, *rest in told}
+    for place in piece.places:
+        change = changes[place]
+        fresh, alone, before = noted.get(place, (True, True, NOTHING))
+        if fresh or (alone and before >= change.write.version):
+            outcomes.update(change.outcomes(before))
+        else:
+            left.append(change)
+    return outcomes, left
 
 
 def block_of(phase: Phase, write: GraphWrite) -> Block:

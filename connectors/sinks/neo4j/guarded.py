@@ -1,9 +1,10 @@
 """The statement of a stage, as a text: blocks that compare versions and write, each for all rows of its kind. Pure.
 
-A block does what nearly all writes need: those of entities that are new or have one version line of one source, and no
-tombstone. Others it leaves alone and tells their positions; they are taken with care afterwards. (So are new nodes of
-another name than their own, once there are tombstones.) Nothing that a block has written is ever taken back, so all
-blocks go in one round trip: of a few writes most of the time goes into statements, not into rows.
+A block does what nearly all writes need: those of entities that are new, or have one version line of one source, in
+themselves or, where that is older, in a tombstone. Others it leaves alone and tells their positions; they are taken
+with care afterwards. (So are new nodes of another name than their own, once there are tombstones.) Nothing that a block
+has written is ever taken back, so all blocks go in one round trip: of a few writes most of the time goes into
+statements, not into rows.
 
 Rows are lists, not maps: the driver spends half as long on them, and most of that time goes into the names of maps.
 All of them are in one parameter, `$blocks`, behind the source of each block: the server compiles a text once more for
@@ -19,6 +20,7 @@ as long as nothing was ever deleted.
 
 from collections.abc import Sequence
 
+from connectors.sinks.neo4j.lines import DIGITS
 from connectors.sinks.neo4j.statements import GRAVE_SEEK, TOMBSTONE, literal, quoted, seek
 
 OWN = ("_version", "_source", "_entity")
@@ -43,15 +45,17 @@ def upsert_nodes(place: int, label: str, names: Sequence[str]) -> str:
         names: of the properties.
     """
     entity = f"'{literal(label.lower())}:' + row[4]"
+    key = f"'{literal(label)}:' + row[4]"
     return (
         f"{_rows(place)} MERGE (x:{quoted(label)} {{id: row[4]}}) REMOVE x._lock "
         f"WITH graves, row, x, properties(x) AS had {_BEFORE.format(things='graves, row, x')} "
-        "CASE WHEN before IS NULL AND graves = 0 THEN true "
-        f"WHEN before IS NULL THEN row[3] IS NULL AND {_graves('entity', f'= {entity}')} = 0 "
+        f"{_buried(place, 'graves, row, x', 'before IS NULL AND row[3] IS NULL', entity)} "
+        f"CASE WHEN before IS NULL THEN graves = 0 OR (row[3] IS NULL AND {_OLDER}) "
         f"ELSE coalesce({_one_line(place)} AND coalesce(had[$entity], '') = coalesce(row[3], ''), false) END AS alone "
         f"{_FRESH.format(things='row, x', names=_listed(['id', *OWN, *names]))} "
+        f"{_NO_TRACE.format(key=key)} "
         f"FOREACH (_ IN CASE WHEN fresh THEN [1] ELSE [] END | SET {_set(_account(place, names, first=5))}) "
-        f"{_NOTED} AS told{place}"
+        f"{_DUG_UP} {_NOTED} AS told{place}"
     )
 
 
@@ -73,13 +77,13 @@ def upsert_relations(place: int, kind: str, ends: tuple[str, str], names: Sequen
         "WITH graves, row, a, b "
         f"OPTIONAL MATCH ()-[x:{kind} {{_entity: row[3]}}]->() USING INDEX SEEK x:{kind}(_entity) REMOVE x._lock "
         f"WITH graves, row, a, b, x, properties(x) AS had {_BEFORE.format(things='graves, row, a, b, x')} "
-        "CASE WHEN x IS NULL AND graves = 0 THEN true "
-        f"WHEN x IS NULL THEN {_graves('entity', '= row[3]')} + {_graves('node', f'IN [{bare}]')} = 0 "
+        f"{_buried(place, 'graves, row, a, b, x', 'x IS NULL', 'row[3]')} "
+        f"CASE WHEN x IS NULL THEN graves = 0 OR ({_OLDER} AND {_graves(f'IN [{bare}]')} = 0) "
         f"ELSE coalesce({_one_line(place)} AND startNode(x) = a AND endNode(x) = b, false) END AS alone "
         f"{_FRESH.format(things='row, a, b, x', names=_listed([*OWN, *names]))} "
         f"FOREACH (_ IN CASE WHEN fresh AND x IS NULL THEN [1] ELSE [] END | CREATE (a)-[:{kind} {{{content}}}]->(b)) "
         f"FOREACH (_ IN CASE WHEN fresh AND x IS NOT NULL THEN [1] ELSE [] END | SET {_set(account)}) "
-        f"{_NOTED} AS told{place}"
+        f"{_DUG_UP} {_NOTED} AS told{place}"
     )
 
 
@@ -121,13 +125,24 @@ def delete_nodes(place: int, label: str) -> str:
 
 
 # Properties are read once, as a map: reading one of a node takes nearly as long as reading all.
-_BEFORE = "WITH {things}, had, had[$version] AS before WITH {things}, had, before,"
+_BEFORE = "WITH {things}, had, had[$version] AS before"
+# What comes back from a tombstone of an older line of its own leaves no trace of it; of any other, it waits.
+_OLDER = "(t IS NULL OR coalesce(buried < row[1], false))"
 # An upsert replaces all properties; where there are others than it sets, that is for others to do.
 _FRESH = (
-    "WITH {things}, before, alone, "
+    "WITH {things}, before, t, buried, alone, "
     "alone AND (before IS NULL OR (before < row[1] AND all(name IN keys(had) WHERE name IN {names}))) AS fresh"
 )
-_NOTED = "RETURN collect(CASE WHEN NOT fresh OR before >= row[2] THEN [row[0], fresh, alone, before] END)"
+_DUG_UP = "FOREACH (_ IN CASE WHEN fresh AND t IS NOT NULL THEN [1] ELSE [] END | DELETE t)"
+# A node may have gone under another entity's name as well.
+_NO_TRACE = (
+    "CALL (row, t, fresh) {{ WITH row, t, fresh WHERE fresh AND t IS NOT NULL "
+    f"MATCH (g:{TOMBSTONE} {{{{node: {{key}}}}}}) USING INDEX SEEK g:{TOMBSTONE}(node) REMOVE g.node }}}}"
+)
+_NOTED = (
+    "WITH row, fresh, alone, coalesce(before, buried) AS before "
+    "RETURN collect(CASE WHEN NOT fresh OR before >= row[2] THEN [row[0], fresh, alone, before] END)"
+)
 _DELETED = (
     f"WITH row, x OPTIONAL MATCH (t:{TOMBSTONE} {{{{entity: row[1]}}}}) {GRAVE_SEEK} "
     "WITH row, x, coalesce(t IS NULL AND (x[$version] IS NULL OR (x[$source_name] = row[4] AND x[$lines] IS NULL{same} "
@@ -143,12 +158,26 @@ def _rows(place: int) -> str:
     return f"WITH COUNT {{ (:{TOMBSTONE}) }} AS graves UNWIND $blocks[{place}][1] AS row"
 
 
+def _buried(place: int, things: str, missing: str, entity: str) -> str:
+    """Return what looks for the tombstone of what is missing, and the version of its line if that is all it has.
+
+    The places in a line are those of `lines.written`.
+    """
+    return (
+        f"OPTIONAL MATCH (t:{TOMBSTONE} {{entity: CASE WHEN graves > 0 AND {missing} THEN {entity} END}}) {GRAVE_SEEK} "
+        f"WITH {things}, had, before, t, "
+        f"CASE WHEN size(t.lines) = 1 AND substring(t.lines[0], {DIGITS + 1}) = $blocks[{place}][0] "
+        f"THEN toInteger(left(t.lines[0], {DIGITS})) END AS buried "
+        f"WITH {things}, had, before, t, buried,"
+    )
+
+
 def _one_line(place: int) -> str:
     return f"had[$source_name] = $blocks[{place}][0] AND had[$lines] IS NULL"
 
 
-def _graves(name: str, condition: str) -> str:
-    return f"COUNT {{ MATCH (t:{TOMBSTONE}) USING INDEX SEEK t:{TOMBSTONE}({name}) WHERE t.{name} {condition} }}"
+def _graves(condition: str) -> str:
+    return f"COUNT {{ MATCH (g:{TOMBSTONE}) USING INDEX SEEK g:{TOMBSTONE}(node) WHERE g.node {condition} }}"
 
 
 def _account(place: int, names: Sequence[str], *, first: int) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import neo4j
 from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.neo4j import statements
 from connectors.sinks.neo4j.asked import Blocks
+from connectors.sinks.neo4j.at_once import AtOnce
 from connectors.sinks.neo4j.errors import Contention, Refused, interpreted, interpreted_alone
 from connectors.sinks.neo4j.found import Found, gathered
 from connectors.sinks.neo4j.options import Neo4jOptions
@@ -31,9 +32,9 @@ _WALKED_AT_ONCE = 500
 class Neo4jSink:
     """Nodes and relations of a Neo4j database; what they mean is said at `GraphWrite`.
 
-    A batch is one transaction. Versions are compared under the lock of what carries them, in the statement that writes
-    it; what the statement leaves alone is read, decided and written under the same lock. A deadlock costs the batch
-    nothing but another attempt.
+    A batch is one statement, or one transaction of several. Versions are compared under the lock of what carries them,
+    in the statement that writes it; what the statement leaves alone is read, decided and written under one lock. A
+    deadlock costs the batch nothing but another attempt.
     """
 
     def __init__(self, options: Neo4jOptions) -> None:
@@ -180,28 +181,39 @@ class Neo4jSink:
         labels = {ref.label for _, write in writes for ref in (write.node, write.start, write.end) if ref is not None}
         schema.learn(labels, {write.relation for _, write in writes if write.relation is not None})
 
-    def _apply(self, writes: Sequence[Numbered]) -> dict[int, Outcome]:
-        """Apply writes together, or, when the server refuses one of them, each half by itself, down to that one."""
+    def _apply(self, writes: Sequence[Numbered], *, with_care: bool = False) -> dict[int, Outcome]:
+        """Apply writes together, or, when the server refuses one of them, each half by itself, down to that one.
+
+        What is done at once stays done, whatever becomes of the writes that it has left.
+        """
         try:
             with interpreted():
-                return self._apply_together(writes)
+                outcomes, left = self._apply_together(writes, with_care=with_care)
         except Contention as error:
             return {index: Retry(f"another transaction is in the way: {error}") for index, _ in writes}
         except Refused as error:
             if len(writes) == 1:
                 return {writes[0][0]: Rejected(str(error))}
+        else:
+            return outcomes | self._apply(left, with_care=True) if left else outcomes
         middle = len(writes) // 2
-        return self._apply(writes[:middle]) | self._apply(writes[middle:])
+        return self._apply(writes[:middle], with_care=with_care) | self._apply(writes[middle:], with_care=with_care)
 
-    def _apply_together(self, writes: Sequence[Numbered]) -> dict[int, Outcome]:
+    def _apply_together(
+        self, writes: Sequence[Numbered], *, with_care: bool
+    ) -> tuple[dict[int, Outcome], Sequence[Numbered]]:
+        """Return what became of writes, and those that are left to be taken with care."""
         session, schema = self._opened()
-        stages = plan(writes)
-        with session.begin_transaction(timeout=self._options.transaction_seconds) as transaction:
+        stages, seconds = plan(writes), self._options.transaction_seconds
+        if not with_care and (at_once := AtOnce.of(stages, self._blocks)) is not None:
+            outcomes, left = at_once.ask(session, seconds)
+            return outcomes, [one for one in writes if one[0] in left]
+        with session.begin_transaction(timeout=seconds) as transaction:
             work = Work(transaction, self._blocks, statements.find(sorted(schema.labels), sorted(schema.relations)))
             for stage in stages:
                 work.apply(stage)
             transaction.commit()
-        return work.outcomes
+        return work.outcomes, ()
 
     def _opened(self) -> tuple[neo4j.Session, Schema]:
         if self._session is None or self._schema is None:

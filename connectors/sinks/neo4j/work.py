@@ -13,7 +13,7 @@ import neo4j
 
 from connectors.sinks.contract import SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import statements
-from connectors.sinks.neo4j.asked import Asked, Block, Blocks, Piece, pieces
+from connectors.sinks.neo4j.asked import Asked, Block, Blocks, Piece, ended, parameters_of, pieces
 from connectors.sinks.neo4j.lines import Line, Lines, account, read, written
 from connectors.sinks.neo4j.plan import NOTHING, Change, Phase, Stage
 from connectors.sinks.neo4j.rows import (
@@ -58,10 +58,9 @@ class Work:
         """Run a statement on all rows of its blocks, piece by piece; note the outcomes, and what is left."""
         running: tuple[list[Piece], neo4j.Result] | None = None
         for together in pieces(blocks, asked):
-            rows = {piece.block: [asked[piece.block].row(place) for place in piece.places] for piece in together}
-            parameters = [[block.source, rows.get(block, [])] for block in blocks]
+            parameters = parameters_of(together, blocks, asked)
             # The driver sends this and comes back once the server has begun with it, so is done with the one before.
-            result = self._begin(statement, blocks=parameters, **statements.GUARD_NAMES)
+            result = self._begin(statement, **parameters)
             if running is not None:
                 self._note(*running, blocks, asked)
             running = together, result
@@ -74,28 +73,9 @@ class Work:
         [told] = result.data()
         for piece in together:
             one = asked[piece.block]
-            one.careful += self._left(piece, one.changes, told[f"told{blocks.index(piece.block)}"])
-
-    def _left(self, piece: Piece, changes: Sequence[Change], told: Sequence[Any]) -> list[Change]:
-        """Note the outcomes of what a piece has done; return what it has left."""
-        left: list[Change] = []
-        if piece.block.phase in {Phase.RELATION_GONE, Phase.NODE_GONE}:
-            positions = set(told)
-            for place in piece.places:
-                if place in positions:
-                    left.append(changes[place])
-                else:
-                    self.outcomes.update(changes[place].outcomes(NOTHING))
-            return left
-        noted = {place: rest for place, *rest in told}
-        for place in piece.places:
-            change = changes[place]
-            fresh, alone, before = noted.get(place, (True, True, NOTHING))
-            if fresh or (alone and before >= change.write.version):
-                self.outcomes.update(change.outcomes(before))
-            else:
-                left.append(change)
-        return left
+            outcomes, left = ended(piece, one.changes, told[f"told{blocks.index(piece.block)}"])
+            self.outcomes.update(outcomes)
+            one.careful += left
 
     def _apply_with_care(self, block: Block, changes: list[Change]) -> None:
         match block:

@@ -13,7 +13,7 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected
 from connectors.sinks.neo4j import Neo4jSink
 from connectors.sinks.neo4j.asked import ROWS_AT_ONCE
 from connectors.sinks.neo4j.columns import MOST
-from connectors.sinks.neo4j.statements import GUARD_NAMES
+from connectors.sinks.neo4j.statements import GUARD_NAMES, PLANNED_ONCE
 from schemas.writes import GraphWrite, NodeRef
 from tests.integration.sinks.neo4j_graph import ANNA, BEN, CLEO, PIZZA, SOURCE, SUSHI, Graph, no_node, node, relation
 
@@ -55,15 +55,22 @@ def no_relation(kind: str, start: NodeRef, end: NodeRef, version: int) -> GraphW
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that the driver is asked to run from now on."""
+    """The statements of batches that the driver is asked to run from now on, in a transaction or by themselves."""
     texts: list[str] = []
-    run = neo4j.Transaction.run
 
-    def noted(self: neo4j.Transaction, query: Any, parameters: dict[str, Any]) -> neo4j.Result:
-        texts.append(query)
-        return run(self, query, parameters)
+    def note(kind: type[Any]) -> None:
+        run = kind.run
 
-    monkeypatch.setattr(neo4j.Transaction, "run", noted)
+        def noted(self: Any, query: Any, parameters: Any = None, **others: Any) -> neo4j.Result:
+            text = str(getattr(query, "text", query))
+            if text.startswith(PLANNED_ONCE):
+                texts.append(text)
+            return run(self, query, parameters, **others)
+
+        monkeypatch.setattr(kind, "run", noted)
+
+    note(neo4j.Transaction)
+    note(neo4j.Session)
     return texts
 
 
@@ -86,6 +93,46 @@ def test_a_batch_of_nodes_relations_and_deletes_asks_neo4j_once(
     assert graph.properties(ANNA) == {"name": "Anna"}
     assert graph.relations(ANNA) == {("LIKES", "pizza")}
     assert graph.properties(CLEO) is None
+
+
+def test_what_was_deleted_comes_back_in_one_statement_and_its_tombstone_is_gone(
+    sink: Neo4jSink, graph: Graph, asked: list[str]
+) -> None:
+    there = [node(CLEO, 1, name="Cleo"), node(PIZZA, 1), node(BEN, 1), relation("LIKES", BEN, PIZZA, 1)]
+    sink.write(there)
+    sink.write([no_node(CLEO, 5), no_relation("LIKES", BEN, PIZZA, 5)])
+    assert len(graph.query("MATCH (t:TravelosTombstone) RETURN t")) == 2
+    asked.clear()
+    assert sink.write([node(CLEO, 6, name="again"), relation("LIKES", BEN, PIZZA, 6, strength=1)]) == [APPLIED] * 2
+    assert len(asked) == 1
+    assert graph.properties(CLEO) == {"name": "again"}
+    assert graph.relations(BEN) == {("LIKES", "pizza")}
+    assert graph.query("MATCH (t:TravelosTombstone) RETURN t") == []
+    assert sink.write([*there, no_node(CLEO, 5)]) == [SUPERSEDED] * 5
+
+
+def test_what_was_deleted_at_a_newer_version_or_by_others_too_stays_so(sink: Neo4jSink, graph: Graph) -> None:
+    likes = relation("LIKES", ANNA, PIZZA, 1)
+    sink.write([node(ANNA, 1), node(PIZZA, 1), likes, node(CLEO, 1)])
+    sink.write([no_node(CLEO, 5), no_relation("LIKES", ANNA, PIZZA, 5)])
+    late = [node(CLEO, 4, name="late"), relation("LIKES", ANNA, PIZZA, 4)]
+    assert sink.write(late) == [SUPERSEDED] * 2
+    assert graph.properties(CLEO) is None
+    assert graph.relations(ANNA) == set()
+    assert sink.write([msgspec.structs.replace(no_node(CLEO, 2), source="other")]) == [APPLIED]
+    assert sink.write([node(CLEO, 6)]) == [APPLIED]
+    held = sink.held([("user:cleo", SOURCE), ("user:cleo", "other")])
+    assert [held["user:cleo", source].version for source in (SOURCE, "other")] == [6, 2]
+
+
+def test_what_is_done_at_once_stays_done_when_what_it_left_is_refused(sink: Neo4jSink, graph: Graph) -> None:
+    sink.write([node(ANNA, 1), node(BEN, 1)])
+    of_another = msgspec.structs.replace(node(BEN, 1, name="x" * 40_000), source="other")  # of an index, too long
+    outcomes = sink.write([node(ANNA, 2, name="Anna"), of_another, node(CLEO, 1, name="Cleo")])
+    assert isinstance(outcomes.pop(1), Rejected)
+    assert outcomes == [APPLIED] * 2
+    assert graph.properties(ANNA) == {"name": "Anna"}
+    assert graph.properties(BEN) == {}
 
 
 def test_a_batch_of_more_rows_than_go_at_once_has_all_outcomes_and_only_the_refused_write_is_missing(
