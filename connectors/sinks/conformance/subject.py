@@ -43,6 +43,12 @@ class Subject(ABC, Generic[W]):
     def content(self, place: str, entity: str) -> int | None:
         """Return what a reader of the store finds of an entity; None: nothing."""
 
+    def visible(self, place: str) -> None:
+        """Return when all that was written shows to any reader; for a store that says of itself that it takes a while.
+
+        Called before a walk, which promises only what a list of the store shows. Not before `held`: that is never late.
+        """
+
     def gone(self, entity: str, version: int, source: str) -> W:
         """Return the delete of an entity."""
         return msgspec.structs.replace(self.good(entity, version, source, 0), op="delete")

@@ -46,11 +46,13 @@ class TellingBehaviours(Subject[W]):
             walking = cast("Walking[Any]", sink)
             deliver(sink, [self.write(f"entity-{number}", 5, number) for number in range(20)])
             deliver(sink, [self.delete("entity-7", 6)])
+            self.visible(place)
             walked = {one.entity: one for one in walking.walk()}
             assert walked.keys() == {f"entity-{number}" for number in range(20) if number != 7}
             assert {(one.op, one.version) for one in walked.values()} == {("delete", 5)}
             removals = [msgspec.structs.replace(one, event_id="e", repair=True) for one in walked.values()]
             assert deliver(sink, removals) == [APPLIED] * 19
+            self.visible(place)
             assert list(walking.walk()) == []
 
 

@@ -77,8 +77,11 @@ class TestPinecone(SinkConformance[VectorWrite]):
         values = np.full(DIMENSION, np.nan, "<f4").tobytes()
         return VectorWrite(**self.common(entity, version, source), namespace="conversations", values=values)
 
-    def content(self, place: str, entity: str) -> int | None:
+    def visible(self, place: str) -> None:
         self.service.settle()  # a reader of Pinecone sees it sooner or later
+
+    def content(self, place: str, entity: str) -> int | None:
+        self.visible(place)
         self.reading = self.reading or self.project.index(place)
         found = self.reading.query(
             vector=np.frombuffer(vector_of(entity), "<f4").tolist(),
