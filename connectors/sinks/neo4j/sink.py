@@ -193,11 +193,28 @@ class Neo4jSink:
             return {index: Retry(f"another transaction is in the way: {error}") for index, _ in writes}
         except Refused as error:
             if len(writes) == 1:
-                return {writes[0][0]: Rejected(str(error))}
+                [(index, write)] = writes
+                return {index: self._rejected(write, str(error))}
         else:
             return outcomes | self._apply(left, with_care=True) if left else outcomes
         middle = len(writes) // 2
         return self._apply(writes[:middle], with_care=with_care) | self._apply(writes[middle:], with_care=with_care)
+
+    def _rejected(self, write: GraphWrite, why: str) -> Outcome:
+        """Return that a write is rejected, once nothing of it is left.
+
+        A statement that leaves it to be taken with care has made the nodes to whose versions it was to be compared.
+        """
+        session, _ = self._opened()
+        try:
+            with interpreted():
+                for ref in (write.node, write.start, write.end):
+                    if ref is not None:
+                        parameters: dict[str, Any] = {"ids": [ref.id], **statements.GUARD_NAMES}
+                        session.run(statements.remove_bare_nodes(ref.label), parameters).consume()  # pyright: ignore[reportArgumentType] - no literal
+        except Contention as error:  # somebody needs the node just now; asked again, all of this happens again
+            return Retry(f"another transaction is in the way: {error}")
+        return Rejected(why)
 
     def _apply_together(
         self, writes: Sequence[Numbered], *, with_care: bool

@@ -106,8 +106,8 @@ def delete_nodes(label: str) -> str:
 def remove_bare_nodes(label: str) -> str:
     """Return the statement that removes those nodes that nobody has written and no relation joins."""
     return (
-        f"UNWIND $ids AS id MATCH (x:{quoted(label)} {{id: id}}) {seek(label)} "
-        "WHERE x._version IS NULL AND NOT (x)--() DELETE x"
+        f"UNWIND $ids AS id MATCH (x:{quoted(label)} {{id: id}}) {seek(label)} REMOVE x._lock "
+        "WITH x WHERE x[$version] IS NULL AND NOT (x)--() DELETE x"
     )
 
 

@@ -114,7 +114,7 @@ class Work:
             self._run(statements.write_nodes(label), rows=rows)
             self._run(statements.DIG_UP, entities=[row["entity"] for row in rows])
         if bare:
-            self._run(statements.remove_bare_nodes(label), ids=bare)
+            self._remove_bare(label, bare)
 
     def _upsert_relations(self, group: tuple[str, str, str], changes: list[Change]) -> None:
         careful = sorted(changes, key=lambda change: locked_in_order(change.write))
@@ -151,7 +151,7 @@ class Work:
         if refused:
             self._run(statements.BURY, rows=refused)
         for label in sorted(bare):
-            self._run(statements.remove_bare_nodes(label), ids=sorted(bare[label]))
+            self._remove_bare(label, sorted(bare[label]))
 
     def _delete_relations(self, kind: str, start: str | None, changes: list[Change]) -> None:
         buried: list[dict[str, Any]] = []
@@ -191,7 +191,7 @@ class Work:
         if buried:
             self._run(statements.BURY, rows=buried)
         if bare:
-            self._run(statements.remove_bare_nodes(label), ids=bare)
+            self._remove_bare(label, bare)
 
     def _delete_unnamed(self, changes: list[Change]) -> None:
         """Delete entities that are named alone: look for each in the whole graph, then delete what was found."""
@@ -221,6 +221,9 @@ class Work:
                 buried.append({"entity": change.write.entity, "lines": written(lines), "node": None})
         if buried:
             self._run(statements.BURY, rows=buried)
+
+    def _remove_bare(self, label: str, ids: Sequence[str]) -> None:
+        self._run(statements.remove_bare_nodes(label), ids=ids, **statements.GUARD_NAMES)
 
     def _gone(self, nodes: Iterable[NodeRef]) -> set[str]:
         """Return the keys of those of these nodes that have tombstones."""

@@ -135,6 +135,24 @@ def test_what_is_done_at_once_stays_done_when_what_it_left_is_refused(sink: Neo4
     assert graph.properties(BEN) == {}
 
 
+def test_nothing_is_left_of_a_node_that_was_left_to_be_taken_with_care_and_then_refused(
+    sink: Neo4jSink, graph: Graph
+) -> None:
+    """It comes back from a tombstone of two lines, with a name that is too long for its index."""
+    other = NodeRef("User", "dan")
+    sink.write([node(BEN, 1), node(PIZZA, 1), relation("LIKES", BEN, PIZZA, 1)])
+    sink.write([no_node(BEN, 5), msgspec.structs.replace(no_node(BEN, 5), source="other")])
+    late = [node(BEN, 6, name="x" * 40_000), node(CLEO, 1)]
+    for _ in range(2):
+        outcomes = sink.write(late)
+        assert isinstance(outcomes[0], Rejected)
+        assert graph.properties(BEN) is None
+    assert sink.held([("user:ben", SOURCE)])["user:ben", SOURCE].copies == 0
+    sink.write([relation("LIKES", other, PIZZA, 1)])  # names a node that nobody has written, which stays
+    assert isinstance(sink.write([node(other, 1, name="x" * 40_000)])[0], Rejected)
+    assert graph.relations(other) == {("LIKES", "pizza")}
+
+
 def test_a_batch_of_more_rows_than_go_at_once_has_all_outcomes_and_only_the_refused_write_is_missing(
     sink: Neo4jSink, graph: Graph, asked: list[str]
 ) -> None:
