@@ -3,11 +3,15 @@
 From the record's timestamp, which the producer gives it, to the time of its receipt, which the worker makes when the
 store has acknowledged the batch. What these stores have acknowledged, their next reader sees; only Elasticsearch shows
 it at its next refresh. Needs the whole way: a broker, a worker process, a server.
+
+Peer: a consumer written by hand (`by_hand`), after it on the same broker and server, with the same load.
 """
 
 import statistics
 import time
+from collections.abc import Sequence
 
+from bench.sinks.by_hand import ByHand
 from bench.sinks.measured import Bench
 from bench.stores.delivered import Delivered
 from bench.stores.servers import KINDS, environment, prepare
@@ -21,6 +25,7 @@ RATE = 1_000
 SLOWER = {"s3": 200}  # S3's own client puts some 370 objects a second into this server
 TICK_SECONDS = 0.01
 WARM_SECONDS = 60.0  # a JVM compiles what it has done often: Neo4j's p99 was 632 ms behind 30 s, 225 behind 90
+PEER_WARM_SECONDS = 30.0  # behind ours, so on a server that is warm but for the peer's statements
 P50_MS, P99_MS = 50, 200
 
 
@@ -57,17 +62,34 @@ def _measure(bench: Bench, kafka: KafkaServer, name: str) -> None:
             since = time.time()
             _send(delivered, rate, bench.options.latency_seconds)
             delivered.settle()
-            taken = _milliseconds(delivered, kind.store, since)
+            ours = _milliseconds(delivered, kind.store, since)
+        with ByHand(delivered, kafka.bootstrap, folder, where) as peer:
+            sent = _send(delivered, rate, PEER_WARM_SECONDS)
+            peer.settle(sent)
+            since = time.time()
+            sent += _send(delivered, rate, bench.options.latency_seconds)
+            peer.settle(sent)
+            by_hand = peer.taken(since)
     finally:
         server.delete()
+    bars = {"p50": P50_MS, "p99": P99_MS}
+    for label, one, theirs in zip(
+        bars, _noted(bench, name, ours), _noted(bench, f"{name} by hand", by_hand), strict=True
+    ):
+        told = f"{name}: Kafka to store at {rate:,}/s, {label}"
+        bench.add(told, one, "ms", bars[label], lower_is_better=True)
+        bench.add(f"{told}, by hand", theirs, "ms", lower_is_better=True)
+
+
+def _noted(bench: Bench, name: str, taken: Sequence[float]) -> tuple[float, float]:
+    """Note a measurement; return p50 and p99."""
     cuts = statistics.quantiles(taken, n=100, method="inclusive")
     bench.note(f"latency {name}", writes=len(taken), p50=cuts[49], p99=cuts[98], most=max(taken))
-    for label, value, bar in (("p50", cuts[49], P50_MS), ("p99", cuts[98], P99_MS)):
-        bench.add(f"{name}: Kafka to store at {rate:,}/s, {label}", value, "ms", bar, lower_is_better=True)
+    return cuts[49], cuts[98]
 
 
-def _send(delivered: Delivered, rate: float, seconds: float) -> None:
-    """Send at a steady rate; what a slow tick has missed, the next one makes up for."""
+def _send(delivered: Delivered, rate: float, seconds: float) -> int:
+    """Send at a steady rate; what a slow tick has missed, the next one makes up for. Return how many."""
     began = time.monotonic()
     sent = 0
     while (passed := time.monotonic() - began) < seconds:
@@ -75,6 +97,7 @@ def _send(delivered: Delivered, rate: float, seconds: float) -> None:
         delivered.produce(delivered.next() for _ in range(due - sent))
         sent = due
         time.sleep(TICK_SECONDS)  # this is the pace
+    return sent
 
 
 def _milliseconds(delivered: Delivered, store: StoreName, since: float) -> list[float]:
