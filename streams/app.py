@@ -101,6 +101,7 @@ def _new_app(role: Role, options: Options, *, urgent_may_wait: int = 0) -> Strea
         state_folder=folder,
         partitions=options.kafka.partitions,
         patience=options.worker.patience_seconds,
+        fetch_interval=options.worker.fetch_interval_ms / 1_000,
         dead_letters=options.catalogue().dead_letters.name,
         # An event of ours takes ten times as long as most agents need: an urgent one should not wait for 2,000.
         broker_max_poll_records=1_000,

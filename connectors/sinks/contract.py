@@ -27,7 +27,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     max_records: int = 1_000
     max_bytes: int = 4 * 1024 * 1024
-    linger_ms: int = 20
+    linger_ms: int = 5
     requests: int = 1
 
 

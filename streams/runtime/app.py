@@ -65,6 +65,7 @@ class StreamApp(faust.App):
         state_folder: where tables lie.
         partitions: of every topic.
         buffer_bytes: how much may be delivered and not finished, over all partitions.
+        fetch_interval: seconds between two fetches from a broker, at least: fewer and larger runs cost less.
         queue_records: how many records may be sent and not acknowledged; whoever sends more waits.
         patience: how many seconds something that has work may not move before the worker counts as stuck.
         dead_letters: the topic of dead letters; without one each record that is set aside counts as a dead letter.
@@ -86,6 +87,7 @@ class StreamApp(faust.App):
         state_folder: StateFolder,
         partitions: int,
         buffer_bytes: int = BUFFER_BYTES,
+        fetch_interval: float = 0.0,
         queue_records: int = QUEUE_RECORDS,
         patience: float = PATIENCE_SECONDS,
         dead_letters: str | None = None,
@@ -98,6 +100,7 @@ class StreamApp(faust.App):
         self.crashes = CrashJournal(state_folder.path, group, allowed=set_aside_after_crashes)
         self.state_memory = StateMemory()
         self.buffer_bytes = buffer_bytes
+        self.fetch_interval = fetch_interval
         self._followed: list[Followed] = []
         self.run_topics = frozenset()
         self.urgent_topics = frozenset()

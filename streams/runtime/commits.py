@@ -26,6 +26,7 @@ class RunApp(Protocol):
     urgent_topics: frozenset[str]
     run_changelogs: frozenset[str]
     buffer_bytes: int
+    fetch_interval: float
     metrics: RuntimeMetrics
     hold_ups: HoldUps
     pauses: Pauses

@@ -2,15 +2,17 @@
 """Fetch requests and their responses, written and read in one pass.
 
 aiokafka goes through them field by field, by classes of its schema, and a worker that delivers to eight stores asks for
-a hundred partitions with each fetch, most of which hold nothing new. What is asked and answered stays the same.
+a hundred partitions with each fetch, most of which hold nothing new. What is asked and answered stays the same, but for
+what broker and consumer know of each other already: see `streams.runtime.fetch_sessions`.
 """
 
 import struct
-from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any, Self
 
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchResponse_v11
+
+from streams.runtime.fetch_sessions import Asked, FetchSession
 
 _ASKED = struct.Struct(">iiiibiii")  # replica, wait, bytes at least and most, isolation, session, its epoch, topics
 _ASKED_PARTITION = struct.Struct(">iiqqi")  # number, epoch of its leader, offset, first offset, bytes at most
@@ -22,7 +24,6 @@ _LENGTH, _SHORT = struct.Struct(">i"), struct.Struct(">h")
 _UNKNOWN = -1
 
 Partition = tuple[int, int, int, int, int, list[tuple[int, int]] | None, int, bytes | None]
-Send = Callable[..., Awaitable[Any]]
 
 
 class Response(FetchResponse_v11):
@@ -56,12 +57,19 @@ class _Asked(FetchRequest_v11):
 
 
 class Request(FetchRequest):
-    """A request that is written in one pass, for brokers that know its newest version; others get aiokafka's."""
+    """A request that is written in one pass, for brokers that know its newest version; others get aiokafka's.
+
+    Attributes:
+        asked: what the written one says, once it is written.
+    """
+
+    session: FetchSession
+    asked: Asked | None = None
 
     @classmethod
-    def of(cls, request: FetchRequest) -> "Request":
-        """Return the same request."""
-        return cls(
+    def of(cls, request: FetchRequest, session: FetchSession) -> "Request":
+        """Return the same request, as one of a session."""
+        ours = cls(
             request._max_wait_ms,
             request._min_bytes,
             request._max_bytes,
@@ -69,28 +77,29 @@ class Request(FetchRequest):
             request._topics,
             request._rack_id,
         )
+        ours.session = session
+        return ours
 
     def build(self, request_struct_class: Any) -> Any:
         """Return what is sent."""
         if request_struct_class is FetchRequest_v11:
-            return _Asked(self._written())
+            self.asked = self.session.ask(self._topics)
+            return _Asked(self._written(self.asked))
         return super().build(request_struct_class)
 
-    def _written(self) -> bytes:
+    def _written(self, asked: Asked) -> bytes:
         limits = self._max_wait_ms, self._min_bytes, self._max_bytes, self._isolation_level
-        parts = [_ASKED.pack(_UNKNOWN, *limits, 0, _UNKNOWN, len(self._topics))]
-        for topic, partitions in self._topics:
+        parts = [_ASKED.pack(_UNKNOWN, *limits, asked.session, asked.epoch, len(asked.topics))]
+        for topic, partitions in asked.topics.items():
             parts += (_text(topic), _LENGTH.pack(len(partitions)))
             parts += [
                 _ASKED_PARTITION.pack(number, _UNKNOWN, offset, _UNKNOWN, most) for number, offset, most in partitions
             ]
-        parts += (_LENGTH.pack(0), _text(self._rack_id))  # no topics are forgotten: there is no session
+        parts.append(_LENGTH.pack(len(asked.forgotten)))
+        for topic, numbers in asked.forgotten.items():
+            parts += (_text(topic), _LENGTH.pack(len(numbers)), *map(_LENGTH.pack, numbers))
+        parts.append(_text(self._rack_id))
         return b"".join(parts)
-
-
-async def send_in_one_pass(client_send: Send, node_id: object, request: Any, **options: Any) -> Any:
-    """Send a request as aiokafka's client does by `client_send`; one of a fetch, and its response, in one pass."""
-    return await client_send(node_id, Request.of(request) if type(request) is FetchRequest else request, **options)
 
 
 def _text(text: str) -> bytes:

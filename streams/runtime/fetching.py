@@ -11,7 +11,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.runtime.commits import RunApp
-from streams.runtime.fetch_protocol import send_in_one_pass
+from streams.runtime.fetch_client import FetchClient
+from streams.runtime.fetch_planning import actions_per_node
 from streams.runtime.unpacking import FetchedRecords
 
 # How many bytes of a partition are delivered and not finished before no more of it is asked for. A run may be a handful
@@ -56,7 +57,8 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._max_poll_interval_ms = LONGEST_POLL_INTERVAL_MS
         consumer._client._get_conn = partial(open_connection, consumer._client._get_conn)
-        consumer._client.send = partial(send_in_one_pass, consumer._client.send)
+        interval = cast(RunApp, self.app).fetch_interval
+        consumer._client.send = FetchClient(consumer._client.send, consumer._subscription, interval).send
         # Records of a transaction that was aborted, or is not over, never happened. Faust reads them.
         consumer._isolation_level = "read_committed"
         # What is fetched ahead, compressed; aiokafka holds at most one response of each broker.
@@ -73,6 +75,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         fetched = consumer._fetcher._records
         if not isinstance(fetched, FetchedRecords):
             fetched = consumer._fetcher._records = FetchedRecords(fetched)
+            consumer._fetcher._get_actions_per_node = partial(actions_per_node, consumer._fetcher)
         fetched.poll_bytes = cast(Any, self.consumer).share
         app = cast(RunApp, self.app)
         if all(tp.topic in app.run_changelogs for tp in active_partitions):
@@ -103,5 +106,6 @@ def _positions(consumer: Any, tps: Collection[TP]) -> dict[TP, int]:
     assignment = None if subscription is None else subscription.assignment
     if assignment is None:
         return {}
-    states = {tp: assignment.state_value(tp) for tp in tps}
-    return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
+    states = assignment._tp_state
+    found = ((tp, states.get(tp)) for tp in tps)
+    return {tp: state._position for tp, state in found if state is not None and state._position is not None}

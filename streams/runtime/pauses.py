@@ -13,6 +13,11 @@ class Pauses:
     def __init__(self) -> None:
         self._why: dict[str, dict[str, str]] = {}
 
+    @property
+    def some(self) -> bool:
+        """Whether any topic is paused."""
+        return bool(self._why)
+
     def pause(self, topics: Iterable[str], kind: str, why: str) -> None:
         """Fetch no more of these topics until `resume` is called with the same kind."""
         for topic in topics:

@@ -53,6 +53,7 @@ class RunConsumer(CommittingConsumer):
         self._unacked_messages = InWork(self._release)
         self._acked = defaultdict(lambda: cast(Any, deque(maxlen=0)))
         self._acked_index = defaultdict(KeepsNothing)
+        self._passed: dict[TP, int] = {}  # up to where partitions were read when that was noted last
         self._open_bytes: dict[TP, int] = {}
         self.share = PARTITION_BYTES  # what each partition may have open now, and the most that one poll brings of it
         self._seeks = 0  # counts when positions begin to move and when they have moved
@@ -73,7 +74,7 @@ class RunConsumer(CommittingConsumer):
         if active_partitions is None:
             return await super()._getmany(active_partitions, timeout)
         self.share = share_of(self._run_app.buffer_bytes, len(active_partitions))
-        ready = {tp for tp in active_partitions if self._may_fetch(tp)}
+        ready = self._fetchable(active_partitions)
         if len(ready) < len(active_partitions):
             timeout = min(timeout, BUSY_POLL_SECONDS)
             if not ready:
@@ -121,13 +122,15 @@ class RunConsumer(CommittingConsumer):
             else:
                 if end is not None:
                     reached[tp] = end
-        self._pass_over({tp: end for tp, end in reached.items() if is_ours(tp)})
+        moved = (item for item in reached.items() if self._passed.get(item[0]) != item[1])
+        self._pass_over({tp: end for tp, end in moved if is_ours(tp)})
 
     def _pass_over(self, reached: Mapping[TP, int]) -> None:
         """Note up to where partitions were read: the end of a partition may hold nothing that is ever delivered."""
         for tp, end in reached.items():
             if self._is_input(tp):
                 self._offsets_of(tp).pass_over(end)
+                self._passed[tp] = end
 
     async def _seek_back(self) -> None:
         """Go back to what is committed, because what was fetched is not delivered."""
@@ -220,6 +223,12 @@ class RunConsumer(CommittingConsumer):
         if offsets is None:
             offsets = self._offsets[tp] = PartitionOffsets()
         return offsets
+
+    def _fetchable(self, tps: set[TP]) -> set[TP]:
+        """Return those of which more may be fetched; asked fifty times a second, for some hundred partitions."""
+        if self._seeking or self._run_app.pauses.some or self._restoring_runs() >= CHANGELOG_RUNS:
+            return {tp for tp in tps if self._may_fetch(tp)}
+        return tps - {tp for tp, size in self._open_bytes.items() if size >= self.share}
 
     def _may_fetch(self, tp: TP) -> bool:
         if self._seeking and self._is_input(tp):
@@ -367,6 +376,7 @@ class RunConsumer(CommittingConsumer):
     def _forget(self) -> None:
         self._seeks += 1
         self._offsets.clear()
+        self._passed.clear()
         self._open_bytes.clear()
         self._working.clear()
         self._singles.clear()

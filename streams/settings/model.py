@@ -31,6 +31,7 @@ from streams.settings.intake import Intake, LargeValueOptions
 from streams.settings.keys import Keys
 from streams.settings.sagas import Sagas
 from streams.settings.section import PostgresName, Section
+from streams.settings.worker import Worker
 
 TableName = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?\.\S(.*\S)?$")]  # or a pattern of such names
 # With one of these it is an expression; "$" and "." are legal in names.
@@ -329,23 +330,6 @@ class Deliver(Section):
     breaker_seconds: float = Field(default=60, gt=0, description="how long an open breaker leaves the store alone")
     target_ms: float = Field(
         default=500, gt=0, description="a request that takes longer halves the next ones, one well below doubles them"
-    )
-
-
-class Worker(Section):
-    """What a worker says of itself: /metrics, /live and /ready."""
-
-    host: str = Field(
-        default="127.0.0.1", min_length=1, description="where they are served; 0.0.0.0 for probes from other machines"
-    )
-    port: int = Field(
-        default=0,
-        ge=0,
-        le=65_535,
-        description="their port; 0: they are not served. `run` counts up from it: ingest, deliver, cdc, sagas",
-    )
-    patience_seconds: float = Field(
-        default=60, ge=1, description="what has work and does not move for so long makes the worker stuck"
     )
 
 
