@@ -49,7 +49,7 @@ class ByHand:
     def __enter__(self) -> Self:
         """Start it; return when it would miss nothing."""
         self._process.start()
-        self._delivered.wait_for(self._ready, f"the consumer by hand is there\n{self._process.last_lines()}")
+        self._delivered.wait_for(self._ready, "the consumer by hand is there")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,11 +66,15 @@ class ByHand:
         return [at - sent for sent, at in pairs if sent >= since * 1_000]
 
     def _ready(self) -> bool:
-        if self._process.exit_code is not None:
-            raise RuntimeError(self._process.last_lines())
+        self._check()
         return self._file.exists()
 
+    def _check(self) -> None:
+        if self._process.exit_code is not None:
+            raise RuntimeError(self._process.last_lines())
+
     def _lines(self) -> list[str]:
+        self._check()
         return self._file.read_text().splitlines()
 
 
