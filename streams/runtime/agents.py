@@ -2,7 +2,7 @@
 """Agents that take runs: those that process them, and those that hand them over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from streams.runtime.crash_journal import CrashJournal
@@ -18,9 +18,9 @@ class RunApp(Protocol):
 
     urgent_topics: frozenset[str]
     urgency: Urgency
+    lanes: dict[str, Lanes]  # by topic; the consumer gives the runs of these topics to them
+    most_records: int  # of a poll, and of runs that are joined
 
-    @property
-    def conf(self) -> Any: ...  # noqa: D102
     @property
     def topic(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
@@ -32,6 +32,14 @@ class RunApp(Protocol):
 Process = Callable[[Sequence[Record]], Awaitable[None]]
 # Called with a record that cannot be processed and the error; returns once its dead letter is durable.
 SetAside = Callable[[Record, Exception], Awaitable[None]]
+
+
+class ReadTwice(ValueError):  # noqa: N818 - says what is wrong
+    """A second agent is to take the runs of a topic, which would commit what the first has not finished."""
+
+    def __init__(self, agent: str, topics: Collection[str]) -> None:
+        names = ", ".join(sorted(topics))
+        super().__init__(f"agent {agent!r} reads {names}, and so does another one: do both in one agent or group")
 
 
 class PlainWork:
@@ -106,20 +114,21 @@ def hand_over(
 
 
 def _register(app: RunApp, topics: Sequence[str], take: Callable[[Run], Awaitable[None]], name: str) -> None:
-    channel = app.topic(*topics, key_serializer="raw", value_serializer="raw")
+    if taken := app.lanes.keys() & set(topics):
+        raise ReadTwice(name, taken)
     urgent = not app.urgent_topics.isdisjoint(topics)
+    lanes = Lanes(take, app.crash, app.urgency, urgent=urgent, most_records=app.most_records)
+    app.lanes.update(dict.fromkeys(topics, lanes))
 
     async def agent(stream: Any) -> None:
-        most_records = app.conf.broker_max_poll_records
-        lanes = Lanes(take, app.crash, app.urgency, urgent=urgent, most_records=most_records)
         try:
-            async for run in stream:
-                if isinstance(run, Run):
-                    lanes.put(run)
+            # It has the topics subscribed to, and ends with the worker. Nothing ever comes this way.
+            async for _ in stream:
+                pass
         finally:
             await lanes.close()
 
-    app.agent(channel, name=name)(agent)
+    app.agent(app.topic(*topics, key_serializer="raw", value_serializer="raw"), name=name)(agent)
 
 
 class _PartByPart:

@@ -25,7 +25,7 @@ from streams.runtime.crash_journal import CrashJournal
 from streams.runtime.crashes import DEATHS_ALONE
 from streams.runtime.faults import FaultPoints
 from streams.runtime.hold_ups import HoldUps
-from streams.runtime.lanes import Urgency
+from streams.runtime.lanes import Lanes, Urgency
 from streams.runtime.metrics import RuntimeMetrics
 from streams.runtime.pauses import Pauses
 from streams.runtime.progress import PATIENCE_SECONDS
@@ -75,7 +75,6 @@ class StreamApp(faust.App):
         settings: those of Faust; they win over the ones that are chosen here.
     """
 
-    run_topics: frozenset[str]
     urgent_topics: frozenset[str]
     run_changelogs: frozenset[str]
 
@@ -102,7 +101,6 @@ class StreamApp(faust.App):
         self.buffer_bytes = buffer_bytes
         self.fetch_interval = fetch_interval
         self._followed: list[Followed] = []
-        self.run_topics = frozenset()
         self.urgent_topics = frozenset()
         self.run_changelogs = frozenset()
         self._counts_letters = dead_letters is not None
@@ -110,6 +108,7 @@ class StreamApp(faust.App):
         self.hold_ups = HoldUps()
         self.pauses = Pauses()
         self.urgency = Urgency(may_wait=urgent_may_wait)
+        self.lanes: dict[str, Lanes] = {}
         self.watch = Watch(partial(take_sample, self), partial(where, self), patience=patience)
         self.metrics.read_from(group, self.watch.snapshot)
         self._pages: WorkerPages | None = None
@@ -145,13 +144,14 @@ class StreamApp(faust.App):
             "PartitionAssignor": EvenAssignor,
             "web_enabled": False,
         }
-        super().__init__(group, **(defaults | settings))
+        chosen = defaults | settings
+        self.most_records: int = chosen["broker_max_poll_records"]
+        super().__init__(group, **chosen)
 
     def runs(
         self, topics: Sequence[str], process: Process, set_aside: SetAside, *, name: str, urgent: bool = False
     ) -> None:
         """Register an agent that takes runs; see `streams.runtime.agents.run_agent`."""
-        self.run_topics |= set(topics)
         if urgent:
             self.urgent_topics |= set(topics)
         work = PlainWork(process, set_aside if self._counts_letters else self._counted(set_aside))
@@ -195,7 +195,6 @@ class StreamApp(faust.App):
                 publisher=self.publisher,
                 transactions=self.transactions,
             )
-            self.run_topics |= set(topics)
             if urgent:
                 self.urgent_topics |= set(topics)
             self.metrics.count_letters(dead_letters)
@@ -214,7 +213,6 @@ class StreamApp(faust.App):
         urgent: bool = False,
     ) -> None:
         """Register an agent that gives its runs away; see `streams.runtime.agents.hand_over`."""
-        self.run_topics |= set(topics)
         if urgent:
             self.urgent_topics |= set(topics)
         set_aside = set_aside if self._counts_letters else self._counted(set_aside)

@@ -12,6 +12,7 @@ from faust.types import TP
 from streams.runtime.crash_journal import CrashJournal
 from streams.runtime.faults import FaultPoints
 from streams.runtime.hold_ups import HoldUps
+from streams.runtime.lanes import Lanes
 from streams.runtime.metrics import RuntimeMetrics
 from streams.runtime.pauses import Pauses
 from streams.runtime.producer import RunProducer
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 class RunApp(Protocol):
     """What the consumer asks of its app."""
 
-    run_topics: frozenset[str]
+    lanes: dict[str, Lanes]
     urgent_topics: frozenset[str]
     run_changelogs: frozenset[str]
     buffer_bytes: int

@@ -80,9 +80,12 @@ class Lanes:
         self._most_records = most_records
         self._waiting: dict[TP, deque[Run]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def put(self, run: Run) -> None:
-        """Have a run worked on after those of its partition that came before."""
+        """Have a run worked on after those of its partition that came before; once closed, it is left alone."""
+        if self._closed:
+            return
         if self._urgent:
             self._urgency.arrived(len(run.records))
         waiting = self._waiting.get(run.tp)
@@ -96,6 +99,7 @@ class Lanes:
 
     async def close(self) -> None:
         """Give up what is in work and what waits; whoever owns the partitions next gets it again."""
+        self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

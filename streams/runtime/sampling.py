@@ -99,7 +99,7 @@ def _partition(
     oldest = None
     if offsets is not None and offsets.oldest is not None:
         first, last, timestamp = offsets.oldest
-        runs = tp.topic in app.run_topics
+        runs = tp.topic in app.lanes
         held_up = app.hold_ups.reason(tp.topic) or app.pauses.reason(tp.topic)
         oldest = Oldest(first, last, timestamp, not runs or (tp, first) in begun, held_up)
     return PartitionSample(

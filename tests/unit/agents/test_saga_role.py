@@ -16,7 +16,7 @@ async def test_receipts_and_commands_go_before_new_sagas(tmp_path: Path) -> None
     options = load(environ=environ).options
     app, catalogue = build("sagas", options), options.catalogue()
     assert app.urgent_topics == {catalogue.saga_receipts.name, catalogue.saga_commands.name, "payments.done"}
-    assert catalogue.saga_starts.name in app.run_topics
+    assert catalogue.saga_starts.name in app.lanes
 
     app.urgency.arrived(RECEIPTS_MAY_WAIT)
     assert app.urgency.is_calm, "a steady rate is no backlog"

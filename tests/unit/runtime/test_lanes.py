@@ -134,3 +134,14 @@ async def test_urgent_runs_that_are_given_up_hold_up_nobody() -> None:
     await settled()
     assert normal.begun == ["a1"]
     await normal.lanes.close()
+
+
+async def test_runs_that_come_after_the_end_are_left_alone_and_hold_up_nobody() -> None:
+    urgency = Urgency()
+    normal, urgent = Work(urgency), Work(urgency, urgent=True)
+    await urgent.lanes.close()
+    urgent.put(_Run("late"))
+    normal.put(_Run("a1"))
+    await settled()
+    assert (normal.begun, urgent.begun) == (["a1"], [])
+    await normal.lanes.close()

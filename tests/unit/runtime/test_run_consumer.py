@@ -13,6 +13,7 @@ from faust.types import TP
 from connectors.kafka.connection import Connection
 from streams.runtime.app import StreamApp
 from streams.runtime.fetching import share_of
+from streams.runtime.lanes import Lanes
 from streams.runtime.records import Run
 from streams.runtime.state_folder import StateFolder
 from streams.runtime.transport import RunConsumer
@@ -62,6 +63,16 @@ class Driver:
         return 10
 
 
+class Given:
+    """Stands in for the lanes of an agent: keeps the runs it is given."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+
+    def put(self, run: Run) -> None:
+        self.runs.append(run)
+
+
 def record(tp: TP, offset: int) -> ConsumerRecord[Any, Any]:
     return ConsumerRecord(tp.topic, tp.partition, offset, 0, 0, b"k", b"v", None, 1, 1, ())
 
@@ -79,7 +90,7 @@ async def consumer(driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(RunConsumer, "_new_consumer_thread", new_thread)
     folder = StateFolder(tmp_path)
     app = StreamApp("test", Connection(bootstrap="127.0.0.1:1"), state_folder=folder, partitions=1)
-    app.run_topics = frozenset({RUNS.topic})
+    app.lanes[RUNS.topic] = cast(Lanes, Given())
     # The topics whose offsets are committed are those that agents read; a changelog is none of them.
     cast(Any, app.topics)._acking_topics.update({RUNS.topic, PLAIN.topic})
     made = cast(RunConsumer, app.consumer)
@@ -91,18 +102,33 @@ async def consumer(driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 async def delivered(consumer: RunConsumer) -> dict[TP, list[int]]:
     """Fetch once and return the offsets that were delivered of each partition."""
+    before = len(given(consumer))
     found: dict[TP, list[int]] = {}
     async for tp, message in consumer.getmany(timeout=1):
-        value: Any = message.value
-        offsets = [one.offset for one in value.records] if isinstance(value, Run) else [message.offset]
-        found.setdefault(tp, []).extend(offsets)
+        found.setdefault(tp, []).append(message.offset)
+    for run in given(consumer)[before:]:
+        found.setdefault(run.tp, []).extend(one.offset for one in run.records)
     return found
 
 
-async def test_a_partition_that_is_read_in_runs_comes_as_one_message_and_others_record_by_record(
+def given(consumer: RunConsumer) -> list[Run]:
+    """Return the runs that the lanes were given."""
+    return cast(Any, consumer.app).lanes[RUNS.topic].runs
+
+
+async def fetched_run(consumer: RunConsumer) -> Run:
+    """Fetch once and return the one run that came."""
+    before = len(given(consumer))
+    await delivered(consumer)
+    (run,) = given(consumer)[before:]
+    return run
+
+
+async def test_a_partition_that_is_read_in_runs_comes_as_one_to_its_lanes_and_others_record_by_record(
     consumer: RunConsumer,
 ) -> None:
     found = await delivered(consumer)
+    assert len(given(consumer)) == 1
     assert found == {RUNS: list(range(10)), PLAIN: list(range(10)), CHANGELOG: list(range(10))}
 
 
@@ -151,6 +177,34 @@ async def test_what_is_left_of_a_fetch_when_a_seek_comes_in_between_is_fetched_a
     assert await delivered(consumer) == {RUNS: list(range(4, 10)), PLAIN: list(range(4, 10))}
 
 
+async def test_a_run_that_a_seek_comes_before_is_not_given_and_read_again(
+    consumer: RunConsumer, driver: Driver
+) -> None:
+    cast(StreamApp, consumer.app).urgent_topics = frozenset({PLAIN.topic})  # comes first
+    driver.committed = {RUNS: 4, PLAIN: 4, CHANGELOG: None}
+    async for tp, _ in consumer.getmany(timeout=1):
+        if tp == PLAIN:
+            await consumer.perform_seek()
+    assert given(consumer) == []
+    assert (await delivered(consumer))[RUNS] == list(range(4, 10))
+
+
+async def test_no_run_is_given_while_too_much_waits_to_be_sent_nor_when_the_flow_has_stopped_meanwhile(
+    consumer: RunConsumer, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An agent may send through Faust from a function that cannot wait: nothing else would ever slow it down.
+    ebb = asyncio.Event()
+    monkeypatch.setattr(consumer.app.producer.buffer, "wait_until_ebb", ebb.wait)
+    fetch = asyncio.create_task(delivered(consumer))
+    await driver.fetching.wait()
+    assert given(consumer) == []
+    consumer.flow_active = False
+    ebb.set()
+    assert await fetch == {}
+    consumer.flow_active = True
+    assert (await delivered(consumer))[RUNS] == list(range(10))
+
+
 async def test_a_partition_without_a_commit_is_read_from_its_beginning_after_a_seek(
     consumer: RunConsumer, driver: Driver
 ) -> None:
@@ -175,8 +229,7 @@ async def test_what_was_fetched_when_the_flow_stops_is_not_delivered_and_read_ag
 
 
 async def test_runs_from_before_a_seek_are_stale(consumer: RunConsumer) -> None:
-    runs = [message.value async for tp, message in consumer.getmany(timeout=1) if tp == RUNS]
-    (run,) = cast(list[Run], runs)
+    run = await fetched_run(consumer)
     assert run.begin()
     await consumer.perform_seek()
     assert run.stale
@@ -207,8 +260,7 @@ async def test_a_partition_with_its_share_of_bytes_in_work_is_not_fetched_until_
     consumer: RunConsumer, driver: Driver
 ) -> None:
     cast(StreamApp, consumer.app).buffer_bytes = 30  # for three partitions: ten records of one byte each
-    runs = [message.value async for tp, message in consumer.getmany(timeout=1) if tp == RUNS]
-    (run,) = cast(list[Run], runs)
+    run = await fetched_run(consumer)
     assert run.begin()
     driver.positions[RUNS] = 0
     assert RUNS not in await delivered(consumer)
@@ -218,7 +270,7 @@ async def test_a_partition_with_its_share_of_bytes_in_work_is_not_fetched_until_
 
 
 async def begun(consumer: RunConsumer) -> Run:
-    (run,) = [cast(Any, message.value) async for tp, message in consumer.getmany(timeout=1) if tp == RUNS]
+    run = await fetched_run(consumer)
     assert run.begin()
     return run
 

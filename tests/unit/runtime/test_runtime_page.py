@@ -25,6 +25,6 @@ def test_the_example_makes_an_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     made: dict[str, Any] = {"__name__": "orders"}
     exec(compile(example.group(1), "orders.py", "exec"), made)
     app = made["app"]
-    assert app.run_topics == {"orders"}
+    assert app.lanes.keys() == {"orders"}
     assert app.run_changelogs == {"orders-totals"}
     app.state_folder.close()
