@@ -44,7 +44,7 @@ class Bench(Struct):
         """Return one value of every round of a row."""
         return [one[name] for one in self.rounds[row]]
 
-    def compare(self, row: str, peer: str, bar: float, *, unit: str = "writes/s") -> None:
+    def compare(self, row: str, peer: str, bar: float | None = None, *, unit: str = "writes/s") -> None:
         """Add the figures of a row whose rounds have `ours` and the peer; the first round warmed both up."""
         rounds = self.rounds[row][1:] or self.rounds[row]
         ours, peers = ([one[name] for one in rounds] for name in ("ours", peer))

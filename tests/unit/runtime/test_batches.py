@@ -22,7 +22,6 @@ from schemas.headers import (
     ERROR_STAGE,
     header_map,
 )
-from streams.runtime.agents import ReadTwice
 from streams.runtime.app import StreamApp
 from streams.runtime.batches import Batch, BatchAgent, BatchFunction, decode_records, decoder
 from streams.runtime.crash_journal import CrashJournal
@@ -385,18 +384,4 @@ def test_an_app_knows_the_topics_and_the_lane_of_an_agent_that_takes_batches(tmp
     assert app.lanes.keys() == app.urgent_topics == {"orders", "returns"}
     assert "add_up" in cast(Any, app.agents)
     assert add_up.__name__ == "add_up"
-    folder.close()
-
-
-def test_a_topic_whose_runs_go_to_one_agent_is_not_given_to_a_second_one(tmp_path: Path) -> None:
-    # Both would have got the same run, and the first to finish it would have had it committed for the other.
-    folder = StateFolder(tmp_path)
-    app = StreamApp("shop", Connection(bootstrap="127.0.0.1:1"), state_folder=folder, partitions=1)
-
-    async def take(_: Batch[Order]) -> None:
-        pass
-
-    app.batches("orders", value_type=Order, dead_letters="dead", name="first")(take)
-    with pytest.raises(ReadTwice, match=r"agent 'second' reads orders, and so does another one"):
-        app.batches("orders", "returns", value_type=Order, dead_letters="dead", name="second")(take)
     folder.close()
