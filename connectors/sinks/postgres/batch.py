@@ -22,6 +22,7 @@ from connectors.sinks.postgres import statements
 from connectors.sinks.postgres.connection import Connection
 from connectors.sinks.postgres.copying import array, column, copied
 from connectors.sinks.postgres.errors import rejection
+from connectors.sinks.postgres.lines import decode_versions
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Columns, Identity, LineRow, Shape, planned, sorted_out
 from connectors.sinks.postgres.tables import TABLES
@@ -33,7 +34,6 @@ Cursor = psycopg.Cursor[tuple[object, ...]]
 FEW = 200  # writes that cost less as parameters than by COPY
 
 _ANOTHER = "another process is writing the same rows; it should stop, or this one"
-_decode = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class _RowsThere(Exception):  # noqa: N818 - says what was found
@@ -200,7 +200,7 @@ def _lines_of(asked: Cursor) -> dict[Identity, Line]:
             version=version,
             deleted=deleted,
             removed=removed,
-            columns=_decode(columns),
+            columns=decode_versions(table, version, columns),
             revision=revision,
         )
         for entity, source, table, key, version, deleted, removed, columns, revision in msgspec.convert(

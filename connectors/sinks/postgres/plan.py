@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.sinks.contract import APPLIED, Outcome, Rejected
+from connectors.sinks.postgres.lines import encode_versions, set_together
 from connectors.sinks.postgres.merge import NEVER, Line, RowChange, Value, apply
 from schemas.writes import RelationalWrite
 
@@ -20,8 +21,6 @@ Place = tuple[str, str]  # table, key
 Shape = tuple[str, tuple[str, ...]]  # table, columns in order of their names
 LineRow = tuple[str, str, str, str, int, bool, int, str, int]  # as `statements.LINE` names them
 Columns = list[Sequence[Value]]  # the keys, then the columns of a shape
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Plan(msgspec.Struct):
@@ -90,19 +89,15 @@ def _plan_alone(plan: Plan, table: str, names: tuple[str, ...], writes: Sequence
     shape, order, said = _shape(table, names)
     values: Columns = list(zip(*[write.columns.values() for write in writes], strict=True))
     plan.new_rows.append((shape, [[write.key for write in writes], *(values[index] for index in order)]))
-    plan.new_lines += [
-        (one.entity, one.source, table, one.key, one.version, False, NEVER, str(one.version).join(said), 1)
-        for one in writes
-    ]
+    plan.new_lines += [(one.entity, one.source, table, one.key, one.version, False, NEVER, said, 1) for one in writes]
 
 
 @cache  # as many as there are ways in which writes name columns
-def _shape(table: str, names: tuple[str, ...]) -> tuple[Shape, tuple[int, ...], tuple[str, ...]]:
-    """Return the shape, where its columns stand in `names`, and the JSON of its versions around each version."""
+def _shape(table: str, names: tuple[str, ...]) -> tuple[Shape, tuple[int, ...], str]:
+    """Return the shape, where its columns stand in `names`, and what a line says of them that was set with it."""
     order = tuple(sorted(range(len(names)), key=names.__getitem__))
     columns = tuple(names[index] for index in order)
-    before = [f'{"," if index else "{"}"{name}":' for index, name in enumerate(columns)]
-    return (table, columns), order, (*before, "}") if before else ("{}",)
+    return (table, columns), order, set_together(table, columns)
 
 
 def _plan_others(
@@ -141,7 +136,7 @@ def _plan_others(
 
 
 def _row(identity: Identity, line: Line) -> LineRow:
-    versions = _encode(line.columns).decode()
+    versions = encode_versions(line.table, line.version, line.columns)
     return (*identity, line.table, line.key, line.version, line.deleted, line.removed, versions, line.revision + 1)
 
 

@@ -47,6 +47,14 @@ MIGRATIONS = (
         "versions of columns as text",
         "ALTER TABLE {schema}.versions ALTER COLUMN columns TYPE text USING columns::text",
     ),
+    Migration(
+        # Changes no line: it keeps releases out that cannot read those which are written from now on.
+        "versions of columns that were set together as a number",
+        """
+        COMMENT ON COLUMN {schema}.versions.columns IS
+        'a number: bits of the columns that `version` has set, the lowest bit for the column behind key; or an object'
+        """,
+    ),
 )
 
 

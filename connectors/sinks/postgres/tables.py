@@ -6,7 +6,8 @@ SCHEMA = "travelos"  # a schema of our own: the database may be one that others 
 
 ColumnType = Literal["text", "text[]", "integer", "numeric", "double precision", "date", "timestamp with time zone"]
 
-# Besides these, each table has `key text PRIMARY KEY`. A new column goes to the end of its table; `open` adds it.
+# Besides these, each table has `key text PRIMARY KEY`. A new column goes to the end of its table, `open` adds it, and
+# none goes away or moves: version lines name columns by their places here.
 TABLES: dict[str, dict[str, ColumnType]] = {
     "messages": {
         "user_id": "text",

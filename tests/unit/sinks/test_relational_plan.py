@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sinks.contract import Outcome
 from connectors.sinks.postgres.copying import array, copied
+from connectors.sinks.postgres.lines import decode_versions
 from connectors.sinks.postgres.merge import Line, Value
 from connectors.sinks.postgres.plan import Identity, LineRow, Place, planned, sorted_out
 from connectors.sinks.postgres.values import Unfit, all_checked, checked, storable
@@ -62,14 +62,14 @@ class Tables:
 
 def _line(row: LineRow) -> Line:
     *_, table, key, version, deleted, removed, columns, revision = row
-    versions = msgspec.json.decode(columns, type=dict[str, int])
+    versions = decode_versions(table, version, columns)
     return Line(
         table=table, key=key, version=version, deleted=deleted, removed=removed, columns=versions, revision=revision
     )
 
 
 def _without_revisions(tables: Tables) -> dict[Identity, tuple[object, ...]]:
-    return {row[:2]: (*row[2:7], msgspec.json.decode(row[7], type=dict[str, int])) for row in tables.lines.values()}
+    return {row[:2]: (*row[2:7], decode_versions(row[2], row[4], row[7])) for row in tables.lines.values()}
 
 
 @given(_writes, st.integers(1, 8))
