@@ -36,12 +36,14 @@ class FetchClient:
         """Send a request and return its response; see aiokafka's client."""
         if type(request) is not FetchRequest:
             return await self._send(node_id, request, **options)
-        response = await self._fetch(node_id, request, options)
-        self._note(request, response)
+        session = self._sessions[node_id]
+        response = await self._fetch(node_id, request, session, options)
+        self._note(request, response, session)
         return response
 
-    async def _fetch(self, node_id: object, request: FetchRequest, options: dict[str, Any]) -> Any:
-        session = self._sessions[node_id]
+    async def _fetch(
+        self, node_id: object, request: FetchRequest, session: FetchSession, options: dict[str, Any]
+    ) -> Any:
         await self._wait_for_turn(node_id)
         while True:
             ours = Request.of(request, session)
@@ -61,7 +63,7 @@ class FetchClient:
             await asyncio.sleep(pause)  # this is the interval
         self._due[node_id] = time.monotonic() + self._interval
 
-    def _note(self, request: FetchRequest, response: Any) -> None:
+    def _note(self, request: FetchRequest, response: Any, session: FetchSession) -> None:
         """Note that a broker has answered for those partitions, too, of which it says nothing."""
         subscription = self._subscription.subscription
         assignment = None if subscription is None else subscription.assignment
@@ -72,5 +74,11 @@ class FetchClient:
         for topic, partitions in request._topics:
             for number, *_ in partitions:
                 state = states.get((topic, number))
-                if state is not None and state.timestamp is not None and (topic, number) not in told:
+                if state is None or (topic, number) in told:
+                    continue
+                if state.timestamp is None:
+                    # The broker has told of it, but aiokafka did not take that answer: the partition was assigned anew
+                    # or sought in the meantime. An idle one would never be told of again, and pass for stuck.
+                    session.lost()
+                else:
                     state.timestamp = now_ms

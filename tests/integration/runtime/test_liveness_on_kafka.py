@@ -1,5 +1,6 @@
 """What a worker says of itself, and how it ends when it is told to, on real Kafka."""
 
+import copy
 import json
 import os
 import subprocess
@@ -117,6 +118,11 @@ class Watched:
         _, text = self.page("metrics")
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"stream_{name}"))
 
+    def assigned(self) -> int:
+        """Return of how many partitions it tells."""
+        _, text = self.page("metrics")
+        return sum(line.startswith("stream_open_runs{") for line in text.splitlines())
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = [line for line in self.log_file.read_text().splitlines() if line.startswith("{")]
         return [entry for entry in map(json.loads, lines) if entry["event"] == event]
@@ -153,6 +159,27 @@ def test_a_worker_without_lag_stays_live_and_its_metrics_add_up(watched: Watched
     assert watched.metric("lag_records") == watched.metric("lag_seconds") == watched.metric("open_runs") == 0
     assert watched.metric("commits_total") >= 1
     assert watched.logged("worker_stuck") == watched.logged("worker_waits") == []
+
+
+def test_a_worker_with_nothing_to_do_stays_live_after_others_came_and_left(watched: Watched) -> None:
+    watched.start()
+    watched.wait_for(lambda: watched.page("ready")[0] == 200, "ready")
+    other = copy.copy(watched)
+    other.folder, other.port = watched.folder / "other", free_port()
+    other.log_file = other.folder / "worker.log"
+    other.folder.mkdir()
+    other.start()
+    try:
+        other.wait_for(lambda: other.assigned() == 1, "it has joined")
+        other.terminate()
+    finally:
+        other.kill()
+    watched.wait_for(lambda: watched.assigned() == PARTITIONS, "it has all partitions again")
+    quiet_until = time.monotonic() + PATIENCE * 2
+    while time.monotonic() < quiet_until:
+        status, text = watched.page("live")
+        assert (status, json.loads(text)["state"]) == (200, "live")
+        time.sleep(0.5)  # the statement is about time that passes
 
 
 def test_a_worker_whose_agent_hangs_says_so_and_why_while_it_stays_in_the_group(watched: Watched) -> None:

@@ -117,6 +117,29 @@ async def test_partitions_that_an_answer_does_not_name_count_as_answered_and_oth
     assert found[1:] == [1, 1, None]
 
 
+async def test_a_partition_whose_only_answer_was_not_taken_is_asked_for_again_with_all() -> None:
+    broker, anew = Broker(), SimpleNamespace(timestamp=None)  # assigned after the broker had told of it
+    states = {TopicPartition("t", 0): SimpleNamespace(timestamp=1), TopicPartition("t", 1): anew}
+    client = client_of(broker, states)
+    for _ in range(2):
+        await client.send(1, fetch((0, 1), (1, 1)))
+    assert [(asked.epoch, len(asked.topics.get("t", ()))) for asked in broker.sent] == [(0, 2), (0, 2)]
+    anew.timestamp = 1  # as aiokafka does with an answer
+    for _ in range(2):
+        await client.send(1, fetch((0, 1), (1, 1)))
+    assert [asked.epoch for asked in broker.sent[2:]] == [0, 1]
+
+
+async def test_a_partition_that_cannot_be_read_does_not_cost_the_others_their_session() -> None:
+    broker = Broker()
+    states = {TopicPartition("t", number): SimpleNamespace(timestamp=time) for number, time in ((0, 1), (1, None))}
+    broker.topics = [("t", [(1, 3, -1, -1, -1, None, -1, None)])]  # no such topic
+    client = client_of(broker, states)
+    for _ in range(3):
+        await client.send(1, fetch((0, 1), (1, 1)))
+    assert [asked.epoch for asked in broker.sent] == [0, 1, 2]
+
+
 async def test_a_broker_is_not_asked_more_often_than_said() -> None:
     times: list[float] = []
     loop = asyncio.get_running_loop()
