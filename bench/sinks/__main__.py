@@ -6,8 +6,8 @@ python -m bench.sinks [--only neo4j,elasticsearch,...] [--parts rates,latency,ou
 The rates stand beside the store's own client, on one server with the same data.
 
 The peer is the client used the fastest way its documentation knows, without versions, receipts or outcomes. Ours is the
-sink with all of them, driven as the framework drives it. A round runs both next to each other on an empty store; the
-first round warms up and does not count.
+sink with all of them, driven as the framework drives it. A round runs all next to each other, each on an empty store
+and each round beginning with another one; the first round warms up and does not count.
 """
 
 import argparse
@@ -34,8 +34,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What the sinks reach.")
     parser.add_argument("--only", help=f"stores, separated by commas, else {','.join(STORES)}")
     parser.add_argument("--parts", help=f"what is measured, else {','.join(PARTS)}; with --only the rates")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds of the rates, of which the first warms up")
-    parser.add_argument("--writes", type=int, default=40_000, help="writes of a round")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of the rates, of which the first warms up")
+    parser.add_argument(
+        "--writes", type=int, default=40_000, help="writes of a round; fast stores get some times as many"
+    )
     parser.add_argument("--latency-seconds", type=float, default=20, help="how long the latency of a store is measured")
     parser.add_argument("--outage", type=float, default=600, help="seconds of the outage")
     parser.add_argument("--outage-of", default="redis", help="the store that is away: %(default)s")

@@ -8,7 +8,7 @@ and finished lines posted over one connection, 5,000 at a time. Neither compares
 of each batch before it writes it; the server is on the same machine, so it does not compress.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -32,6 +32,7 @@ BATCH = 5_000
 USERS = 200
 FIRST = 1_777_000_000_000_000_000
 STEP = 5_000_000  # ns: 200 fixes a second
+TIMES = 5  # as many writes as of a store that takes some ten thousand a second: of fewer a round is two batches
 SENT = ("lat", "lon", "speed")
 ENRICHED = (*SENT, "cell", "jump", "late", "distance", "heading", "accuracy")
 ROWS = {"influxdb": SENT, "influxdb, enriched": ENRICHED}
@@ -43,9 +44,9 @@ def measure(bench: Bench) -> None:
     server.start()
     try:
         for row, names in ROWS.items():
-            writes = [_fix(number, names) for number in range(bench.options.writes)]
-            for _ in range(bench.options.rounds):
-                _round(bench, server, row, writes)
+            writes = [_fix(number, names) for number in range(TIMES * bench.options.writes)]
+            for number in range(bench.options.rounds):
+                _round(bench, server, (row, number), writes)
     finally:
         server.delete()
     for row in ROWS:
@@ -54,24 +55,28 @@ def measure(bench: Bench) -> None:
     bench.setup |= {"influxdb": VERSION, "influxdb_client": version("influxdb-client")}
 
 
-def _round(bench: Bench, server: InfluxServer, row: str, writes: Sequence[TimeSeriesWrite]) -> None:
+def _round(bench: Bench, server: InfluxServer, turn: tuple[str, int], writes: Sequence[TimeSeriesWrite]) -> None:
     lines = [line(place_of(one), entity=one.entity, versions={}, fields=one.fields) for one in writes]
-    found: dict[str, float] = {}
-    for name in (POINTS, LINES, "ours"):
+
+    def contender(work: Callable[[InfluxOptions, Sequence[InfluxSink]], None]) -> float:
         options = InfluxOptions(url=server.address, token=server.token, bucket=uuid4().hex, gzip=False)
         sinks = [InfluxSink(options) for _ in range(InfluxSink.limits.requests)]
         for sink in sinks:
             sink.open()
-        if name == POINTS:
-            found[name] = rate(len(writes), lambda options=options: _points(options, writes))
-        elif name == LINES:
-            found[name] = rate(len(lines), lambda options=options: _raw(options, lines))
-        else:
-            found[name] = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+        found = rate(len(writes), lambda: work(options, sinks))
         for sink in sinks:
             sink.close()
         _check(options, len(writes))
-    bench.note(row, **found)
+        return found
+
+    bench.in_turns(
+        *turn,
+        {
+            POINTS: lambda: contender(lambda options, _: _points(options, writes)),
+            LINES: lambda: contender(lambda options, _: _raw(options, lines)),
+            "ours": lambda: contender(lambda _, sinks: deliver(sinks, writes)),
+        },
+    )
 
 
 def _points(options: InfluxOptions, writes: Sequence[TimeSeriesWrite]) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,16 @@ class Bench(Struct):
         self.rounds.setdefault(row, []).append(values)
         told = ", ".join(f"{name} {value:,.0f}" for name, value in values.items())
         print(f"{row}: {told}", flush=True)
+
+    def in_turns(self, row: str, number: int, contenders: Mapping[str, Callable[[], float]]) -> None:
+        """Note the rates of contenders that run one after the other, each round beginning with another one of them.
+
+        What one leaves its server to do (compactions, checkpoints, garbage) slows down the one behind it.
+        """
+        names = list(contenders)
+        first = number % len(names)
+        found = {name: contenders[name]() for name in names[first:] + names[:first]}
+        self.note(row, **{name: found[name] for name in names})
 
     def series(self, row: str, name: str) -> list[float]:
         """Return one value of every round of a row."""

@@ -12,6 +12,7 @@ versions costs the server by itself. It does not lock what it compares, nor know
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import neo4j
@@ -69,31 +70,42 @@ def _measure(
     data = [make(count, version) for version in (1, 2)]
     writes = [write(one, version) for version, rows in enumerate(data, 1) for one in rows]
     options = Neo4jOptions(url=server.address, password=server.password)
-    for _ in range(bench.options.rounds):
-        peers: dict[str, float] = {}
-        expected: list[int] = []
-        for peer, statement in statements.items():
-            _clear(driver)
-            for label in ("User", "Place"):
-                driver.execute_query(f"CREATE CONSTRAINT FOR (n:{label}) REQUIRE n.id IS UNIQUE", database_="neo4j")
-            for label, indexed in (index.split(".") for index in options.indexes):
-                command: Any = f"CREATE INDEX FOR (n:{label}) ON (n.{indexed})"
-                driver.execute_query(command, database_="neo4j")
-            rows = [*data[0], *data[1]]
-            peers[peer] = rate(len(writes), lambda statement=statement, rows=rows: _unwind(driver, statement, rows))
-            expected = _counts(driver)
+    rows = [*data[0], *data[1]]
+    made: list[list[int]] = []
+
+    def peer(statement: str) -> float:
+        _prepare(driver, options)
+        found = rate(len(rows), lambda: _unwind(driver, statement, rows))
+        made.append(_counts(driver))
+        return found
+
+    def ours() -> float:
         _clear(driver)
         sinks = [Neo4jSink(options) for _ in range(Neo4jSink(options).limits.requests)]
         for sink in sinks:
             sink.open()
-        ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
+        found = rate(len(writes), lambda: deliver(sinks, writes))
         for sink in sinks:
             sink.close()
-        if _counts(driver) != expected:
-            raise SystemExit(f"{name}: ours made {_counts(driver)}, the peer {expected}")
-        bench.note(name, ours=ours, **peers)
+        made.append(_counts(driver))
+        return found
+
+    for number in range(bench.options.rounds):
+        contenders = {peer_name: partial(peer, statement) for peer_name, statement in statements.items()}
+        bench.in_turns(name, number, {**contenders, "ours": ours})
+    if any(one != made[0] for one in made):
+        raise SystemExit(f"{name}: not all made the same nodes and relations: {made}")
     bench.compare(name, PEER, BAR)
     bench.compare(name, GUARDED)
+
+
+def _prepare(driver: neo4j.Driver, options: Neo4jOptions) -> None:
+    _clear(driver)
+    for label in ("User", "Place"):
+        driver.execute_query(f"CREATE CONSTRAINT FOR (n:{label}) REQUIRE n.id IS UNIQUE", database_="neo4j")
+    for label, indexed in (index.split(".") for index in options.indexes):
+        command: Any = f"CREATE INDEX FOR (n:{label}) ON (n.{indexed})"
+        driver.execute_query(command, database_="neo4j")
 
 
 def _unwind(driver: neo4j.Driver, statement: str, rows: Sequence[Row]) -> None:

@@ -8,6 +8,7 @@ no versions and tells nothing of single writes.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +24,7 @@ from schemas.writes import RelationalWrite
 BAR = 0.9
 PEER = "COPY and ON CONFLICT"
 BATCH = 2_000
+TIMES = 3  # as many writes as of a store that takes some ten thousand a second, so that a round lasts as long
 
 
 def measure(bench: Bench) -> None:
@@ -30,26 +32,38 @@ def measure(bench: Bench) -> None:
     server = PostgresServer(bench.folder / "postgres")
     server.start()
     try:
-        writes = [_write(number) for number in range(bench.options.writes)]
-        rows = len({(write.table, write.key) for write in writes})
+        writes = [_write(number) for number in range(TIMES * bench.options.writes)]
         for number in range(bench.options.rounds):
-            server.create_database(f"peer{number}")
-            with psycopg.connect(server.dsn(f"peer{number}")) as connection:
-                _create(connection)
-                peer = rate(len(writes), lambda connection=connection: _copy(connection, writes))
-                _check(connection, rows)
-            server.create_database(f"ours{number}")
-            sink = RelationalSink(server.dsn(f"ours{number}"))
-            sink.open()
-            ours = rate(len(writes), lambda sink=sink: deliver([sink], writes))
-            sink.close()
-            with psycopg.connect(server.dsn(f"ours{number}")) as connection:
-                _check(connection, rows)
-                bench.setup |= {"postgres": connection.info.server_version, "psycopg": version("psycopg")}
-            bench.note("postgres", ours=ours, **{PEER: peer})
+            contenders = {
+                PEER: partial(_peer, server, f"peer{number}", writes),
+                "ours": partial(_ours, server, f"ours{number}", writes),
+            }
+            bench.in_turns("postgres", number, contenders)
+        with psycopg.connect(server.dsn("postgres")) as connection:
+            bench.setup |= {"postgres": connection.info.server_version, "psycopg": version("psycopg")}
     finally:
         server.delete()
     bench.compare("postgres", PEER, BAR)
+
+
+def _peer(server: PostgresServer, database: str, writes: Sequence[RelationalWrite]) -> float:
+    server.create_database(database)
+    with psycopg.connect(server.dsn(database)) as connection:
+        _create(connection)
+        found = rate(len(writes), lambda: _copy(connection, writes))
+        _check(connection, writes)
+    return found
+
+
+def _ours(server: PostgresServer, database: str, writes: Sequence[RelationalWrite]) -> float:
+    server.create_database(database)
+    sink = RelationalSink(server.dsn(database))
+    sink.open()
+    found = rate(len(writes), lambda: deliver([sink], writes))
+    sink.close()
+    with psycopg.connect(server.dsn(database)) as connection:
+        _check(connection, writes)
+    return found
 
 
 def _create(connection: psycopg.Connection[Any]) -> None:
@@ -93,7 +107,8 @@ def _copy_some(
     )
 
 
-def _check(connection: psycopg.Connection[Any], rows: int) -> None:
+def _check(connection: psycopg.Connection[Any], writes: Sequence[RelationalWrite]) -> None:
+    rows = len({(write.table, write.key) for write in writes})
     found = connection.execute(
         "SELECT (SELECT count(*) FROM travelos.messages) + (SELECT count(*) FROM travelos.trips)"
     ).fetchone()

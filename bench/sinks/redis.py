@@ -8,6 +8,7 @@ does. It compares no versions.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +24,7 @@ BAR = 0.9
 PEER = "redis pipeline"
 BATCH = 1_000
 USERS = 5_000
+TIMES = 4  # as many writes as of a store that takes some ten thousand a second, so that a round lasts as long
 
 
 def measure(bench: Bench) -> None:
@@ -31,32 +33,42 @@ def measure(bench: Bench) -> None:
     server.start()
     try:
         with redis.Redis.from_url(server.url) as client:
-            writes = [_write(number) for number in range(bench.options.writes)]
-            keys = len({write.key for write in writes})
+            writes = [_write(number) for number in range(TIMES * bench.options.writes)]
             rows = {
                 "redis, values": RedisOptions(url=server.url, publish=False, positions=""),
                 "redis, values, places and watchers": RedisOptions(url=server.url),
             }
-            for _ in range(bench.options.rounds):
+            for number in range(bench.options.rounds):
                 for row, options in rows.items():
-                    whole = options.publish
-                    client.flushall()
-                    peer = rate(len(writes), lambda whole=whole: _pipeline(client, writes, whole=whole))
-                    _check(client, "peer:[pt]*:*", keys)
-                    client.flushall()
-                    sinks = [RedisSink(options) for _ in range(RedisSink.limits.requests)]
-                    for sink in sinks:
-                        sink.open()
-                    ours = rate(len(writes), lambda sinks=sinks: deliver(sinks, writes))
-                    for sink in sinks:
-                        sink.close()
-                    _check(client, "travelos:{[pt]*:*}", keys)
-                    bench.note(row, ours=ours, **{PEER: peer})
+                    contenders = {
+                        PEER: partial(_peer, client, options, writes),
+                        "ours": partial(_ours, client, options, writes),
+                    }
+                    bench.in_turns(row, number, contenders)
             bench.setup |= {"redis": client.info("server")["redis_version"], "redis_py": version("redis")}
     finally:
         server.delete()
     for row in rows:
         bench.compare(row, PEER, BAR)
+
+
+def _peer(client: redis.Redis, options: RedisOptions, writes: Sequence[CacheWrite]) -> float:
+    client.flushall()
+    found = rate(len(writes), lambda: _pipeline(client, writes, whole=options.publish))
+    _check(client, "peer:[pt]*:*", writes)
+    return found
+
+
+def _ours(client: redis.Redis, options: RedisOptions, writes: Sequence[CacheWrite]) -> float:
+    client.flushall()
+    sinks = [RedisSink(options) for _ in range(RedisSink.limits.requests)]
+    for sink in sinks:
+        sink.open()
+    found = rate(len(writes), lambda: deliver(sinks, writes))
+    for sink in sinks:
+        sink.close()
+    _check(client, "travelos:{[pt]*:*}", writes)
+    return found
 
 
 def _pipeline(client: redis.Redis, writes: Sequence[CacheWrite], *, whole: bool) -> None:
@@ -74,10 +86,10 @@ def _pipeline(client: redis.Redis, writes: Sequence[CacheWrite], *, whole: bool)
             pipe.execute()
 
 
-def _check(client: Any, pattern: str, count: int) -> None:
-    found = len(set(client.scan_iter(pattern, count=10_000)))
-    if found != count:
-        raise SystemExit(f"there are {found} keys {pattern}, not {count}")
+def _check(client: Any, pattern: str, writes: Sequence[CacheWrite]) -> None:
+    found, keys = len(set(client.scan_iter(pattern, count=10_000))), len({write.key for write in writes})
+    if found != keys:
+        raise SystemExit(f"there are {found} keys {pattern}, not {keys}")
 
 
 def _write(number: int) -> CacheWrite:

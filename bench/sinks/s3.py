@@ -7,6 +7,7 @@ Peer: one client, eight threads, a put without a condition for each object
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -41,28 +42,40 @@ def measure(bench: Bench) -> None:
         )
         writes = [_photo(number) for number in range(bench.options.writes // WRITES_FOR_EACH)]
         for number in range(bench.options.rounds):
-            server.create_bucket(f"peer-{number}")
-            peer = rate(len(writes), lambda number=number: _put(client, f"peer-{number}", writes))
-            _check(client, f"peer-{number}", len(writes))
-            options = S3Options(
-                endpoint=server.address,
-                access_key=server.access_key,
-                secret_key=server.secret_key,
-                path_style=True,
-                bucket=f"ours-{number}",
-                connections=THREADS,
-            )
-            sink = S3Sink(options)
-            sink.open()
-            ours = rate(len(writes), lambda sink=sink: deliver([sink], writes))
-            sink.close()
-            _check(client, f"ours-{number}", len(writes))
-            bench.note("s3", ours=ours, **{PEER: peer})
+            contenders = {
+                PEER: partial(_peer, server, client, f"peer-{number}", writes),
+                "ours": partial(_ours, server, client, f"ours-{number}", writes),
+            }
+            bench.in_turns("s3", number, contenders)
         client.close()
     finally:
         server.delete()
     bench.compare("s3", PEER, BAR)
     bench.setup |= {"versitygw": VERSION, "boto3": version("boto3"), "object_bytes": OBJECT_BYTES}
+
+
+def _peer(server: S3Server, client: Any, bucket: str, writes: Sequence[ObjectWrite]) -> float:
+    server.create_bucket(bucket)
+    found = rate(len(writes), lambda: _put(client, bucket, writes))
+    _check(client, bucket, len(writes))
+    return found
+
+
+def _ours(server: S3Server, client: Any, bucket: str, writes: Sequence[ObjectWrite]) -> float:
+    options = S3Options(
+        endpoint=server.address,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        path_style=True,
+        bucket=bucket,
+        connections=THREADS,
+    )
+    sink = S3Sink(options)
+    sink.open()
+    found = rate(len(writes), lambda: deliver([sink], writes))
+    sink.close()
+    _check(client, bucket, len(writes))
+    return found
 
 
 def _put(client: Any, bucket: str, writes: Sequence[ObjectWrite]) -> None:
