@@ -1,15 +1,11 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Run scripts on a Redis, whichever way it is set up: one server, what sentinels name, or a cluster."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
-from msgspec import Struct
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
@@ -20,18 +16,9 @@ from connectors.sinks.errors import Fatal
 from connectors.sinks.redis.address import Address, BadAddress, address_of
 from connectors.sinks.redis.errors import MOVING, OPTION
 from connectors.sinks.redis.options import RedisOptions
+from connectors.sinks.redis.pipeline import Job, run
 
 _SCANNED_AT_ONCE = 1_000
-
-ScriptName = Literal["write", "held", "before", "positions"]
-
-
-class Job(Struct, frozen=True):
-    """One call of a script. All its keys lie in one slot."""
-
-    script: ScriptName
-    keys: Sequence[str]
-    arguments: Sequence[str | bytes | int | float]
 
 
 class Server(ABC):
@@ -44,7 +31,7 @@ class Server(ABC):
         """Return the slot of a key; jobs are made of keys of one."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
+    def run(self, jobs: Iterable[Job]) -> list[Any]:
         """Run jobs, in order where they share a slot, and return their answers.
 
         A job that is refused by itself has the exception as its answer; its script has not begun.
@@ -77,9 +64,9 @@ class SingleServer(Server):
         """Return the same slot for all keys."""
         return 0
 
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """Run jobs in one pipeline."""
-        return _pipelined(self._client, jobs)
+    def run(self, jobs: Iterable[Job]) -> list[Any]:
+        """Run jobs over one connection, each sent as soon as it is made."""
+        return run(self._client, jobs)
 
     def hashes(self, pattern: str) -> dict[str, dict[bytes, bytes]]:
         """Return the hashes whose keys fit a pattern."""
@@ -110,8 +97,9 @@ class ClusterServer(Server):
         """Return the slot of a key."""
         return self._client.keyslot(key)
 
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """Run the jobs of each node in one pipeline."""
+    def run(self, jobs: Iterable[Job]) -> list[Any]:
+        """Run the jobs of each node over one connection, one node after the other."""
+        jobs = list(jobs)
         nodes: defaultdict[str, list[int]] = defaultdict(list)
         for index, job in enumerate(jobs):
             slot = self.slot(job.keys[0]) if job.keys else 0
@@ -122,7 +110,7 @@ class ClusterServer(Server):
                 node = self._client.get_node(node_name=name)
                 assert node is not None
                 connection = self._client.get_redis_connection(node)
-                answers.update(zip(indexes, _pipelined(connection, [jobs[index] for index in indexes]), strict=True))
+                answers.update(zip(indexes, run(connection, [jobs[index] for index in indexes]), strict=True))
         except (exceptions.ConnectionError, exceptions.TimeoutError):
             self._client.nodes_manager.initialize()
             raise
@@ -194,32 +182,6 @@ def _common(options: RedisOptions, address: Address) -> dict[str, Any]:
     return found
 
 
-@cache
-def _script(name: ScriptName) -> tuple[str, str]:
-    """Return the text of a script and what Redis calls it."""
-    text = files(__package__ or "").joinpath(f"{name}.lua").read_text("utf-8")
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _pipelined(client: Redis, jobs: Sequence[Job]) -> list[Any]:
-    """Run jobs in one pipeline; scripts that the server does not have yet are given to it, and their jobs run again."""
-    answers = _once(client, jobs)
-    missing = [index for index, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
-    if missing:
-        for name in sorted({jobs[index].script for index in missing}):
-            client.script_load(_script(name)[0])
-        for index, answer in zip(missing, _once(client, [jobs[index] for index in missing]), strict=True):
-            answers[index] = answer
-    return answers
-
-
 def _hashes(client: Redis, pattern: str) -> dict[str, dict[bytes, bytes]]:
     keys: list[bytes] = list(client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE, _type="hash"))
     return {key.decode(): client.hgetall(key) for key in keys}  # pyright: ignore[reportReturnType] - no coroutine
-
-
-def _once(client: Redis, jobs: Iterable[Job]) -> list[Any]:
-    with client.pipeline(transaction=False) as pipe:
-        for job in jobs:
-            pipe.execute_command("EVALSHA", _script(job.script)[1], len(job.keys), *job.keys, *job.arguments)
-        return pipe.execute(raise_on_error=False)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +16,8 @@ from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
 from connectors.sinks.redis.files import rewrite_files
 from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
 from connectors.sinks.redis.options import RedisOptions
-from connectors.sinks.redis.server import Job, Server, connect
+from connectors.sinks.redis.pipeline import Job, ScriptName
+from connectors.sinks.redis.server import Server, connect
 from connectors.sinks.undo import emptied
 from schemas.persons import live_person
 from schemas.writes import CacheWrite
@@ -32,20 +33,21 @@ _WALKED_AT_ONCE = 1_000
 _HOUR_MS = 3_600_000
 
 
-class _Prepared(NamedTuple):
-    """A write that fits: where it stands in the batch, its keys, and what the scripts are told of it."""
+_Position = tuple[str | int, ...]  # what `positions.lua` is told of a write
 
-    place: int
-    keys: tuple[str, str]
-    arguments: tuple[str, ...]
-    position: tuple[str | int, ...] | None
+
+class _Told(NamedTuple):
+    """A script that was sent, and the places of the writes in it."""
+
+    script: ScriptName
+    places: Sequence[int]
 
 
 class RedisSink:
     """Values in Redis, with their versions beside them.
 
-    A batch is a pipeline of scripts, each of which compares and applies up to 200 writes in one atomic step. The geo
-    index follows in the same pipeline with versions of its own; it may be behind the values for that long.
+    A batch is a row of scripts, each of which compares and applies up to 200 writes in one atomic step, while the next
+    one is made. The geo index follows them with versions of its own; it may be behind the values for that long.
     """
 
     # Live state is looked at while it changes. Of two sinks one makes requests while the other waits for the server.
@@ -67,7 +69,7 @@ class RedisSink:
         with interpreted():
             self._server = connect(self._options)
             about = self._server.information()
-            [answer] = self._server.run([Job("write", (), ("", 0, msgpack.encode([])))])
+            [answer] = self._server.run([Job("write", (), ("", "0", msgpack.encode([])))])
             if isinstance(answer, Exception):
                 raise meaning(answer)
         version = tuple(int(part) for part in str(about["redis_version"]).split(".")[:2])
@@ -83,25 +85,26 @@ class RedisSink:
     def write(self, batch: Sequence[CacheWrite]) -> list[Outcome]:
         """Apply a batch; see the contract."""
         server = self._opened()
-        outcomes: dict[int, Outcome] = {}
-        prepared: list[_Prepared] = []
-        for index, write in enumerate(batch):
+        outcomes: list[Outcome] = [APPLIED] * len(batch)
+        fitting: list[int] = []
+        for place, write in enumerate(batch):
             try:
-                prepared.append(self._prepare(index, write, server))
+                check_names(write, one_slot=server.one_slot)
             except Unfit as error:
-                outcomes[index] = Rejected(str(error))
-        groups = list(_grouped(prepared, lambda one: server.slot(one.keys[0])))
-        placed = list(_rounds([one for one in prepared if one.position is not None]))
-        jobs = [*map(self._job, groups), *map(self._positions, placed)]
+                outcomes[place] = Rejected(str(error))
+            else:
+                fitting.append(place)
+        groups = _grouped(fitting, lambda place: server.slot(self._names.versions(batch[place].entity)))
+        told: list[_Told] = []
         with interpreted():
-            answers = server.run(jobs) if jobs else []
-        for group, answer in zip(groups, answers, strict=False):
-            outcomes.update(zip((one.place for one in group), _outcomes(answer, len(group)), strict=True))
-        for group, answer in zip(placed, answers[len(groups) :], strict=True):
-            if isinstance(answer, Exception):
-                # All of them again: their values are superseded by then, which is success, and the index complete.
-                outcomes.update(zip((one.place for one in group), _outcomes(answer, len(group)), strict=True))
-        return [outcomes[index] for index in range(len(batch))]
+            answers = server.run(self._jobs(batch, groups, outcomes, told)) if fitting else []
+        for (script, places), answer in zip(told, answers, strict=True):
+            # Where positions failed, all of them again: their values are superseded by then, which is success, and the
+            # index complete.
+            if script == "write" or isinstance(answer, Exception):
+                for place, outcome in zip(places, _outcomes(answer, len(places)), strict=True):
+                    outcomes[place] = outcome
+        return outcomes
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the server holds. A value that has expired counts as deleted."""
@@ -234,26 +237,40 @@ class RedisSink:
             undo=False,
         )
 
-    def _prepare(self, index: int, write: CacheWrite, server: Server) -> _Prepared:
-        check_names(write, one_slot=server.one_slot)
-        value = self._names.value(write.key)
-        home = "" if write.key == write.entity else self._names.value(write.entity)
-        return _Prepared(
-            index,
-            (self._names.versions(write.entity), value),
-            (*arguments(write), home),
-            position(write, self._options.positions),
-        )
-
-    def _job(self, group: Sequence[_Prepared]) -> Job:
-        told = msgpack.encode([word for one in group for word in one.arguments])
+    def _jobs(
+        self,
+        batch: Sequence[CacheWrite],
+        groups: Iterable[Sequence[int]],
+        outcomes: list[Outcome],
+        told: list[_Told],
+    ) -> Iterator[Job]:
+        """Yield the scripts of groups of writes, values first; note them, and refuse the writes that cannot be said."""
+        value, versions, positions = self._names.value, self._names.versions, self._options.positions
         channels = self._names.channels if self._options.publish else ""
-        keep = self._options.versions_hours * _HOUR_MS
-        return Job("write", [key for one in group for key in one.keys], (channels, keep, told))
-
-    def _positions(self, placed: Sequence[_Prepared]) -> Job:
-        told = json.encode([word for one in placed for word in one.position or ()])
-        return Job("positions", self._names.positions, (told,))
+        keep = str(self._options.versions_hours * _HOUR_MS)
+        placed: list[tuple[int, _Position]] = []
+        for group in groups:
+            fitting: list[int] = []
+            keys: list[str] = []
+            words: list[str] = []
+            for place in group:
+                write = batch[place]
+                try:
+                    words += arguments(write)
+                except Unfit as error:
+                    outcomes[place] = Rejected(str(error))
+                    continue
+                words.append("" if write.key == write.entity else value(write.entity))
+                keys += (versions(write.entity), value(write.key))
+                fitting.append(place)
+                where = position(write, positions)
+                if where is not None:
+                    placed.append((place, where))
+            told.append(_Told("write", fitting))
+            yield Job("write", keys, (channels, keep, msgpack.encode(words)))
+        for some in _rounds(placed):
+            told.append(_Told("positions", [place for place, _ in some]))
+            yield Job("positions", self._names.positions, (json.encode([word for _, said in some for word in said]),))
 
 
 def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:
@@ -290,13 +307,13 @@ def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _rounds(placed: Sequence[_Prepared]) -> Iterator[Sequence[_Prepared]]:
+def _rounds(placed: Sequence[tuple[int, _Position]]) -> Iterator[Sequence[tuple[int, _Position]]]:
     """Yield positions in rounds that have each member once, none too large, in order for a member."""
     while placed:
-        rounds: dict[Any, _Prepared] = {}
-        later: list[_Prepared] = []
+        rounds: dict[str | int, tuple[int, _Position]] = {}
+        later: list[tuple[int, _Position]] = []
         for one in placed:
-            member = one.position[0] if one.position else None
+            member = one[1][0]
             if member in rounds:
                 later.append(one)
             else:
