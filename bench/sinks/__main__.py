@@ -1,13 +1,14 @@
 """How fast each sink is, how long a write takes into each store, and what an outage of a store does.
 
-python -m bench.sinks [--only neo4j,elasticsearch,...] [--parts rates,latency,outage] [--rounds N] [--writes N]
-    [--latency-seconds S] [--outage S] [--outage-of redis]
+python -m bench.sinks [--only neo4j,elasticsearch,...] [--parts rates,latency,outage] [--rounds N] [--warm-up N]
+    [--writes N] [--latency-seconds S] [--outage S] [--outage-of redis]
 
 The rates stand beside the store's own client, on one server with the same data.
 
 The peer is the client used the fastest way its documentation knows, without versions, receipts or outcomes. Ours is the
 sink with all of them, driven as the framework drives it. A round runs all next to each other, each on an empty store
-and each round beginning with another one; the first round warms up and does not count.
+and each round beginning with another one. The first rounds warm up and do not count: a server in Java compiles for as
+long, which costs the longer statement more.
 """
 
 import argparse
@@ -34,7 +35,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What the sinks reach.")
     parser.add_argument("--only", help=f"stores, separated by commas, else {','.join(STORES)}")
     parser.add_argument("--parts", help=f"what is measured, else {','.join(PARTS)}; with --only the rates")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of the rates, of which the first warms up")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of the rates")
+    parser.add_argument("--warm-up", type=int, default=2, help="rounds before them, which do not count")
     parser.add_argument(
         "--writes", type=int, default=40_000, help="writes of a round; fast stores get some times as many"
     )

@@ -36,7 +36,7 @@ def measure(bench: Bench) -> None:
         count = TIMES * bench.options.writes // 2
         documents = [_document(place, number) for number in (1, 2) for place in range(count)]
         writes = [_write(one, number) for number in (1, 2) for one in documents[(number - 1) * count :][:count]]
-        for number in range(bench.options.rounds):
+        for number in bench.turns:
             options = ElasticsearchOptions(
                 url=server.address, username="elastic", password=server.password, index=f"bench{number}"
             )

@@ -45,7 +45,7 @@ def measure(bench: Bench) -> None:
     try:
         for row, names in ROWS.items():
             writes = [_fix(number, names) for number in range(TIMES * bench.options.writes)]
-            for number in range(bench.options.rounds):
+            for number in bench.turns:
                 _round(bench, server, (row, number), writes)
     finally:
         server.delete()

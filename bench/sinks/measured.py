@@ -40,6 +40,11 @@ class Bench(Struct):
         told = ", ".join(f"{name} {value:,.0f}" for name, value in values.items())
         print(f"{row}: {told}", flush=True)
 
+    @property
+    def turns(self) -> range:
+        """The rounds of a row, those that warm up included."""
+        return range(self.options.warm_up + self.options.rounds)
+
     def in_turns(self, row: str, number: int, contenders: Mapping[str, Callable[[], float]]) -> None:
         """Note the rates of contenders that run one after the other, each round beginning with another one of them.
 
@@ -55,8 +60,8 @@ class Bench(Struct):
         return [one[name] for one in self.rounds[row]]
 
     def compare(self, row: str, peer: str, bar: float | None = None, *, unit: str = "writes/s") -> None:
-        """Add the figures of a row whose rounds have `ours` and the peer; the first round warmed both up."""
-        rounds = self.rounds[row][1:] or self.rounds[row]
+        """Add the figures of a row whose rounds have `ours` and the peer."""
+        rounds = self.rounds[row][self.options.warm_up :]
         ours, peers = ([one[name] for one in rounds] for name in ("ours", peer))
         middle = len(rounds) // 2
         self.add(f"{row}: ours", sorted(ours)[middle], unit)

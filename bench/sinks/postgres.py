@@ -33,7 +33,7 @@ def measure(bench: Bench) -> None:
     server.start()
     try:
         writes = [_write(number) for number in range(TIMES * bench.options.writes)]
-        for number in range(bench.options.rounds):
+        for number in bench.turns:
             contenders = {
                 PEER: partial(_peer, server, f"peer{number}", writes),
                 "ours": partial(_ours, server, f"ours{number}", writes),

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> None:
                 "redis, values": RedisOptions(url=server.url, publish=False, positions=""),
                 "redis, values, places and watchers": RedisOptions(url=server.url),
             }
-            for number in range(bench.options.rounds):
+            for number in bench.turns:
                 for row, options in rows.items():
                     contenders = {
                         PEER: partial(_peer, client, options, writes),

@@ -41,7 +41,7 @@ def measure(bench: Bench) -> None:
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=2 * THREADS),
         )
         writes = [_photo(number) for number in range(bench.options.writes // WRITES_FOR_EACH)]
-        for number in range(bench.options.rounds):
+        for number in bench.turns:
             contenders = {
                 PEER: partial(_peer, server, client, f"peer-{number}", writes),
                 "ours": partial(_ours, server, client, f"ours-{number}", writes),
