@@ -16,7 +16,7 @@ from schemas.writes import CacheWrite
 from streams.settings import load
 from streams.stores import sink_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FILE = re.compile(r"`(notes/\w+\.py)`:\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FEW = """
 from notes.conformance import NotesConformance

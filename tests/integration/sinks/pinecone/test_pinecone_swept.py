@@ -10,7 +10,7 @@ from deploy.local.pinecone import PineconeStandIn
 from schemas.writes import VectorWrite
 from streams.verify.repairs import origins_of, removals_of
 from streams.verify.sweep import StoreSweep
-from tests.unit.sinks.pinecone_writes import Opened, write
+from tests.integration.sinks.pinecone.pinecone_writes import Opened, write
 from tests.unit.verify.kafka_stand_in import TopicInMemory
 
 

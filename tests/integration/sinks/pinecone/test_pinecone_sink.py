@@ -9,7 +9,7 @@ from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
 from connectors.sinks.pinecone import PineconeOptions, PineconeSink
 from deploy.local.pinecone import Fault, PineconeStandIn
-from tests.unit.sinks.pinecone_writes import (
+from tests.integration.sinks.pinecone.pinecone_writes import (
     BEYOND_THE_SDK,
     NAMESPACES,
     SOURCE,

@@ -1,0 +1,5 @@
+"""Folders in memory."""
+
+from tests.in_memory import tmp_path
+
+__all__ = ["tmp_path"]
