@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
@@ -15,6 +16,9 @@ from bench.report import Figure, median_ratio
 from connectors.sinks.contract import Applied, Outcome, Retry, Sink, Superseded
 from schemas.receipts import Receipt, encode_receipt
 from schemas.writes import BaseWrite, key_of, store_of
+
+T = TypeVar("T")
+C = TypeVar("C")
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -59,14 +63,17 @@ class Bench(Struct):
         """Return one value of every round of a row."""
         return [one[name] for one in self.rounds[row]]
 
-    def compare(self, row: str, peer: str, bar: float | None = None, *, unit: str = "writes/s") -> None:
-        """Add the figures of a row whose rounds have `ours` and the peer."""
+    def compare(
+        self, row: str, peer: str, bar: float | None = None, *, who: str = "ours", unit: str = "writes/s"
+    ) -> None:
+        """Add the figures of a row whose rounds have `who` and the peer, those that are there already left out."""
         rounds = self.rounds[row][self.options.warm_up :]
-        ours, peers = ([one[name] for one in rounds] for name in ("ours", peer))
-        middle = len(rounds) // 2
-        self.add(f"{row}: ours", sorted(ours)[middle], unit)
-        self.add(f"{row}: {peer}", sorted(peers)[middle], unit)
-        self.add(f"{row}: ours / {peer}", median_ratio(ours, peers), "", bar)
+        values = {name: [one[name] for one in rounds] for name in (who, peer)}
+        there = {figure.name for figure in self.figures}
+        for name, found in values.items():
+            if f"{row}: {name}" not in there:
+                self.add(f"{row}: {name}", sorted(found)[len(rounds) // 2], unit)
+        self.add(f"{row}: {who} / {peer}", median_ratio(values[who], values[peer]), "", bar)
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
@@ -90,16 +97,29 @@ def deliver(sinks: Sequence[Sink[Any]], writes: Sequence[BaseWrite]) -> None:
     Raises:
         AssertionError: a write was rejected.
     """
-    lanes: list[list[BaseWrite]] = [[] for _ in sinks]
-    for write in writes:
-        # As `Delivery` does, which asks for the key only where there is more than one way.
-        lanes[zlib.crc32(key_of(write).encode()) % len(lanes) if len(lanes) > 1 else 0].append(write)
-    with ThreadPoolExecutor(1) as accounts, ThreadPoolExecutor(len(sinks)) as pool:
-        for one in [pool.submit(_lane, sink, lane, accounts) for sink, lane in zip(sinks, lanes, strict=True)]:
+    with ThreadPoolExecutor(1) as accounts:
+        side_by_side(partial(_lane, accounts), sinks, lanes(writes, len(sinks), key_of))
+
+
+def lanes(items: Sequence[T], ways: int, key: Callable[[T], str]) -> list[list[T]]:
+    """Return the items of each way, those of one key in order in one way; asks for keys only where there are several.
+
+    As `Delivery` does.
+    """
+    found: list[list[T]] = [[] for _ in range(ways)]
+    for item in items:
+        found[zlib.crc32(key(item).encode()) % ways if ways > 1 else 0].append(item)
+    return found
+
+
+def side_by_side(work: Callable[[C, Sequence[T]], object], connections: Sequence[C], parts: Sequence[list[T]]) -> None:
+    """Have each connection do its part in a thread of its own, and wait for all."""
+    with ThreadPoolExecutor(len(connections)) as pool:
+        for one in [pool.submit(work, *given) for given in zip(connections, parts, strict=True)]:
             one.result()
 
 
-def _lane(sink: Sink[Any], writes: Sequence[BaseWrite], accounts: Executor) -> None:
+def _lane(accounts: Executor, sink: Sink[Any], writes: Sequence[BaseWrite]) -> None:
     settling: Future[None] | None = None
     for batch in batches(writes, sink.limits.max_records):
         waiting = batch

@@ -4,10 +4,14 @@
 Peer: the way the documentation of psycopg (https://www.psycopg.org/psycopg3/docs/basic/copy.html) and of PostgreSQL
 ("Populating a Database") name as the fastest, 2,000 writes to a transaction. The last write of a row wins; it compares
 no versions and tells nothing of single writes.
+
+The framework drives ours through two connections. Without a bar, so that both can be seen like for like: ours through
+one, and the peer through two, which nobody's documentation speaks of.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -15,14 +19,16 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bench.sinks.measured import AT, Bench, batches, deliver, rate
+from bench.sinks.measured import AT, Bench, batches, deliver, lanes, rate, side_by_side
 from connectors.sinks.postgres import RelationalSink
 from connectors.sinks.postgres.tables import TABLES
 from deploy.local.postgres import PostgresServer
-from schemas.writes import RelationalWrite
+from schemas.writes import RelationalWrite, key_of
 
 BAR = 0.9
 PEER = "COPY and ON CONFLICT"
+PEER_BY_TWO = "COPY and ON CONFLICT by two connections"
+BY_ONE = "ours by one connection"
 BATCH = 2_000
 TIMES = 3  # as many writes as of a store that takes some ten thousand a second, so that a round lasts as long
 
@@ -35,8 +41,10 @@ def measure(bench: Bench) -> None:
         writes = [_write(number) for number in range(TIMES * bench.options.writes)]
         for number in bench.turns:
             contenders = {
-                PEER: partial(_peer, server, f"peer{number}", writes),
-                "ours": partial(_ours, server, f"ours{number}", writes),
+                PEER: partial(_peer, server, f"peer{number}", writes, 1),
+                "ours": partial(_ours, server, f"ours{number}", writes, RelationalSink.limits.requests),
+                PEER_BY_TWO: partial(_peer, server, f"peers{number}", writes, 2),
+                BY_ONE: partial(_ours, server, f"one{number}", writes, 1),
             }
             bench.in_turns("postgres", number, contenders)
         with psycopg.connect(server.dsn("postgres")) as connection:
@@ -44,23 +52,29 @@ def measure(bench: Bench) -> None:
     finally:
         server.delete()
     bench.compare("postgres", PEER, BAR)
+    bench.compare("postgres", PEER, who=BY_ONE)
+    bench.compare("postgres", PEER_BY_TWO)
 
 
-def _peer(server: PostgresServer, database: str, writes: Sequence[RelationalWrite]) -> float:
+def _peer(server: PostgresServer, database: str, writes: Sequence[RelationalWrite], ways: int) -> float:
     server.create_database(database)
-    with psycopg.connect(server.dsn(database)) as connection:
-        _create(connection)
-        found = rate(len(writes), lambda: _copy(connection, writes))
-        _check(connection, writes)
+    with ExitStack() as opened:
+        connections = [opened.enter_context(psycopg.connect(server.dsn(database))) for _ in range(ways)]
+        for connection in connections:
+            _create(connection)
+        found = rate(len(writes), lambda: side_by_side(_copy, connections, lanes(writes, ways, key_of)))
+        _check(connections[0], writes)
     return found
 
 
-def _ours(server: PostgresServer, database: str, writes: Sequence[RelationalWrite]) -> float:
+def _ours(server: PostgresServer, database: str, writes: Sequence[RelationalWrite], ways: int) -> float:
     server.create_database(database)
-    sink = RelationalSink(server.dsn(database))
-    sink.open()
-    found = rate(len(writes), lambda: deliver([sink], writes))
-    sink.close()
+    sinks = [RelationalSink(server.dsn(database)) for _ in range(ways)]
+    for sink in sinks:
+        sink.open()
+    found = rate(len(writes), lambda: deliver(sinks, writes))
+    for sink in sinks:
+        sink.close()
     with psycopg.connect(server.dsn(database)) as connection:
         _check(connection, writes)
     return found

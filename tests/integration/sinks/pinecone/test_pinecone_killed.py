@@ -10,7 +10,15 @@ from connectors.sinks.contract import APPLIED, Held
 from connectors.sinks.errors import Unavailable
 from deploy.local.pinecone import Fault, PineconeStandIn
 from schemas.writes import VectorWrite
-from tests.integration.sinks.pinecone.pinecone_writes import BEYOND_THE_SDK, SOURCE, Opened, stored, texts, vector, write
+from tests.integration.sinks.pinecone.pinecone_writes import (
+    BEYOND_THE_SDK,
+    SOURCE,
+    Opened,
+    stored,
+    texts,
+    vector,
+    write,
+)
 
 AWAY = Fault(path="travelos-versions/vectors/upsert", status=503, times=BEYOND_THE_SDK)
 
