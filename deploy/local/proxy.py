@@ -14,7 +14,7 @@ from typing import Literal, Self
 FaultName = Literal["none", "latency", "reset", "half-open", "bandwidth", "storm"]
 
 LATENCY_SECONDS = (0.05, 0.4)  # of each chunk, in either direction
-BYTES_PER_SECOND = 128 * 1024  # of each direction of a connection
+BYTES_PER_SECOND = 128 * 1024
 STORM = ("429 Too Many Requests", "503 Service Unavailable")
 _CHUNK = 16 * 1024
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
@@ -23,8 +23,9 @@ _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
 class _Behaviour:
     """What connections do at the moment, and how often they did."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, bytes_per_second: int) -> None:
         self.fault: FaultName = "none"
+        self.bytes_per_second = bytes_per_second
         self.hits = 0
         self.random = random.Random(seed)
 
@@ -39,11 +40,12 @@ class FaultProxy:
     Args:
         host: of the server.
         port: of the server.
+        bytes_per_second: that "bandwidth" lets through, in each direction of a connection.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, bytes_per_second: int = BYTES_PER_SECOND) -> None:
         self._target = (host, port)
-        self._behaviour = _Behaviour(port)
+        self._behaviour = _Behaviour(port, bytes_per_second)
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{port}", daemon=True)
@@ -142,7 +144,7 @@ class _Connection:
                     await asyncio.sleep(self._behaviour.random.uniform(*LATENCY_SECONDS))  # this is the fault
                 case "bandwidth" if not self._dead:
                     self._behaviour.hits += 1
-                    await asyncio.sleep(len(data) / BYTES_PER_SECOND)  # this is the fault
+                    await asyncio.sleep(len(data) / self._behaviour.bytes_per_second)  # this is the fault
                 case "reset" if response and not self._dead:
                     self._behaviour.hits += 1
                     writer.write(data[: len(data) // 2])

@@ -8,25 +8,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from random import Random
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
-import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from msgspec import structs
+from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from connectors.cdc import CdcConfig, Source, Stop
-from connectors.cdc.offsets import OffsetReader
+from connectors.cdc.offsets import CdcOffset, OffsetReader
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
 from connectors.kafka.watermarks import watermarks
 from deploy.local.kafka import KafkaServer, MemoryKafka
 from deploy.local.postgres import PostgresServer
+from deploy.local.proxy import FaultProxy
 from schemas.changes import Change
 from streams.cli.cdc import app
+from tests.integration.cdc.writer import Writer
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +98,14 @@ def spawn(environment: Callable[[CdcConfig], dict[str, str]], tmp_path: Path) ->
 
 
 @pytest.fixture
+def narrow(postgres: PostgresServer) -> Iterator[FaultProxy]:
+    """Give the source 256 KiB a second of the server: it once had read a whole table before anybody could kill it."""
+    with FaultProxy("127.0.0.1", postgres.port, bytes_per_second=256 * 1024) as proxy:
+        proxy.set("bandwidth")
+        yield proxy
+
+
+@pytest.fixture
 def written(kafka: Connection) -> Iterator[Callable[[CdcConfig], int]]:
     """Count the records of the tables' topics. One consumer for all looks: between two of them a snapshot goes on."""
     consumer = Consumer({**kafka.consumer("count")})
@@ -107,16 +118,32 @@ def written(kafka: Connection) -> Iterator[Callable[[CdcConfig], int]]:
     consumer.close()
 
 
-def snapshot_completed(kafka: Connection, config: CdcConfig) -> bool:
-    with OffsetReader(kafka, config.offsets.name) as offsets:
-        offset = offsets.last(config.slot, Stop())
+@pytest.fixture
+def last_offset(kafka: Connection) -> Iterator[Callable[[CdcConfig], CdcOffset | None]]:
+    """Read the source's last offset, also by one consumer for all looks."""
+    with ExitStack() as stack:
+        readers: dict[str, OffsetReader] = {}
+
+        def read(config: CdcConfig) -> CdcOffset | None:
+            topic = config.offsets.name
+            if topic not in readers:
+                readers[topic] = stack.enter_context(OffsetReader(kafka, topic))
+            return readers[topic].last(config.slot, Stop())
+
+        yield read
+
+
+def through(config: CdcConfig, proxy: FaultProxy) -> CdcConfig:
+    """Return the configuration of a source that has the proxy between itself and the server."""
+    return structs.replace(config, dsn=make_conninfo(config.dsn, host="127.0.0.1", port=proxy.port))
+
+
+def snapshot_completed(offset: CdcOffset | None) -> bool:
     return offset is not None and offset.snapshot_completed
 
 
-def read_so_far(kafka: Connection, config: CdcConfig) -> int:
+def read_so_far(offset: CdcOffset | None) -> int:
     """Return how many rows of the one table are known to be in Kafka while its snapshot is not complete."""
-    with OffsetReader(kafka, config.offsets.name) as offsets:
-        offset = offsets.last(config.slot, Stop())
     return offset.snapshot.tables[0].rows if offset is not None and offset.snapshot is not None else 0
 
 
@@ -129,47 +156,6 @@ def current_lsn(sql: Sql) -> int:
     return int(sql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8")[0][0])
 
 
-class Writer(Thread):
-    """Inserts, updates, deletes and moves rows of `t`, some a transaction, until it is told to stop.
-
-    It writes less than the source can read on a busy machine. At full speed it outran one that shared two cores with
-    it: the marks of a chunk came ever later in the stream, and a snapshot beside it never ended.
-    """
-
-    PAUSE_SECONDS = 0.005
-
-    def __init__(self, dsn: str, ids: int) -> None:
-        super().__init__(name="writer")
-        self._dsn = dsn
-        self._ids = ids
-        self._done = Event()
-        self.transactions = 0
-
-    def run(self) -> None:
-        draw = Random(11)
-        with psycopg.connect(self._dsn) as connection:
-            while not self._done.wait(self.PAUSE_SECONDS):
-                for _ in range(draw.randint(1, 10)):
-                    key, other = draw.randint(1, self._ids), draw.randint(1, self._ids)
-                    statement = draw.choice(
-                        [
-                            "INSERT INTO t VALUES (%(key)s, %(text)s) ON CONFLICT DO NOTHING",
-                            "UPDATE t SET a = %(text)s WHERE id = %(key)s",
-                            "DELETE FROM t WHERE id = %(key)s",
-                            "UPDATE t SET id = %(other)s WHERE id = %(key)s"
-                            " AND NOT EXISTS (SELECT FROM t WHERE id = %(other)s)",
-                        ]
-                    )
-                    values = {"key": key, "other": other, "text": str(draw.random())}
-                    connection.execute(statement.encode(), values)
-                connection.commit()
-                self.transactions += 1
-
-    def finish(self) -> None:
-        self._done.set()
-        self.join()
-
-
 def table_rows(sql: Sql) -> list[Any]:
     rows = [row for (row,) in sql("SELECT to_jsonb(t) FROM t")]
     return sorted((dict(sorted(row.items())) for row in rows), key=json.dumps)
@@ -179,9 +165,10 @@ def table_rows(sql: Sql) -> list[Any]:
 def test_kill_9_in_the_snapshot_and_in_the_stream_loses_nothing(
     dsn: str,
     sql: Sql,
-    kafka: Connection,
     configure: Configure,
     spawn: Spawn,
+    narrow: FaultProxy,
+    last_offset: Callable[[CdcConfig], CdcOffset | None],
     written: Callable[[CdcConfig], int],
     rebuilt: Rebuilt,
     eventually: Eventually,
@@ -191,17 +178,17 @@ def test_kill_9_in_the_snapshot_and_in_the_stream_loses_nothing(
     sql("INSERT INTO t SELECT g, repeat('x', 50) FROM generate_series(1, %s) g", ids)
     config = configure("public.t")
     writer = Writer(dsn, ids)
-    process = spawn(config)
+    process = spawn(through(config, narrow))
     try:
         eventually(lambda: written(config) > 0)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert not snapshot_completed(kafka, config)
+        assert not snapshot_completed(last_offset(config))
         writer.start()  # what it deletes now was read by the first snapshot and is missing in the second
         eventually(lambda: writer.transactions > 200)
         for _ in range(2):
             process = spawn(config)
-            eventually(lambda: snapshot_completed(kafka, config))
+            eventually(lambda: snapshot_completed(last_offset(config)))
             before = written(config)
             eventually(lambda count=before: written(config) > count + 300)
             os.kill(process.pid, signal.SIGKILL)
@@ -225,9 +212,10 @@ def test_kill_9_in_the_snapshot_and_in_the_stream_loses_nothing(
 def test_a_snapshot_goes_on_after_each_kill_9_where_kafka_has_it(
     dsn: str,
     sql: Sql,
-    kafka: Connection,
     configure: Configure,
     spawn: Spawn,
+    narrow: FaultProxy,
+    last_offset: Callable[[CdcConfig], CdcOffset | None],
     changes: Callable[[CdcConfig, str], list[Change]],
     rebuilt: Rebuilt,
     eventually: Eventually,
@@ -239,18 +227,17 @@ def test_a_snapshot_goes_on_after_each_kill_9_where_kafka_has_it(
     config = configure("public.t", snapshot_connections=2, chunk_rows=2_000)
     writer = Writer(dsn, ids)
     writer.start()
-    rows = kills = 0
+    rows = 0
     try:
         for _ in range(3):
-            process = spawn(config)
-            eventually(lambda least=rows: read_so_far(kafka, config) > least or snapshot_completed(kafka, config))
+            process = spawn(through(config, narrow))
+            eventually(lambda least=rows: read_so_far(last_offset(config)) > least)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            kills += not snapshot_completed(kafka, config)
-            rows = read_so_far(kafka, config)
-        assert kills > 1
+            assert not snapshot_completed(last_offset(config))
+            rows = read_so_far(last_offset(config))
         process = spawn(config)
-        eventually(lambda: snapshot_completed(kafka, config))
+        eventually(lambda: snapshot_completed(last_offset(config)))
     finally:
         writer.finish()
     lsn = current_lsn(sql)
