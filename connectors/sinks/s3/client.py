@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -22,6 +23,9 @@ from connectors.sinks.s3.errors import OPTION, LostRaceError, RefusedError, inte
 from connectors.sinks.s3.objects import NOTHING, TAG, TOMBSTONE_TYPE, Body, State, state_of
 from connectors.sinks.s3.options import S3Options
 
+# As boto3 has it: head and body of a request go one behind the other, and a server that keeps connections, as Amazon's
+# does, is slow to acknowledge the head: without this a PUT takes 40 ms longer.
+_AT_ONCE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _MIB = 1024 * 1024
 _REMOVED_AT_ONCE = 1_000  # Amazon's limit
 
@@ -106,6 +110,7 @@ class Bucket:
                 proxies=get_environ_proxies(place.before),
                 timeout=(options.connect_seconds, options.request_seconds),
                 max_pool_connections=2 * options.connections,
+                socket_options=_AT_ONCE,
             )
             self._direct = Direct(self._client, place, credentials, http)
 

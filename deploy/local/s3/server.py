@@ -71,6 +71,7 @@ class S3Server(Server):
         buckets.mkdir(exist_ok=True)
         versions.mkdir(exist_ok=True)
         command = [self.install() / "versitygw", "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--quiet"]
+        command += ["--keep-alive"]  # as Amazon's; without it a client that is slow on such connections goes unnoticed
         # By the environment, because the arguments of a process are for everybody to see.
         keys = {"ROOT_ACCESS_KEY_ID": ACCESS_KEY, "ROOT_SECRET_ACCESS_KEY": self.secret_key}
         self.process.spawn([*command, "posix", "--versioning-dir", versions, buckets], env=keys)

@@ -1,6 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """What the S3 sink does beside the contract."""
 
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from threading import Barrier
@@ -73,6 +74,26 @@ def test_an_object_has_its_type_metadata_and_a_checksum_that_the_server_has_veri
     assert found["Metadata"]["place"] == "%EC%84%9C%EC%9A%B8"
     assert found["Metadata"]["travelos-versions"] == "s=1"
     assert found["ChecksumSHA256"]
+
+
+def test_objects_go_by_connections_that_are_kept_and_that_wait_for_no_acknowledgement(
+    options: S3Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Head and body of a PUT are sent one behind the other; Nagle's algorithm made 40 ms of that."""
+    sink = S3Sink(msgspec.structs.replace(options, connections=2))
+    sink.open()
+    made: list[socket.socket] = []
+    connect = socket.socket.connect
+
+    def recorded(self: socket.socket, address: Any) -> None:
+        made.append(self)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", recorded)
+    assert sink.write([write(f"k{number}") for number in range(20)]) == [APPLIED] * 20
+    assert 0 < len(made) <= 4
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in made)
+    sink.close()
 
 
 def test_a_video_goes_in_parts_and_is_one_object_with_its_version(options: S3Options, client: Any) -> None:
