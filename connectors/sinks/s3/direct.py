@@ -6,6 +6,7 @@ where the service is, a dozen hooks, and a question to the server whether the bo
 Where the bucket is and how requests to it are signed is seen from one that boto3 has made, which does what is unusual.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -19,12 +20,13 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import create_parser
 
-from connectors.sinks.s3.signing import Login, signed
+from connectors.sinks.s3.signing import DayKey, Login, day_key, signed
 
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/s3/aws4_request\b")
 _META = "x-amz-meta-"
+_CHECKSUM = "x-amz-checksum-sha256"
 _HEADERS = {
-    "ChecksumSHA256": "x-amz-checksum-sha256",
+    "ChecksumSHA256": _CHECKSUM,
     "ContentType": "content-type",
     "IfMatch": "if-match",
     "IfNoneMatch": "if-none-match",
@@ -34,7 +36,6 @@ _HEADERS = {
     "Tagging": "x-amz-tagging",
 }
 _NO_HEADERS = ("Body", "Bucket", "Key", "Metadata")
-_EMPTY = hashlib.sha256(b"").hexdigest()
 # Whoever is answered so has to look for the bucket elsewhere, or to sign for another region; boto3 knows where.
 _ELSEWHERE = ("301", "302", "307", "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect")
 
@@ -73,6 +74,7 @@ class Direct:
         self._credentials = credentials
         self._http = http
         self._parser = create_parser("rest-xml")
+        self._key: DayKey | None = None
 
     def put_object(self, **asked: Any) -> Mapping[str, Any]:
         """Put an object, `Body` with `Metadata` under `Key` of `Bucket`; returns its `ETag`."""
@@ -105,23 +107,19 @@ class Direct:
         """Close the connections."""
         self._http.close()
 
-    def _send(self, method: str, key: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    def _send(self, method: str, name: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
         """Return the headers of the answer, with names in lower case.
 
         Raises:
             ClientError: the server refuses the request, or cannot do it now.
             BotoCoreError: there is no answer.
         """
-        url = self._place.before + quote(key, safe="/~")
-        now = self._credentials.get_frozen_credentials()
+        url = self._place.before + quote(name, safe="/~")
+        asked_by, at = self._credentials.get_frozen_credentials(), datetime.now(UTC)
+        login = Login(asked_by.access_key, asked_by.secret_key, asked_by.token or "")
+        self._key = key = day_key(login, self._place.region, at, self._key)
         everything = signed(
-            method,
-            urlsplit(url).path,
-            {**headers, "host": self._host},
-            hashlib.sha256(body).hexdigest() if body else _EMPTY,
-            login=Login(now.access_key, now.secret_key, now.token or ""),
-            region=self._place.region,
-            at=datetime.now(UTC),
+            method, urlsplit(url).path, {**headers, "host": self._host}, _digest(headers, body), key=key, at=at
         )
         if method == "PUT":
             everything["content-length"] = str(len(body))
@@ -130,6 +128,14 @@ class Direct:
             refused = {"status_code": answer.status_code, "headers": answer.headers, "body": answer.content}
             raise ClientError(self._parser.parse(refused, None), f"{method.title()}Object")
         return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def _digest(headers: Mapping[str, str], body: bytes) -> str:
+    """Return the SHA-256 of a body in hexadecimal digits, which is in its checksum already where it has one."""
+    checksum = headers.get(_CHECKSUM)
+    if checksum is not None:
+        return base64.b64decode(checksum).hex()
+    return hashlib.sha256(body).hexdigest()
 
 
 def _elsewhere(error: ClientError) -> bool:

@@ -3,7 +3,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sinks.s3.direct import Direct, Place, place_of
-from connectors.sinks.s3.signing import Login, signed
+from connectors.sinks.s3.signing import Login, day_key, signed
 
 AT = datetime(2026, 5, 1, 12, 30, 59, tzinfo=UTC)
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
@@ -41,11 +41,24 @@ def test_a_signature_is_the_one_that_botocore_makes(key: str, headers: dict[str,
         path,
         {**headers, "host": "localhost:9000"},
         hashlib.sha256(body).hexdigest(),
-        login=Login("access", "secret", token),
-        region="eu-central-1",
+        key=day_key(Login("access", "secret", token), "eu-central-1", AT),
         at=AT,
     )
     assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_a_key_is_good_for_its_day_its_region_and_who_asks() -> None:
+    login = Login("access", "secret", "")
+    known = day_key(login, "eu-central-1", AT)
+    assert day_key(login, "eu-central-1", AT.replace(hour=23), known) is known
+    for other in (
+        (login, "eu-central-1", AT + timedelta(days=1)),
+        (login, "us-east-1", AT),
+        (Login("access", "rotated", ""), "eu-central-1", AT),
+        (Login("access", "secret", "token"), "eu-central-1", AT),
+    ):
+        assert day_key(*other, known) == day_key(*other)
+    assert "secret" not in repr(known)
 
 
 @pytest.mark.parametrize(
