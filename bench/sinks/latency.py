@@ -22,7 +22,7 @@ from schemas.receipts import decode_receipt
 from schemas.writes import StoreName, decode_write
 
 RATE = 1_000
-SLOWER = {"s3": 200}  # S3's own client puts some 370 objects a second into this server
+SLOWER = {"s3": 500}  # at 800 a second both wait for the two cores: 0.2 to 0.8 s at the median, by hand 0.5 to 2.5
 TICK_SECONDS = 0.01
 WARM_SECONDS = 60.0  # a JVM compiles what it has done often: Neo4j's p99 was 632 ms behind 30 s, 225 behind 90
 PEER_WARM_SECONDS = 30.0  # behind ours, so on a server that is warm but for the peer's statements
