@@ -6,6 +6,8 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 # uv does not read pip's settings: a mirror that is set for pip is told to it here.
 UV := $(if $(PIP_INDEX_URL),UV_INDEX_URL=$(PIP_INDEX_URL)) $(BIN)/uv
 EXTRAS := --group dev --extra stores --extra registry
+# Where it is set each of the tests' processes compiles 280 files anew: unit tests took 84 s with it, 57 s without.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test unit integration slow spark lint docs bench bench-producer bench-demo bench-runtime bench-cdc bench-sinks bench-sagas bench-conflicts chaos chaos-cdc chaos-sagas lock clean
 .DEFAULT_GOAL := demo
@@ -15,8 +17,8 @@ demo: $(VENV)/runtime.installed ## The whole pipeline on this machine, in half a
 
 test: unit integration ## All tests that take minutes, not more; servers are started by the tests themselves
 
-unit: $(VENV)/dev.installed ## Three processes for two cores: a third of the time goes by in waiting for brokers
-	$(BIN)/python -m pytest tests/unit -n 3 --dist worksteal $(ARGS)
+unit: $(VENV)/dev.installed ## Four processes for two cores: a third of the time goes by in waiting for brokers
+	$(BIN)/python -m pytest tests/unit -n 4 --dist worksteal $(ARGS)
 
 integration: $(VENV)/dev.installed ## Two processes, each with servers of its own: half of the time goes by in waiting; long files are not left to the end
 	$(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
