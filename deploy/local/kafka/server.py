@@ -88,7 +88,9 @@ class KafkaServer(JvmServer):
         properties = self.folder / "server.properties"
         text = (HERE / "server.properties").read_text()
         more = "".join(f"{name}={value}\n" for name, value in self._settings.items())
-        properties.write_text(text.format(port=self.port, controller_port=free_port(), data=data) + more)
+        properties.write_text(
+            text.format(port=self.port, controller_port=free_port(beside=(self.port,)), data=data) + more
+        )
         program = find_java("Kafka", at_least=JAVA).program()
         java = [program, *self.java_options, "-cp", f"{self.install()}/*"]
         if not (data / "meta.properties").exists():

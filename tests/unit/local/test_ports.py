@@ -28,6 +28,23 @@ def test_where_outgoing_connections_are_given_nearly_all_any_will_do(
     assert port_is_free(free_port())
 
 
+def test_a_port_that_was_chosen_before_is_not_given_again_though_nobody_listens_there_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = [ports.LOWEST + 1, ports.LOWEST + 2]
+    drawn = iter([1, 2, 1, 3])
+
+    def next_drawn(_below: int) -> int:
+        return next(drawn)
+
+    def free(_port: int) -> bool:
+        return True
+
+    monkeypatch.setattr(ports.secrets, "randbelow", next_drawn)
+    monkeypatch.setattr(ports, "port_is_free", free)
+    assert free_port(beside=chosen) == ports.LOWEST + 3
+
+
 def test_where_all_are_taken_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(port: int) -> bool:
         return port < 0
