@@ -6,14 +6,21 @@ from streams.runtime.retry import RetryPolicy
 class DeliveryPolicy(RetryPolicy, frozen=True, kw_only=True):
     """How failures of a store are answered: retried as any record, and left alone after a row of them.
 
+    A write that the store puts off while it takes others is tried `attempts` times, and for `retry_seconds` at least:
+    a node that is full, or a slot that moves, is the store's affair, and takes minutes where attempts take seconds.
     `target_seconds` is how long a request should take at most; its size follows from that.
     """
 
     attempts: int = 8
+    retry_seconds: float = 300.0
     longest_pause: float = 30.0
     breaker_failures: int = 5
     breaker_pause: float = 60.0
     target_seconds: float = 0.5
+
+    def gives_up(self, attempts: int, seconds: float) -> bool:
+        """Whether a write is tried no more that was put off so many times, the first time so many seconds ago."""
+        return attempts >= self.attempts and seconds >= self.retry_seconds
 
 
 class Breaker:

@@ -90,6 +90,11 @@ class Channel:
         """The most writes of the next request."""
         return self._size.records if self._gate.most is None else min(self._size.records, self._gate.most)
 
+    @property
+    def tells_undo(self) -> bool:
+        """Whether the sink can tell what would undo a write."""
+        return self._attempts.tells_undo
+
     def add(self, items: Sequence[Item], lane: Priority) -> None:
         """Have writes written."""
         self.queue.add(items, lane, self._now())
@@ -287,15 +292,16 @@ class Channel:
     def _again_or_final(self, item: Item, outcome: Outcome) -> tuple[Result, Exception | None] | None:
         match outcome:
             case Retry(reason=reason, after=after):
-                item.failed()
-                if item.attempts < self._policy.attempts:
-                    pause = self._policy.pause(item.attempts, after)
-                    item.parcel.run.hold_up(f"store {self._accounts.store}: {reason}", pause)
-                    self.ways[item.way].again(item, self._now() + pause)
-                    return None
-                return "rejected", RetriesExhausted(f"{reason} (after {item.attempts} attempts)")
+                now = self._now()
+                seconds = item.failed(now)
+                if self._policy.gives_up(item.attempts, seconds):
+                    return "rejected", RetriesExhausted(f"{reason} (after {item.attempts} attempts)")
+                pause = self._policy.pause(item.attempts, after)
+                item.parcel.run.hold_up(f"store {self._accounts.store}: {reason}", pause)
+                self.ways[item.way].again(item, now + pause)
+                return None
             case Rejected(reason=reason):
-                item.failed()
+                item.failed(self._now())
                 error = outcome.error if isinstance(outcome, Refused) else WriteRejected
                 return "rejected", error(reason)
             case Applied():

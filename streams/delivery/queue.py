@@ -31,6 +31,7 @@ class Item:
 
     __slots__ = (
         "attempts",
+        "first_failed",
         "first_failed_at",
         "parcel",
         "record",
@@ -48,16 +49,19 @@ class Item:
         self.parcel = parcel
         self.way = way
         self.attempts = 0
+        self.first_failed: float | None = None  # by the clock that is never set back
         self.first_failed_at: datetime | None = None
         self.undo: BaseWrite | None = None  # what the store held before the first attempt
         self.undo_told = False  # before the write; else it is told with its end
         self.undo_unknown = False  # it was asked for, and the sink cannot tell
         self.size = len(record.value or b"")  # bytes of the encoded write
 
-    def failed(self) -> None:
-        """Count a failure."""
+    def failed(self, now: float) -> float:
+        """Count a failure; return how many seconds ago the first one was."""
         self.attempts += 1
         self.first_failed_at = self.first_failed_at or datetime.now(UTC)
+        self.first_failed = now if self.first_failed is None else self.first_failed
+        return now - self.first_failed
 
 
 class WriteQueue:

@@ -320,8 +320,9 @@ class Deliver(Section):
     """How writes reach the stores."""
 
     attempts: int = Field(
-        default=8, ge=1, description="tries of one write that the store wants retried, before a dead letter"
+        default=8, ge=1, description="least tries of one write that the store puts off, before a dead letter"
     )
+    retry_seconds: float = Field(default=300, ge=0, description="and the least time they go on for")
     backoff_seconds: float = Field(
         default=0.1, gt=0, description="first pause between tries; doubles, with full jitter"
     )

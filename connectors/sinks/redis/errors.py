@@ -12,8 +12,16 @@ OPTION = "stores.cache"
 
 # First words of answers that pass: failing over, loading, saving to a full disk, too few replicas, another's script.
 _PASSING = ("READONLY", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "OOM", "UNKILLABLE")
-# First words of answers of a cluster that is moving slots or without some of them.
+# Answers of a cluster that is moving slots or without some of them: the map of slots has to be fetched anew.
 MOVING = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError, exceptions.ClusterDownError)
+# How all nodes begin while slots are uncovered or the quorum is lost (cluster.c, clusterRedirectClient); that of a
+# cluster that goes on without some slots (cluster-require-full-coverage no) is "Hash slot not served".
+_DOWN = "The cluster is down"
+
+
+def of_some_slots(error: object) -> bool:
+    """Whether an answer is about the slots of its keys, while the cluster serves others."""
+    return isinstance(error, MOVING) and not str(error).startswith(_DOWN)
 
 
 def meaning(error: Exception) -> SinkError:

@@ -12,7 +12,7 @@ from msgspec import json, msgpack, structs
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import Fatal
 from connectors.sinks.persons import Purge, delete_of
-from connectors.sinks.redis.errors import MOVING, OPTION, interpreted, meaning
+from connectors.sinks.redis.errors import OPTION, interpreted, meaning, of_some_slots
 from connectors.sinks.redis.files import rewrite_files
 from connectors.sinks.redis.keys import Names, Unfit, arguments, check_names, position
 from connectors.sinks.redis.options import RedisOptions
@@ -277,10 +277,10 @@ def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:
     """Return the outcomes of one script's writes.
 
     Raises:
-        SinkError: the script was refused as a whole, and not only for the moment.
+        SinkError: the script was refused as a whole, and not only since its slots are moving.
     """
-    if isinstance(answer, MOVING):
-        return [Retry(f"the cluster is moving slots: {str(answer).split(' ', 1)[0]}")] * count
+    if of_some_slots(answer):
+        return [Retry(f"the cluster is moving or missing slots: {type(answer).__name__}")] * count
     if isinstance(answer, Exception):
         raise meaning(answer)
     letters, *errors = answer

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import redis
 from redis.cluster import RedisCluster
+from redis.crc import key_slot
 
 from connectors.sinks.conformance import SinkConformance
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Outcome, Rejected, Retry
@@ -32,8 +33,8 @@ SLOTS = 16_384
 class Node(RedisServer):
     """A server with settings of its own, and the password of all."""
 
-    def __init__(self, folder: Path, settings: str, *arguments: str) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, settings: str, *arguments: str, port: int | None = None) -> None:
+        super().__init__(folder, port=port)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "password").write_text(PASSWORD)
         self.settings = settings
@@ -47,9 +48,13 @@ class Cluster:
     """Three primaries, each with a third of the slots."""
 
     def __init__(self, folder: Path) -> None:
-        self.buses = [free_port() for _ in range(3)]
+        ports: list[int] = []
+        for _ in range(6):
+            ports.append(free_port(beside=ports))
+        self.buses = ports[:3]
+        settings = "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 2000\n"
         self.nodes = [
-            Node(folder / f"node-{number}", f"cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n")
+            Node(folder / f"node-{number}", settings.format(bus), port=ports[3 + number])
             for number, bus in enumerate(self.buses)
         ]
 
@@ -92,11 +97,13 @@ def write(key: str, version: int = 1, value: Any = 1, **given: Any) -> CacheWrit
 @pytest.fixture(scope="module")
 def cluster(start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    for node in cluster.nodes:
-        start_server(node)
-    cluster.join()
-    yield cluster
-    cluster.delete()
+    try:
+        for node in cluster.nodes:
+            start_server(node)
+        cluster.join()
+        yield cluster
+    finally:
+        cluster.delete()
 
 
 class TestRedisCluster(SinkConformance[CacheWrite]):
@@ -171,6 +178,26 @@ def test_positions_are_indexed_in_a_cluster(cluster: Cluster) -> None:
     found: Any = client.geosearch(Names(prefix).positions[0], longitude=-74.0, latitude=40.7, radius=1, unit="km")
     client.close()
     assert found == [b"u0", b"u1"]
+    sink.close()
+
+
+def test_a_cluster_that_is_down_takes_nothing_until_it_is_whole_again(cluster: Cluster) -> None:
+    prefix = f"{uuid4().hex}:"
+    sink = RedisSink(RedisOptions(url=cluster.url, prefix=prefix))
+    lost, left = cluster.nodes[0], cluster.nodes[2]
+    keys = [key for key in map(str, range(30)) if key_slot(Names(prefix).versions(key).encode()) >= SLOTS * 2 // 3]
+    assert sink.write([write(key) for key in keys]) == [APPLIED] * len(keys)
+    lost.kill()
+    try:
+        with left.client() as client:
+            wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "fail")
+        # Of no write of it that is put off a number of times: nothing may be lost, however long that takes.
+        with pytest.raises(Unavailable, match="The cluster is down"):
+            sink.write([write(key, 2) for key in keys])
+    finally:
+        lost.start()
+        wait_until(lambda: all(cluster.whole(node) for node in cluster.nodes))
+    assert sink.write([write(key, 2) for key in keys]) == [APPLIED] * len(keys)
     sink.close()
 
 

@@ -21,7 +21,9 @@ from streams.runtime.publisher import Outgoing, Publisher, PublishFailed
 from streams.runtime.records import Run
 
 CATALOGUE = Catalogue()
-POLICY = DeliveryPolicy(attempts=3, first_pause=0.001, longest_pause=0.005, breaker_failures=3, breaker_pause=0.01)
+POLICY = DeliveryPolicy(
+    attempts=3, retry_seconds=0.0, first_pause=0.001, longest_pause=0.005, breaker_failures=3, breaker_pause=0.01
+)
 
 
 @dataclass

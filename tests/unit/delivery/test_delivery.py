@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Limits, Outcome, Rejected, Retry
@@ -14,6 +15,7 @@ from schemas.writes import GraphWrite, NodeRef, encode_write
 from streams.delivery.metrics import DeliveryMetrics
 from streams.runtime.publisher import Outgoing
 from tests.unit.delivery.stand_ins import (
+    POLICY,
     StandInPublisher,
     StandInRecord,
     StandInRun,
@@ -165,6 +167,44 @@ async def test_a_write_that_the_store_keeps_putting_off_becomes_a_dead_letter_af
     assert header_map(letter.headers)[ERROR_MESSAGE] == "429 (after 3 attempts)"
     assert header_map(letter.headers)[ERROR_CLASS] == "RetriesExhausted"
     assert header_map(letter.headers)[ATTEMPTS] == "3"
+
+
+async def test_a_write_is_put_off_for_as_long_as_its_store_may_take_however_many_attempts_that_are() -> None:
+    policy = msgspec.structs.replace(POLICY, retry_seconds=60.0, first_pause=0.0, longest_pause=0.0)
+    clock, put_off = 100.0, 0
+
+    def answer(batch: list[str]) -> list[Outcome]:
+        nonlocal clock, put_off
+        put_off += 1
+        clock += 1.0  # a node that is full for 50 s: six times as many attempts as three
+        return [Retry("429")] * len(batch) if clock < 150.0 else [APPLIED] * len(batch)
+
+    sink, publisher = StandInSink(answer), StandInPublisher()
+    async with delivering(sink, publisher, lambda: clock, policy) as delivery:
+        run = run_of(1)
+        accept(delivery, run)
+        await finished(run)
+    assert put_off == 50
+    assert publisher.letters() == []
+    assert [receipt.result for receipt in publisher.receipts()] == ["applied"]
+
+
+async def test_and_is_given_up_when_that_time_is_over() -> None:
+    policy = msgspec.structs.replace(POLICY, retry_seconds=60.0, first_pause=0.0, longest_pause=0.0)
+    clock = 100.0
+
+    def answer(batch: list[str]) -> list[Outcome]:
+        nonlocal clock
+        clock += 1.0
+        return [Retry("429")] * len(batch)
+
+    publisher = StandInPublisher()
+    async with delivering(StandInSink(answer), publisher, lambda: clock, policy) as delivery:
+        run = run_of(1)
+        accept(delivery, run)
+        await finished(run)
+    (letter,) = publisher.letters()
+    assert header_map(letter.headers)[ERROR_MESSAGE] == "429 (after 61 attempts)"
 
 
 async def test_bytes_that_are_no_write_become_a_dead_letter_and_the_writes_around_them_arrive() -> None:

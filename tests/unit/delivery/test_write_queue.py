@@ -146,9 +146,9 @@ def test_a_run_is_finished_with_its_last_write() -> None:
 
 def test_failures_of_a_write_are_counted_from_the_first() -> None:
     one = item()
-    one.failed()
+    assert one.failed(100.0) == 0.0
     first = one.first_failed_at
-    one.failed()
+    assert one.failed(107.5) == 7.5
     assert (one.attempts, one.first_failed_at) == (2, first)
     assert first is not None
 
