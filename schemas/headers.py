@@ -41,6 +41,14 @@ VALUE_LEFT_OUT = "__travelos.errors.value_left_out"  # its size in bytes
 _ERROR_PREFIXES = ("__connect.errors.", "__travelos.errors.")
 
 
+def carried_on(headers: Headers) -> Headers:
+    """Return the headers of an event that the writes which follow from it have, too: low priority, trace context.
+
+    The trace context is that of the W3C (https://www.w3.org/TR/trace-context/), as the producer gave it.
+    """
+    return [one for one in headers if one[0] == TRACEPARENT or one == LOW_PRIORITY]
+
+
 def cloudevents_headers(*, event_id: str, event_type: str, source: str, occurred_at: datetime) -> Headers:
     """Return the attributes of one event as Kafka headers (binary content mode)."""
     time = occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from connectors.keys.contents import WriteSeal
-from schemas.headers import LOW_PRIORITY
+from schemas.headers import carried_on
 from schemas.reference import WaitingEvent
 from schemas.writes import Priority
 from streams.agents.embed import embed
@@ -84,8 +84,8 @@ class EventPass:
 
     def _writes(self, joined: Joined, origins: Sequence[Record], seal: WriteSeal) -> list[Outgoing]:
         embedded = embed(joined.enriched, self._ingest.embedders)
-        low = {index for index, record in enumerate(origins) if LOW_PRIORITY in record.headers}
-        if not low and self._ingest.kinds is None:
+        carried = {index: found for index, one in enumerate(origins) if (found := carried_on(one.headers))}
+        if not carried and self._ingest.kinds is None:
             writes = (write for one in embedded for write in seal(one.enriched.event.user_id, route(one)))
             return self._ingest.outgoing(writes, self._lane)
         return [
@@ -95,7 +95,7 @@ class EventPass:
                 one.enriched.event,
                 seal(one.enriched.event.user_id, route(one)),
                 self._lane,
-                (LOW_PRIORITY,) if one.enriched.index in low else (),
+                carried.get(one.enriched.index, ()),
             )
         ]
 

@@ -26,11 +26,13 @@ from schemas.events import (
     TripStarted,
 )
 from schemas.headers import (
+    CE_ID,
     ERROR_MESSAGE,
     ERROR_OFFSET,
     ERROR_STAGE,
     LOW_PRIORITY,
     SCHEMA,
+    TRACEPARENT,
     Headers,
     header_map,
     without_error_headers,
@@ -155,6 +157,17 @@ async def test_the_writes_of_an_event_of_low_priority_say_so_and_those_of_others
     written = {decode_write(one.value).event_id: one.headers for one in stage.kafka.calls[0] if "writes." in one.topic}
     assert {name: tuple(headers) for name, headers in written.items()} == {
         message(1).event_id: (LOW_PRIORITY,),
+        message(2).event_id: (),
+    }
+
+
+async def test_the_writes_of_an_event_carry_its_trace_context_on_and_nothing_else_of_its_headers(stage: Any) -> None:
+    trace = (TRACEPARENT, b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    traced = msgspec.structs.replace(stage.event(message(1), 1), headers=((CE_ID, b"e1"), trace))
+    await EventPass(stage.ingest(), "normal").process([traced, stage.event(message(2), 2)])
+    written = {decode_write(one.value).event_id: one.headers for one in stage.kafka.calls[0] if "writes." in one.topic}
+    assert {name: tuple(headers) for name, headers in written.items()} == {
+        message(1).event_id: (trace,),
         message(2).event_id: (),
     }
 
