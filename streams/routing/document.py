@@ -99,6 +99,11 @@ def _rows() -> Iterator[str]:
     yield f"{' and '.join(reference)}. The vectors of places go to `{catalogue.reference_vectors.name}` as well,"
     yield "from which the relations SIMILAR_TO follow ([similar places](enrichment.md#similar-places))."
     yield ""
+    yield "A row is written whole. An update that leaves a large value (TOAST) unsent, which the source no longer"
+    yield "knows, is a dead letter that names the column: half a document would differ from the table, and nobody would"
+    yield "see it. Replaying it does not help; the next update of the row that sends the value heals it, and with"
+    yield "`ALTER TABLE ... REPLICA IDENTITY FULL` there are none ([cdc](cdc.md))."
+    yield ""
     yield "| table | store | where | entity | after a delete |"
     yield "|---|---|---|---|---|"
     deletes = examples.deletes()
