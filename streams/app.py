@@ -12,6 +12,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
+import structlog
+
 from connectors.embedders import image_embedder, text_embedder
 from connectors.large_values import LargeValues
 from connectors.registry import unframer
@@ -62,11 +64,14 @@ from streams.runtime.app import StreamApp
 from streams.runtime.producer import partition_of
 from streams.runtime.records import Record
 from streams.runtime.state_folder import StateFolder
+from streams.sagas.kinds import Kinds
 from streams.sagas.line import Line
 from streams.sagas.load import kinds_of
 from streams.sagas.metrics import SagaMetrics
 from streams.settings import Options, load
 from streams.stores import plan_of, sinks_of
+
+log = structlog.get_logger(__name__)
 
 Role = Literal["ingest", "deliver", "sagas"]
 
@@ -274,6 +279,7 @@ def _deliver_app(options: Options) -> StreamApp:
     app, catalogue = _new_app("deliver", options), options.catalogue()
     policy = DeliveryPolicy(
         attempts=options.deliver.attempts,
+        retry_seconds=options.deliver.retry_seconds,
         first_pause=options.deliver.backoff_seconds,
         longest_pause=options.deliver.backoff_max_seconds,
         breaker_failures=options.deliver.breaker_failures,
@@ -285,6 +291,7 @@ def _deliver_app(options: Options) -> StreamApp:
     if keys is not None:
         app.at_end(keys.close)
         register_keys(keys, app.metrics.registry)
+    kinds = kinds_of(options.sagas.declared) if options.sagas.enabled else None
     opening = Opening(keys, everything=options.keys.seals == "everything")
     deliveries = [
         Delivery(
@@ -301,7 +308,7 @@ def _deliver_app(options: Options) -> StreamApp:
         for store in STORES
     ]
     for delivery in deliveries:
-        _deliver_to(delivery, app, catalogue, sagas=options.sagas.enabled)
+        _deliver_to(delivery, app, catalogue, kinds)
 
     async def note_lags() -> None:
         lags = Counter[str]()
@@ -356,8 +363,11 @@ def _sagas_app(options: Options) -> StreamApp:
     return app
 
 
-def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue, *, sagas: bool) -> None:
+def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue, kinds: Kinds | None) -> None:
     store = delivery.store
+    if kinds is not None and not delivery.tells_undo and (steps := kinds.taken_back_in(store)):
+        # Somebody would hear of it by a saga that is stuck, at night.
+        log.warning("saga_steps_cannot_be_taken_back", store=store, steps=steps, fix="docs/write-a-sink.md, Undo")
 
     async def set_aside(record: Record, error: Exception) -> None:
         # There is no receipt of it: reading the write to tell of it might be what kills the process.
@@ -369,7 +379,7 @@ def _deliver_to(delivery: Delivery, app: StreamApp, catalogue: Catalogue, *, sag
     )
     app.hand_over([catalogue.writes(store).name], delivery.accept, set_aside, name=store)
     app.hand_over([catalogue.deferred(store).name], delivery.accept, set_aside, name=f"{store}-deferred")
-    if sagas:  # every topic that is read makes each fetch longer
+    if kinds is not None:  # every topic that is read makes each fetch longer
         app.hand_over([catalogue.compensations(store).name], delivery.accept, set_aside, name=f"{store}-compensations")
     app.add_drain(delivery.drain)
     app.background(delivery.run)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from schemas.events import InvalidEvent, decode_any_event
+from schemas.sagas import SagaEntry
 from schemas.topics import Catalogue
 from schemas.wire import MAGIC_GUID
 from schemas.writes import STORES, InvalidWrite, StoreName, decode_write, key_of, store_of
@@ -25,6 +26,25 @@ def problem_of(topic: str, key: bytes | None, value: bytes | None, catalogue: Ca
         return _event_problem(key, value)
     store = _write_topics(catalogue).get(topic)
     return None if store is None else _write_problem(store, key, value)
+
+
+def taken_back(topic: str, value: bytes | None, saga: SagaEntry, catalogue: Catalogue) -> bool:
+    """Whether a record is a write of a saga that has taken it back, so that its store answers that it comes too late.
+
+    The compensation itself is of another version: that may be sent again.
+    """
+    store = _write_topics(catalogue).get(topic)
+    if store is None:
+        return False
+    try:
+        write = decode_write(value or b"")
+    except InvalidWrite:
+        return False
+    return any(
+        (step.store, step.entity, step.version) == (store, write.entity, write.version)
+        and step.status in ("undoing", "undone")
+        for step in saga.steps
+    )
 
 
 def corrected(value: bytes | None, settings: Sequence[str]) -> bytes:

@@ -11,6 +11,7 @@ import typer
 
 from connectors.producers import EventProducer, ProducerError
 from schemas.letter_actions import Deed, encode_action
+from schemas.sagas import saga_of
 from streams.cli.common import (
     AsJson,
     ConfigFile,
@@ -42,7 +43,8 @@ from streams.cli.letters import (
     named_letters,
     wanted_or_leave,
 )
-from streams.corrections import BadCorrection, corrected, problem_of
+from streams.cli.newest import sagas_of
+from streams.corrections import BadCorrection, corrected, problem_of, taken_back
 from streams.redrive import Filter, Letter, action_on, original_headers
 from streams.settings import Options
 
@@ -102,6 +104,7 @@ def replay(
         "without_value": len(due) - len(whole),
         "dealt_with_before": len(letters) - len(due),
         "would_fail_again": _tell_of_those_that_fail_again(options, whole),
+        "taken_back": _tell_of_those_taken_back(options, whole),
     }
     if as_json:
         print_json(summary)
@@ -146,6 +149,7 @@ def edit(
         fail(f"it would fail again, so nothing was sent: {problem}")
     if new == letter.value and not unchecked:
         fail("nothing was changed, so nothing was sent; `travelos dlq replay` sends it as it is")
+    _tell_of_those_taken_back(options, [letter])
     if not dry_run:
         _carry_out(options, "edited", [(letter, letter.key, new)], why)
     if as_json:
@@ -256,6 +260,25 @@ def _tell_of_those_that_fail_again(options: Options, letters: Sequence[Letter]) 
     for letter, problem in problems:
         _tell(f"{letter.position}: fails again: {problem}")
     return len(problems)
+
+
+def _tell_of_those_taken_back(options: Options, letters: Sequence[Letter]) -> int:
+    """Tell of writes whose sagas have taken them back: sent again they change nothing, and nobody says so."""
+    named = [(letter, saga[0].decode()) for letter in letters if (saga := saga_of(letter.headers)) is not None]
+    if not named:
+        return 0
+    sagas, catalogue, found = sagas_of(options).look(), options.catalogue(), 0
+    for letter, name in named:
+        saga = sagas.get(name)
+        if saga is None:
+            _tell(f"{letter.position}: its saga {name} is forgotten; if it took this back, nothing changes")
+        elif taken_back(letter.topic, letter.value, saga, catalogue):
+            found += 1
+            _tell(
+                f"{letter.position}: its saga {name} has taken it back ({saga.status}), so its store will answer that "
+                "it comes too late; publish the fact again under an event_id of its own"
+            )
+    return found
 
 
 def _tell(text: str) -> None:

@@ -167,6 +167,11 @@ class Delivery:
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
+    @property
+    def tells_undo(self) -> bool:
+        """Whether the store can tell what would undo a write."""
+        return self._channels[0].tells_undo
+
     def drain(self) -> None:
         """Write what is queued without waiting for full batches; called before a rebalance or a stop.
 

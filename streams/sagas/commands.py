@@ -54,7 +54,8 @@ def resume(definition: Definition, saga: Saga, now_ms: int) -> Decision:
 
 
 def _settled(definition: Definition, saga: Saga, step: StepState) -> StepState:
-    waits_in_vain = step.due_ms is not None and step.attempts > patience_of(definition, step).attempts
+    in_vain = step.refused or step.attempts > patience_of(definition, step).attempts
+    waits_in_vain = step.due_ms is not None and in_vain
     if step.status == "sent" and waits_in_vain and not saga.backward:
         return replace(step, status="done", due_ms=None)
     cannot_be_undone = saga.backward and step.status == "done" and step.applied and step.undo is None

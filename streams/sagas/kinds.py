@@ -77,6 +77,15 @@ class Kinds:
         steps = (step for kind in self.all for step in kind.definition.steps)
         return sorted({step.reply_topic for step in steps if step.reply_topic})
 
+    def taken_back_in(self, store: str) -> list[str]:
+        """Return the steps, each as "saga.step", that a store must be able to take back."""
+        return [
+            f"{kind.definition.name}.{step.name}"
+            for kind in self.all
+            for step in kind.definition.steps
+            if step.store == store and step.kind == "compensatable"
+        ]
+
     def of_event(self, event: BaseEvent, writes: Sequence[Write], *, urgent: bool = False) -> Routed:
         """Share out the writes that follow from an event."""
         kind = self._events.get(type(event))

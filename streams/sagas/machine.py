@@ -76,8 +76,8 @@ def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> D
             return _went_out(definition, saga, step, receipt, now_ms)
         if step.status == "undoing" and receipt.version == undo_version(step):
             if receipt.result == "rejected":
-                return Decision(_with(saga, replace(step, reason=receipt.reason)))
-            undone = replace(step, status="undone", due_ms=None, reason=None)
+                return _cannot_undo(saga, replace(step, refused=True, reason=receipt.reason))
+            undone = replace(step, status="undone", due_ms=None, refused=False, reason=None)
             return advance(definition, _with(saga, undone, stuck=None), now_ms)
     return Decision(saga)
 
@@ -171,6 +171,14 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
         return Decision(_with(saga, step))
     saga = _with(saga, replace(step, status="failed", due_ms=None))
     return advance(definition, saga if saga.backward else _turned_back(saga), now_ms)
+
+
+def _cannot_undo(saga: Saga, step: StepState) -> Decision:
+    """Tell somebody at once, and once: the same again will hardly help, though it is sent again for ever."""
+    if saga.stuck is not None:
+        return Decision(_with(saga, step))
+    why = f"{_named(step)} refuses the compensation of step {step.name}: {step.reason}"
+    return Decision(replace(_with(saga, step), stuck=why), (Alert(why),))
 
 
 def _send_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:

@@ -25,6 +25,7 @@ class StepState(Struct, frozen=True, kw_only=True, gc=False):
         attempts: of what was sent last, the write or its compensation.
         due_ms: when that is sent again, in milliseconds since 1970; None: nothing is awaited.
         reason: why the store refused it, the last time.
+        refused: whether that was its compensation.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StepState(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 0
     due_ms: int | None = None
     reason: str | None = None
+    refused: bool = False
 
 
 class Saga(Struct, frozen=True, kw_only=True, gc=False):

@@ -54,6 +54,13 @@ class Cluster:
             producer.produce(one.topic, one.value, one.key, headers=headers, partition=0, timestamp=number)
         assert producer.flush(10) == 0
 
+    def put(self, topic: str, key: str, value: bytes) -> None:
+        """Put a record into another topic."""
+        AdminClient(dict(self.connection.client())).list_topics(topic)
+        producer = Producer({**self.connection.client(), "linger.ms": 0})
+        producer.produce(topic, value, key, partition=0)
+        assert producer.flush(10) == 0
+
     def records(self, topic: str) -> list[StoredRecord]:
         return read_topics(self.connection, [topic])
 

@@ -137,6 +137,7 @@ def test_replay_sends_exactly_the_record_that_failed_and_keeps_the_letter(cluste
         "without_value": 0,
         "dealt_with_before": 0,
         "would_fail_again": 2,
+        "taken_back": 0,
     }
     sent = sorted(cluster.records(USER_EVENTS), key=lambda one: one.key or b"")
     assert [(one.key, one.value) for one in sent] == [(None, UNPRINTABLE), (b"u1", b'{"a":1}')]

@@ -11,9 +11,12 @@ from typer.testing import CliRunner
 
 from schemas.events import MessageSent, decode_event, encode_event
 from schemas.headers import FIRST_FAILED_AT
+from schemas.sagas import SagaEntry, StepEntry, encode_saga_record, saga_headers
+from schemas.writes import GraphWrite, NodeRef, encode_write
 from streams.cli import dlq, dlq_actions
 from tests.unit.cli.letters_on_a_cluster import (
     CATALOGUE,
+    GRAPH,
     HEADERS,
     UNPRINTABLE,
     USER_EVENTS,
@@ -24,6 +27,7 @@ from tests.unit.cli.letters_on_a_cluster import (
 pytestmark = pytest.mark.usefixtures("surroundings")
 
 
+AT = datetime(2026, 5, 1, tzinfo=UTC)
 GOOD = encode_event(
     MessageSent(
         event_id="m1",
@@ -71,6 +75,44 @@ def test_what_is_done_with_letters_is_written_down_with_who_when_and_what_and_no
     )
     (first, *_) = cluster.records(CATALOGUE.letter_actions.name)
     assert b'"a"' not in (first.value or b"")
+
+
+def test_a_write_that_its_saga_has_taken_back_is_told_to_come_too_late_and_its_compensation_is_not(
+    cluster: Cluster,
+) -> None:
+    refused = GraphWrite(
+        entity="BOOKED:1", version=5, source="s", event_id="e", occurred_at=AT, node=NodeRef("User", "u1")
+    )
+    compensation = structs.replace(refused, version=6, op="delete")
+    other = letter(topic=GRAPH, store="graph", value=encode_write(refused), offset=1)
+    headers = saga_headers("booking_made/1", "booking:1")
+    cluster.holds(
+        other,
+        letter(topic=GRAPH, store="graph", value=encode_write(refused), headers=headers, offset=2),
+        letter(topic=GRAPH, store="graph", value=encode_write(compensation), headers=headers, offset=3),
+        letter(topic=GRAPH, store="graph", value=encode_write(refused), headers=saga_headers("gone", "x:1"), offset=4),
+    )
+    step = StepEntry(name="booked", store="graph", entity="BOOKED:1", version=5, op="upsert", status="undone")
+    saga = SagaEntry(
+        id="booking_made/1",
+        definition="booking_made",
+        subject="booking:1",
+        version=5,
+        event_id="e",
+        status="compensated",
+        began_ms=1,
+        at_ms=2,
+        steps=[step],
+    )
+    cluster.put(CATALOGUE.saga_log.name, saga.id, encode_saga_record(saga))
+    result = cluster.run("replay", "--all", "--dry-run", "--json")
+    assert json.loads(result.stdout)["taken_back"] == 1
+    told = [line for line in result.stderr.splitlines() if "saga" in line]
+    assert told == [
+        "0:1: its saga booking_made/1 has taken it back (compensated), so its store will answer that it comes too "
+        "late; publish the fact again under an event_id of its own",
+        "0:3: its saga gone is forgotten; if it took this back, nothing changes",
+    ]
 
 
 def test_discarded_letters_are_passed_over_and_stay_to_be_looked_at(cluster: Cluster) -> None:

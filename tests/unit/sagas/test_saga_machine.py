@@ -106,6 +106,39 @@ def test_a_refused_pivot_undoes_what_went_before_it_once_it_is_fenced_off(run: R
     assert run.asked == ["Compensate graph", "Compensate search"]
 
 
+def test_a_refused_compensation_is_told_at_once_and_once_and_is_sent_again_all_the_same(run: Run) -> None:
+    run.captured("graph", "search")
+    run.told("graph")
+    run.told("search", "rejected", reason="no name")
+    run.forget()
+    for _ in range(2):
+        run.told("graph", "rejected", undone=True, reason="the copy has expired")
+    assert run.asked == ["Alert the store graph refuses the compensation of step graph: the copy has expired"]
+    assert run.saga.status == "stuck"
+    run.later(3_600_000)
+    assert "Compensate graph" in run.asked
+    run.told("graph", undone=True)
+    assert run.saga.status == "compensating"
+    run.told("search", undone=True)
+    assert run.saga.status == "compensated"
+
+
+def test_a_refused_compensation_may_be_done_by_hand_at_once_and_that_of_another_step_is_still_waited_for(
+    run: Run,
+) -> None:
+    run.captured("graph", "search")
+    run.told("graph")
+    run.told("search", "rejected", reason="no name")
+    run.told("graph", "rejected", undone=True, reason="the copy has expired")
+    run.take(resume(run.definition, run.saga, run.now))
+    assert {step.name: step.status for step in run.saga.steps if step.name in ("graph", "search")} == {
+        "graph": "undone",
+        "search": "undoing",
+    }
+    run.told("search", undone=True)
+    assert run.saga.status == "compensated"
+
+
 def test_after_the_pivot_a_refusal_is_tried_again_and_told(run: Run) -> None:
     for step in ("graph", "search", "booking"):
         run.told(step)
