@@ -51,15 +51,16 @@ class Floor:
     """
 
     def __init__(self, lsn: int) -> None:
-        self.lsn = lsn
+        self.lsn = max(lsn - 1, 0)
         self.raised = False
         self._next: tuple[int, int] | None = None
 
     def seen(self, visibility: Visibility, watermark: int, begun_after: int) -> None:
-        """Note what the next chunk sees, the last watermark, and the id of a transaction that was begun after that."""
+        """Note what the next chunk sees, where the last watermark ended, and the id of a transaction begun after it."""
         if self._next is not None and visibility.xmin >= self._next[1]:
-            self.raised |= self._next[0] > self.lsn
-            self.lsn = max(self.lsn, self._next[0])
+            before = self._next[0] - 1
+            self.raised |= before > self.lsn
+            self.lsn = max(self.lsn, before)
             self._next = None
         if self._next is None:
             self._next = watermark, begun_after

@@ -222,8 +222,18 @@ def test_the_floor_rises_once_all_transactions_have_ended_that_were_open_at_the_
     floor = Floor(100)
     # 10 had written before the watermark and was the last one to begin, so no snapshot tells of it.
     floor.seen(Visibility(7, 9, frozenset({7})), 200, begun_after=11)
-    assert (floor.lsn, floor.raised) == (100, False)
+    assert (floor.lsn, floor.raised) == (99, False)
     floor.seen(Visibility(10, 12, frozenset({10})), 300, begun_after=13)
-    assert floor.lsn == 100
+    assert floor.lsn == 99
     floor.seen(Visibility(11, 15, frozenset({11})), 400, begun_after=15)
-    assert (floor.lsn, floor.raised) == (200, True)
+    assert (floor.lsn, floor.raised) == (199, True)
+
+
+def test_the_floor_is_no_lsn_that_a_change_may_have() -> None:
+    """A change that began where a watermark ended, at 200, had the LSN of a row of its own key."""
+    floor = Floor(104)
+    assert floor.lsn % 8 != 0  # where records begin
+    floor.seen(Visibility(7, 7, frozenset()), 200, begun_after=8)
+    floor.seen(Visibility(8, 9, frozenset()), 304, begun_after=10)
+    assert 104 < floor.lsn < 200
+    assert floor.lsn % 8 != 0
