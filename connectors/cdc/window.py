@@ -42,6 +42,9 @@ class Floor:
     a lower id than a transaction that was begun after it. An `xmax` is no such id, since it follows the last
     transaction that has ended, and not the last one that has begun.
 
+    A watermark is known by where its record ends. Another one may begin right there, and a row and a change of its key
+    would have the same LSN. So the floor is the byte before, where no record begins.
+
     Args:
         lsn: before which nothing is streamed.
 
