@@ -27,7 +27,8 @@ What travellers' applications publish. An event is one JSON object; its `type` s
 - **Repeats.** An `event_id` that comes again is the same event and takes effect once.
 - **Order.** `version` orders what is said about one entity: the larger one wins, whichever arrives last. Our producers
   take it from a hybrid logical clock (48 bits of milliseconds since 1970, 16 bits of counter). Without one, intake
-  derives it from `occurred_at` and `event_id`, the same at every replay.
+  derives it from `occurred_at` and `event_id`, the same at every replay. It is 2^62 - 1 at most: writes have twice the
+  version of their event, see [routing](routing.md).
 - **Checks.** Types, ranges and patterns below are checked when a record is read; so is what a description says about
   fields together. Unknown fields are ignored, unknown types refused. A record that fails becomes a dead letter with its
   key, its bytes, its headers and a reason that names the field, as ``Expected `float` <= 90.0 - at `$.lat` ``.

@@ -59,7 +59,8 @@ class GraphWrite(BaseWrite, frozen=True, tag="graph"):
 
     A relation creates the bare nodes it needs. It is identified by `entity`, not by its ends: an upsert with another
     `end` moves it; its `start` never changes, and a delete names it too. Deleting a node removes its relations; a
-    relation to a deleted node is superseded.
+    relation to a deleted node is superseded. A delete with `keep_relations` makes it as if nobody had written the node:
+    where relations join it, it stays bare, and relations to it are taken as before.
     """
 
     node: NodeRef | None = None
@@ -67,6 +68,7 @@ class GraphWrite(BaseWrite, frozen=True, tag="graph"):
     start: NodeRef | None = None
     end: NodeRef | None = None
     properties: dict[str, Scalar] = {}
+    keep_relations: bool = False
 
 
 class VectorWrite(BaseWrite, frozen=True, tag="vector"):

@@ -43,7 +43,8 @@ class Floor:
     transaction that has ended, and not the last one that has begun.
 
     A watermark is known by where its record ends. Another one may begin right there, and a row and a change of its key
-    would have the same LSN. So the floor is the byte before, where no record begins.
+    would have the same LSN. So the floor is two bytes before, where no record begins; and even, as the versions of all
+    facts are, since the odd ones are of what takes them back.
 
     Args:
         lsn: before which nothing is streamed.
@@ -54,14 +55,14 @@ class Floor:
     """
 
     def __init__(self, lsn: int) -> None:
-        self.lsn = max(lsn - 1, 0)
+        self.lsn = max(lsn - 2, 0)
         self.raised = False
         self._next: tuple[int, int] | None = None
 
     def seen(self, visibility: Visibility, watermark: int, begun_after: int) -> None:
         """Note what the next chunk sees, where the last watermark ended, and the id of a transaction begun after it."""
         if self._next is not None and visibility.xmin >= self._next[1]:
-            before = self._next[0] - 1
+            before = self._next[0] - 2
             self.raised |= before > self.lsn
             self.lsn = max(self.lsn, before)
             self._next = None

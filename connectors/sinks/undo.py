@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import NODEFAULT
 
-from schemas.writes import BaseWrite
+from schemas.writes import BaseWrite, GraphWrite
 
 W = TypeVar("W", bound=BaseWrite)
 
@@ -29,3 +29,14 @@ def emptied(write: W, names: Collection[str] = ()) -> W:
         elif field.default is not NODEFAULT:
             without[field.name] = field.default
     return msgspec.structs.replace(write, **without, op="delete", version=0, undo=False, sealed=None)
+
+
+def undone_to_nothing(write: W, names: Collection[str] = ()) -> W:
+    """Return what undoes a write where its entity did not exist: its delete, of version 0; see `emptied`.
+
+    A node that only relations have named did not exist either. Its relations are others' writes, and stay.
+    """
+    delete = emptied(write, names)
+    if isinstance(delete, GraphWrite) and delete.node is not None:
+        return msgspec.structs.replace(delete, keep_relations=True)
+    return delete

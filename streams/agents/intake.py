@@ -11,6 +11,7 @@ from schemas.claims import CLAIM
 from schemas.clock import derived_version, milliseconds
 from schemas.events import AnyEvent, InvalidEvent, decode_any_event
 from schemas.wire import MAGIC_GUID, VALUE_SCHEMA_ID, InvalidFrame, Unframe
+from streams.routing.entities import LARGEST_EVENT_VERSION
 from streams.runtime.records import Record
 
 _SAID = frozenset((VALUE_SCHEMA_ID, CLAIM))  # headers without which a value cannot be read
@@ -124,6 +125,8 @@ def _read(record: Record, rules: IntakeRules, unframe: Unframe) -> AnyEvent:
             f"Expected `occurred_at` at most {rules.max_future} ahead of the record's time "
             f"(intake.max_future_hours), got {event.occurred_at.isoformat()}"
         )
+    if event.version > LARGEST_EVENT_VERSION:
+        raise InvalidEvent(f"Expected `version` <= {LARGEST_EVENT_VERSION}, got {event.version}")
     if event.version == 0:
         return msgspec.structs.replace(event, version=derived_version(event.occurred_at, event.event_id))
     return event

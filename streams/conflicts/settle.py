@@ -174,7 +174,8 @@ def _differing(entity: Entity, agreed: Agreed, claim: Claim, strategy: Strategy,
 def _agreeing(entity: Entity, content: Content | None, claims: tuple[Claim, ...]) -> Entity:
     latest = max(claim.at_ms for claim in claims) << _COUNTER_BITS
     before = 0 if entity.agreed is None else entity.agreed.version
-    return structs.replace(entity, agreed=Agreed(content=content, version=max(before + 1, latest), claims=claims))
+    # In twos: the number in between is of the write by which a saga takes one back.
+    return structs.replace(entity, agreed=Agreed(content=content, version=max(before + 2 & ~1, latest), claims=claims))
 
 
 def _is_beside(claim: Claim, line: Line | None, agreed: Agreed, window_ms: int) -> bool:

@@ -23,7 +23,7 @@ from schemas.writes import (
 )
 from streams.routing import examples
 from streams.routing.changes import route_change
-from streams.routing.entities import EVENTS, Cause
+from streams.routing.entities import EVENTS, Cause, write_version
 from streams.routing.meaning import Embedded
 from streams.routing.table import TABLE, Rule
 
@@ -40,8 +40,9 @@ NAMES = """## How entities are named and keyed
 A write is about one entity, `<kind>:<id>`, which is unique within its store. A colon within an id becomes `%3A` and a
 percent sign `%25`, so that different ids never give one name.
 
-- **Version.** Each write carries the version and the source of the fact it follows from: `{events}` and the event's
-  `version`, or Debezium's `topic.prefix` and the LSN of the change. A store takes a write only when its version is
+- **Version.** Each write carries the version and the source of the fact it follows from: `{events}` and twice the
+  event's `version`, or Debezium's `topic.prefix` and the LSN of the change. They are even; the odd ones are of what
+  takes a write back ([decision 13](decisions/0013-undo-by-version.md)). A store takes a write only when its version is
   newer than what it holds for that entity from that source, so writes may be repeated and may arrive in any order.
 - **Key.** The Kafka key is the entity. In the graph it is the node that the entity is or begins at, so that a node and
   its relations stay in order.
@@ -67,7 +68,8 @@ def routing_page() -> str:
 def writes_of(rule: Rule, embedded: Embedded) -> list[Write]:
     """Return what one rule makes of an event."""
     event = embedded.enriched.event
-    cause = Cause(version=event.version, source=EVENTS, event_id=event.event_id, occurred_at=event.occurred_at)
+    version = write_version(event.version)
+    cause = Cause(version=version, source=EVENTS, event_id=event.event_id, occurred_at=event.occurred_at)
     return list(rule(event, embedded, cause))
 
 

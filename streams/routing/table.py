@@ -33,7 +33,7 @@ from schemas.events import (
 )
 from schemas.sensitive import sensitive_fields
 from schemas.writes import GraphWrite, NodeRef, ObjectWrite, Scalar, WarehouseWrite, Write
-from streams.routing.entities import EVENTS, Cause, entity, escaped
+from streams.routing.entities import EVENTS, Cause, entity, escaped, write_version
 from streams.routing.meaning import Embedded
 from streams.routing.movement import activity, last_position, track, travelled
 from streams.routing.shapes import iso, live, place_facts, relation, row, term, vector
@@ -48,7 +48,7 @@ def route(embedded: Embedded) -> list[Write]:
     """Return all writes that follow from one event."""
     event = embedded.enriched.event
     cause: Cause = {
-        "version": event.version,
+        "version": write_version(event.version),
         "source": EVENTS,
         "event_id": event.event_id,
         "occurred_at": event.occurred_at,

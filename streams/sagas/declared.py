@@ -87,8 +87,9 @@ PLACE_DELETED = Kind(
             Step(name="meaning", store="vector", entity="place"),
             Step(name="city", store="graph", entity="IN_CITY"),
             Step(name="cuisine", store="graph", entity="SERVES"),
-            # Last: brought back first, it is there again when its relations are.
-            Step(name="node", store="graph", entity="place", after=("city", "cuisine")),
+            # Last, and for good: with a node go all relations of travellers to it, and only the node could be brought
+            # back. So it goes once nothing is left that may be refused.
+            Step(name="node", store="graph", entity="place", kind="pivot"),
         ),
     ),
     about="place",

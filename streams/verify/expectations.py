@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 Home = tuple[str, int]  # topic, partition
 
 _NEVER = -1
-_PLACES = ("node", "relation", "start", "end")  # what a delete in the graph names beside the entity
+_PLACES = ("node", "relation", "start", "end", "keep_relations")  # what a delete in the graph names beside the entity
 _SCHEMA = """
 CREATE TABLE lines (
     entity TEXT, source TEXT, version INTEGER, deleted INTEGER, removed INTEGER, digest BLOB,
@@ -238,7 +238,7 @@ class Expectations:
         """Remember what others ask for that are in the sample: nodes that were deleted, and rows."""
         if isinstance(write, RelationalWrite):
             self._db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (write.table, write.key))
-        elif write.op == "delete" and isinstance(write, GraphWrite) and write.node is not None:
+        elif isinstance(write, GraphWrite) and write.op == "delete" and write.node and not write.keep_relations:
             self._db.execute("INSERT OR IGNORE INTO deleted_nodes VALUES (?, ?)", (write.node.label, write.node.id))
 
     def _fold(self, write: Write, record: StoredRecord, origin: Origin) -> None:

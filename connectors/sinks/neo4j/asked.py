@@ -227,7 +227,7 @@ def _deletes(
     careful: list[Change] = []
     for change in changes:
         write, before = change.write, upserts.get(change.write.entity)
-        apart = write.entity in careful_ones or (nodes and foreign_name(write) is not None)
+        apart = write.entity in careful_ones or (nodes and (write.keep_relations or foreign_name(write) is not None))
         late = before is not None and (before.write.version >= write.version or before.write.source != write.source)
         (careful if apart or late else quick).append(change)
     quick.sort(key=lambda change: (told(change.write)[1] or "", change.write.entity))

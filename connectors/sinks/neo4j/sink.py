@@ -20,7 +20,7 @@ from connectors.sinks.neo4j.schema import Schema
 from connectors.sinks.neo4j.values import Unfit, check
 from connectors.sinks.neo4j.work import Work
 from connectors.sinks.persons import NO_LINE, Purge, delete_of
-from connectors.sinks.undo import emptied
+from connectors.sinks.undo import undone_to_nothing
 from schemas.persons import OWN_LABELS, USER_LABEL
 from schemas.writes import GraphWrite, NodeRef
 
@@ -249,6 +249,6 @@ def _undo(write: GraphWrite, found: Found) -> GraphWrite | None:
     if line is not None and line.version >= write.version:
         return None
     if found.content is None:
-        return emptied(write, ("node", "relation", "start", "end"))
+        return undone_to_nothing(write, ("node", "relation", "start", "end"))
     version = 0 if line is None else line.version
     return msgspec.structs.replace(write, **found.content, op="upsert", version=version, undo=False)

@@ -103,6 +103,11 @@ def delete_nodes(label: str) -> str:
     return f"UNWIND $ids AS id MATCH (x:{quoted(label)} {{id: id}}) {seek(label)} DETACH DELETE x"
 
 
+def bare_nodes(label: str) -> str:
+    """Return the statement that leaves of nodes what relations alone would have made of them."""
+    return f"UNWIND $ids AS id MATCH (x:{quoted(label)} {{id: id}}) {seek(label)} SET x = {{id: id}}"
+
+
 def remove_bare_nodes(label: str) -> str:
     """Return the statement that removes those nodes that nobody has written and no relation joins."""
     return (

@@ -170,6 +170,7 @@ class Work:
         careful = sorted(changes, key=lambda change: node_of(change.write).id)
         buried: list[dict[str, Any]] = []
         going: list[NodeRef] = []
+        unwritten: list[str] = []
         bare: list[str] = []
         for change, found in self._read(statements.read_nodes(label), careful, node_row):
             write, node = change.write, node_of(change.write)
@@ -180,14 +181,20 @@ class Work:
                 bare.append(node.id)
                 continue
             lines[write.source] = Line(write.version, deleted=True)
-            buried.append({"entity": write.entity, "lines": written(lines), "node": node_key(node) if own else None})
-            if own:
+            goes = own and not write.keep_relations
+            buried.append({"entity": write.entity, "lines": written(lines), "node": node_key(node) if goes else None})
+            if goes:
                 going.append(node)
+            elif own:
+                unwritten.append(node.id)
         if going:
             ids = [node.id for node in going]
             self._run(statements.bury_relations_of(label), ids=ids)
             self._run(statements.delete_nodes(label), ids=ids)
             self._run(statements.NOTE_GONE, rows=[[own_name(node), node_key(node)] for node in going])
+        if unwritten:
+            self._run(statements.bare_nodes(label), ids=unwritten)
+            bare += unwritten
         if buried:
             self._run(statements.BURY, rows=buried)
         if bare:

@@ -56,6 +56,9 @@ SELECT 1 FROM relations WHERE entity = ? AND (type, start_label, start_id, end_l
 = (?, ?, ?, ?, ?, ?)
 """
 _ENDS = "(start_label = ?1 AND start_id = ?2) OR (end_label = ?1 AND end_id = ?2)"
+_REMOVE_BARE = f"""
+DELETE FROM nodes WHERE label = ?1 AND id = ?2 AND NOT EXISTS (SELECT 1 FROM relations WHERE {_ENDS})
+"""  # noqa: S608 - names of our own
 
 
 class GraphSink(RecognisingSink[GraphWrite]):
@@ -93,6 +96,10 @@ class GraphSink(RecognisingSink[GraphWrite]):
         if node is None:
             return
         place = (node.label, node.id)
+        if write.keep_relations:
+            connection.execute("UPDATE nodes SET entity = NULL, properties = '{}' WHERE label = ? AND id = ?", place)
+            connection.execute(_REMOVE_BARE, place)
+            return
         connection.execute(
             f"UPDATE versions SET deleted = 1 WHERE entity IN (SELECT entity FROM relations WHERE {_ENDS})",  # noqa: S608
             place,

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from connectors.sinks.sqlite.errors import interpreted
 from connectors.sinks.sqlite.sink import SQLiteSink
-from connectors.sinks.undo import emptied
+from connectors.sinks.undo import undone_to_nothing
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
@@ -18,6 +18,6 @@ class RecognisingSink(SQLiteSink[W], Generic[W]):
         """Return what takes back the writes that the file holds; see `connectors.sinks.contract.Recognising`."""
         with interpreted(self.path), self.snapshot() as connection:
             return [
-                emptied(write, self.names) if self.held_version(connection, write) == write.version else None
+                undone_to_nothing(write, self.names) if self.held_version(connection, write) == write.version else None
                 for write in writes
             ]

@@ -16,7 +16,7 @@ from connectors.sinks.persons import NO_LINE, Purge, delete_of
 from connectors.sinks.sqlite.database import Schema, connect_writer
 from connectors.sinks.sqlite.errors import REFUSALS, interpreted, reason
 from connectors.sinks.sqlite.values import json_text
-from connectors.sinks.undo import emptied
+from connectors.sinks.undo import undone_to_nothing
 from schemas.writes import BaseWrite
 
 W = TypeVar("W", bound=BaseWrite)
@@ -209,7 +209,7 @@ class SQLiteSink(ABC, Generic[W]):
             return None
         content = self.content(connection, write)
         if content is None:
-            return emptied(write, self.names)
+            return undone_to_nothing(write, self.names)
         return msgspec.structs.replace(write, **content, op="upsert", version=version or 0, undo=False)
 
     @staticmethod

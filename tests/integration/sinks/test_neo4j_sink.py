@@ -183,6 +183,25 @@ def test_deleting_a_node_of_neo4j_removes_its_relations_in_both_directions(
     assert sink.held([gone]) == {gone: Held(version=6, deleted=True, copies=0)}
 
 
+def test_what_undoes_a_new_node_of_neo4j_leaves_the_relations_of_others(sink: Neo4jSink, graph: Graph) -> None:
+    """Anna had been to a place that nobody had written, and Ben came while it was: neither visit is the saga's."""
+    sink.write([relation("VISITED", ANNA, PIZZA, 1)])
+    new = [node(PIZZA, 5, name="Joe's"), node(SUSHI, 5)]
+    undos = [undo for undo in sink.before(new) if undo is not None]
+    assert sink.write([*new, relation("VISITED", BEN, PIZZA, 6)]) == [APPLIED] * 3
+    assert sink.write([msgspec.structs.replace(undo, version=6) for undo in undos]) == [APPLIED] * 2
+    assert (graph.properties(PIZZA), graph.properties(SUSHI)) == ({}, None)
+    assert graph.relations(PIZZA) == {("VISITED", "anna"), ("VISITED", "ben")}
+    gone = Held(version=6, deleted=True, copies=0)
+    named = [("place:pizza", SOURCE), ("place:sushi", SOURCE)]
+    assert sink.held(named) == dict.fromkeys(named, gone)
+    assert sink.write(new) == [SUPERSEDED] * 2
+    assert sink.write([relation("VISITED", CLEO, SUSHI, 7)]) == [APPLIED]
+    assert sink.write([node(PIZZA, 8, name="Joe's"), no_node(SUSHI, 8)]) == [APPLIED] * 2
+    assert len(graph.relations(PIZZA)) == 2
+    assert graph.properties(SUSHI) is None
+
+
 def test_a_relation_of_neo4j_that_moves_to_a_deleted_node_is_gone(sink: Neo4jSink, graph: Graph) -> None:
     sink.write([relation("IN_CITY", ANNA, PIZZA, 1, "city:anna"), no_node(SUSHI, 1)])
     assert sink.write([relation("IN_CITY", ANNA, SUSHI, 2, "city:anna")]) == [SUPERSEDED]

@@ -199,7 +199,7 @@ async def test_a_rollback_sends_the_last_agreed_content_once_more(stage: Any) ->
     world = World(stage, rollback)
     await world.take(world.said("crm", 7, name="Roma"))
     await world.take(world.said("app", 1, name="Napoli"))
-    assert world.shown() == [("Roma", NOW << 16), ("Roma", (NOW << 16) + 1)]
+    assert world.shown() == [("Roma", NOW << 16), ("Roma", (NOW << 16) + 2)]
     assert [told.status for told in world.conflicts()] == ["taken back"]
 
 
@@ -229,7 +229,7 @@ async def test_nothing_that_is_agreed_leaves_before_it_is_durable(stage: Any) ->
     assert (world.shown(), world.conflicts()) == ([("Roma", NOW << 16)], [])
     stage.kafka.fails = working
     await world.take(second)
-    assert world.shown()[1:] == [("Roma", (NOW << 16) + 1)]
+    assert world.shown()[1:] == [("Roma", (NOW << 16) + 2)]
 
 
 async def test_a_decision_that_was_not_kept_has_no_effect_although_a_claim_is_read_before_it_comes_again(
@@ -248,7 +248,7 @@ async def test_a_decision_that_was_not_kept_has_no_effect_although_a_claim_is_re
     *_, told = world.conflicts()
     await world.take(world.decided(told, told.sides[1].content))
     assert [one.status for one in world.conflicts()] == ["undecided", "undecided", "undecided", "decided"]
-    assert world.shown() == [("Roma", NOW << 16), ("Roma", (NOW << 16) + 1)]
+    assert world.shown() == [("Roma", NOW << 16), ("Roma", (NOW << 16) + 2)]
 
 
 @pytest.mark.parametrize("strategy", [manual, last_write_wins])

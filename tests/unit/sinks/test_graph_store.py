@@ -96,6 +96,22 @@ def test_a_relation_to_a_deleted_node_is_superseded_and_remembered(sink: GraphSi
     assert sink.held([entity]) == {entity: Held(version=6, deleted=True, copies=0)}
 
 
+def test_what_undoes_a_new_node_leaves_the_relations_of_others(sink: GraphSink, reader: GraphReader) -> None:
+    """Anna had been to a place that nobody had written, and Ben came while it was: neither visit is the saga's."""
+    sink.write([relation("VISITED", ANNA, PIZZA, 1)])
+    new = [node(PIZZA, 5, name="Joe's"), node(SUSHI, 5)]
+    undos = [undo for undo in sink.before(new) if undo is not None]
+    assert sink.write([*new, relation("VISITED", BEN, PIZZA, 6)]) == [APPLIED] * 3
+    assert [undo for undo in sink.own(new) if undo is not None] == undos
+    assert sink.write([msgspec.structs.replace(undo, version=6) for undo in undos]) == [APPLIED] * 2
+    assert (reader.node(PIZZA), reader.node(SUSHI)) == ({}, None)
+    assert {one.node for one in reader.neighbours(PIZZA)} == {ANNA, BEN}
+    assert sink.write(new) == [SUPERSEDED] * 2
+    assert sink.write([relation("VISITED", CLEO, SUSHI, 7)]) == [APPLIED]
+    assert sink.write([node(PIZZA, 8, name="Joe's"), no_node(SUSHI, 8)]) == [APPLIED] * 2
+    assert len(reader.neighbours(PIZZA)) == 2
+
+
 def test_a_relation_that_moves_to_a_deleted_node_is_gone(sink: GraphSink, reader: GraphReader) -> None:
     sink.write([relation("IN_CITY", ANNA, PIZZA, 1, "city:anna"), no_node(SUSHI, 1)])
     assert sink.write([relation("IN_CITY", ANNA, SUSHI, 2, "city:anna")]) == [SUPERSEDED]

@@ -82,7 +82,7 @@ def test_of_what_two_sources_said_what_they_agreed_on_is_expected_and_the_histor
 
 def test_claims_that_came_by_themselves_or_twice_count_in_the_order_of_their_topic() -> None:
     heard = [said("app", 1, "Milano", AT, 0), said("app", 1, "Milano", AT, 1), said("app", 2, "Torino", AT, 2)]
-    assert shown(expectation([], heard)) == ("Torino", (AT << 16) + 1)
+    assert shown(expectation([], heard)) == ("Torino", (AT << 16) + 2)
 
 
 def test_a_claim_that_never_came_to_its_topic_is_expected_all_the_same() -> None:
