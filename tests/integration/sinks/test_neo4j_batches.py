@@ -53,6 +53,10 @@ def no_relation(kind: str, start: NodeRef, end: NodeRef, version: int) -> GraphW
     return msgspec.structs.replace(relation(kind, start, end, version), op="delete", properties={})
 
 
+def not_written(ref: NodeRef, version: int) -> GraphWrite:
+    return msgspec.structs.replace(no_node(ref, version), keep_relations=True)
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements of batches that the driver is asked to run from now on, in a transaction or by themselves."""
@@ -198,6 +202,7 @@ def test_nothing_is_looked_for_without_an_index_though_the_graph_was_empty_when_
             [msgspec.structs.replace(write, source="other") for write in (node(ANNA, 1), likes, no_node(PIZZA, 1))],
             [no_node(ANNA, 1, named=False), msgspec.structs.replace(no_node(BEN, 1), entity="ben")],
             [no_relation("LIKES", ANNA, PIZZA, 1), likes],
+            [not_written(PIZZA, 1), not_written(SUSHI, 1)],
         ]
     ):
         sink.write([msgspec.structs.replace(write, version=10 * version + write.version) for write in batch])
@@ -213,6 +218,7 @@ versions = st.integers(1, 9)
 writes = st.one_of(
     st.builds(node, st.sampled_from(PEOPLE + PLACES), versions, by=versions),
     st.builds(no_node, st.sampled_from(PEOPLE + PLACES), versions, named=st.booleans()),
+    st.builds(not_written, st.sampled_from(PEOPLE + PLACES), versions),
     st.builds(relation, st.just("LIKES"), st.sampled_from(PEOPLE), st.sampled_from(PLACES), versions, by=versions),
     st.builds(relation, st.just("IN"), st.just(ANNA), st.sampled_from(PLACES), versions, st.just("IN:anna")),
     st.builds(no_relation, st.just("LIKES"), st.sampled_from(PEOPLE), st.sampled_from(PLACES), versions),
