@@ -1,8 +1,9 @@
 """The roles that make up the pipeline on one machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from streams.live_probe import LiveProbe
 from streams.settings import Options
 from streams.supervisor import RoleProcess, Supervisor
 
@@ -30,8 +31,16 @@ def pipeline(options: Options, environment: Mapping[str, str], *, first_port: in
     serving = ROLES | ({SAGAS: ("worker", SAGAS)} if options.sagas.enabled else {})
     serving |= {ARCHIVE: ("archive", "run")} if options.archive.enabled else {}
     serving |= {ERASURE: ("erasure", "run")} if options.erasure.enabled else {}
-    commands = with_ports(first_port, serving)
-    return [RoleProcess(name, arguments, folder=folder, env=environment) for name, arguments in commands.items()]
+    return [
+        RoleProcess(name, arguments, folder=folder, env=environment, is_live=probe_of(options.worker.host, arguments))
+        for name, arguments in with_ports(first_port, serving).items()
+    ]
+
+
+def probe_of(host: str, arguments: Sequence[str]) -> LiveProbe | None:
+    """Return what asks a role whether it is live, None where it has no port."""
+    port = int(arguments[-1]) if "--port" in arguments else 0
+    return LiveProbe(host, port) if port else None
 
 
 def with_ports(first_port: int, roles: Mapping[str, tuple[str, ...]] = ROLES) -> dict[str, tuple[str, ...]]:

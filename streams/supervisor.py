@@ -1,4 +1,4 @@
-"""Runs the roles as processes of this machine: starts them, restarts those that end unasked, stops them."""
+"""Runs the roles as processes of this machine: starts them, restarts those that end or are stuck, stops them."""
 
 import sys
 import time
@@ -17,6 +17,10 @@ STOP_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 CALM_SECONDS = 60.0  # a role that ran this long starts again with the first pause
+# As the probes in docs/metrics.md: 300 s to answer for the first time, then stuck when it is not live three times.
+PROBE_SECONDS = 10.0
+STARTING_SECONDS = 300.0
+STUCK_AFTER = 3
 
 
 class RoleProcess:
@@ -29,6 +33,7 @@ class RoleProcess:
         env: what is added to our environment.
         now: a clock in seconds that is never set back.
         program: the command itself.
+        is_live: asks the role whether it is live; None where it serves no page that says so.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class RoleProcess:
         env: Mapping[str, str],
         now: Callable[[], float] = time.monotonic,
         program: Sequence[str] = TRAVELOS,
+        is_live: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -50,6 +56,10 @@ class RoleProcess:
         self._started = 0.0
         self._pause = FIRST_PAUSE_SECONDS
         self._due: float | None = None
+        self._is_live = is_live
+        self._probe_at = 0.0
+        self._was_live = False
+        self._misses = 0
 
     @property
     def log_file(self) -> Path:
@@ -76,10 +86,13 @@ class RoleProcess:
         self._spawn()
 
     def check(self) -> None:
-        """Start the role again if it has ended, each time in a row after a longer pause."""
-        if self._process.pid is not None:
-            return
+        """Start the role again if it has ended, each time in a row after a longer pause; end it if it is stuck."""
         now = self._now()
+        if self._process.pid is not None:
+            if self._is_stuck(now):
+                log.warning("role_stuck", role=self.name, misses=self._misses, last_lines=self._process.last_lines(5))
+                self.stop()
+            return
         if self._due is None:
             if now - self._started > CALM_SECONDS:
                 self._pause = FIRST_PAUSE_SECONDS
@@ -94,9 +107,21 @@ class RoleProcess:
         """Stop the role in order; killed after STOP_SECONDS."""
         self._process.stop(timeout=STOP_SECONDS)
 
+    def _is_stuck(self, now: float) -> bool:
+        if self._is_live is None or now < self._probe_at:
+            return False
+        self._probe_at = now + PROBE_SECONDS
+        if self._is_live():
+            self._was_live, self._misses = True, 0
+        elif self._was_live or now - self._started > STARTING_SECONDS:
+            self._misses += 1
+        return self._misses >= STUCK_AFTER
+
     def _spawn(self) -> None:
         self._due = None
+        self._was_live, self._misses = False, 0
         self._started = self._now()
+        self._probe_at = self._started + PROBE_SECONDS
         self._process.spawn(self._command, env=self._env, cwd=Path.cwd())
 
 

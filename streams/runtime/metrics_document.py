@@ -37,7 +37,7 @@ A single batch that takes longer than the patience is taken for stuck: raise `wo
 normal.
 
 ```yaml
-# Kubernetes
+# Kubernetes; `travelos run --port 9400` does the same: it restarts a role that is not live three times
 startupProbe: {httpGet: {path: /live, port: 9400}, failureThreshold: 30}
 livenessProbe: {httpGet: {path: /live, port: 9400}, timeoutSeconds: 5, failureThreshold: 3}
 readinessProbe: {httpGet: {path: /ready, port: 9400}}

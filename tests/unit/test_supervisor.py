@@ -3,13 +3,24 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from streams.roles import ROLES, pipeline, with_ports
+from streams.live_probe import LiveProbe
+from streams.roles import ROLES, pipeline, probe_of, with_ports
 from streams.settings import load
-from streams.supervisor import CALM_SECONDS, LONGEST_PAUSE_SECONDS, RoleProcess, Supervisor
+from streams.supervisor import (
+    CALM_SECONDS,
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PROBE_SECONDS,
+    STARTING_SECONDS,
+    RoleProcess,
+    Supervisor,
+)
 
 PATIENCE_SECONDS = 10.0
 ENDS = "import os; print('ended', os.environ['GREETING'])"
@@ -42,14 +53,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[[str, str], RoleProcess]]:
+def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., RoleProcess]]:
     made: list[RoleProcess] = []
 
-    def role(name: str, program: str) -> RoleProcess:
-        env = {"GREETING": "hello"}
-        made.append(
-            RoleProcess(name, [program], folder=tmp_path, env=env, now=clock, program=(sys.executable, "-S", "-c"))
-        )
+    def role(name: str, program: str, is_live: Callable[[], bool] | None = None) -> RoleProcess:
+        env, python = {"GREETING": "hello"}, (sys.executable, "-S", "-c")
+        made.append(RoleProcess(name, [program], folder=tmp_path, env=env, now=clock, program=python, is_live=is_live))
         return made[-1]
 
     yield role
@@ -62,7 +71,7 @@ def ended(role: RoleProcess) -> bool:
 
 
 def test_a_role_that_ends_is_started_again_each_time_after_a_longer_pause(
-    make: Callable[[str, str], RoleProcess], clock: Clock
+    make: Callable[..., RoleProcess], clock: Clock
 ) -> None:
     role = make("short", ENDS)
     role.start()
@@ -80,7 +89,7 @@ def test_a_role_that_ends_is_started_again_each_time_after_a_longer_pause(
 
 
 def test_a_role_that_ran_for_a_while_starts_again_with_the_first_pause(
-    make: Callable[[str, str], RoleProcess], clock: Clock
+    make: Callable[..., RoleProcess], clock: Clock
 ) -> None:
     role = make("short", ENDS)
     role.start()
@@ -97,7 +106,7 @@ def test_a_role_that_ran_for_a_while_starts_again_with_the_first_pause(
     assert role.restarts == 4
 
 
-def test_a_role_that_runs_is_left_alone(make: Callable[[str, str], RoleProcess], clock: Clock) -> None:
+def test_a_role_that_runs_is_left_alone(make: Callable[..., RoleProcess], clock: Clock) -> None:
     role = make("long", STAYS)
     role.start()
     wait_for(lambda: "ready" in role.last_lines())
@@ -109,7 +118,57 @@ def test_a_role_that_runs_is_left_alone(make: Callable[[str, str], RoleProcess],
     assert role.restarts == 0
 
 
-def test_a_roles_output_and_variables_are_its_own(make: Callable[[str, str], RoleProcess], tmp_path: Path) -> None:
+def test_a_role_that_was_live_and_is_not_three_times_is_ended_and_started_again(
+    make: Callable[..., RoleProcess], clock: Clock
+) -> None:
+    answers = [False, False, True, False, False, True, False, False, False]
+    role = make("stuck", STAYS, is_live=lambda: answers.pop(0))
+    role.start()
+    wait_for(lambda: "ready" in role.last_lines())
+    pid = role.pid
+    while answers:
+        assert role.pid == pid
+        clock.now += PROBE_SECONDS / 2
+        role.check()
+    assert role.pid is None
+    role.check()
+    clock.now += FIRST_PAUSE_SECONDS
+    role.check()
+    assert (role.restarts, role.pid is None) == (1, False)
+
+
+def test_a_role_that_never_answers_is_given_time_to_start(make: Callable[..., RoleProcess], clock: Clock) -> None:
+    role = make("slow", STAYS, is_live=lambda: False)
+    role.start()
+    began = clock.now
+    wait_for(lambda: "ready" in role.last_lines())
+    while role.pid is not None:
+        clock.now += 1
+        role.check()
+    assert clock.now - began == pytest.approx(STARTING_SECONDS + 3 * PROBE_SECONDS, abs=PROBE_SECONDS)
+
+
+@pytest.mark.parametrize(("status", "live"), [(200, True), (503, False)])
+def test_a_probe_takes_no_answer_and_a_bad_one_for_not_live(status: int, live: bool) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/live" else 404)
+            self.end_headers()
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        probe = LiveProbe("0.0.0.0", server.server_port)
+        found = probe()
+        server.shutdown()
+        thread.join()
+    assert (found, probe()) == (live, False)
+
+
+def test_a_roles_output_and_variables_are_its_own(make: Callable[..., RoleProcess], tmp_path: Path) -> None:
     role = make("short", ENDS)
     role.start()
     wait_for(lambda: ended(role))
@@ -118,7 +177,7 @@ def test_a_roles_output_and_variables_are_its_own(make: Callable[[str, str], Rol
 
 
 def test_a_process_that_an_earlier_run_left_behind_is_stopped_before_the_role_starts(
-    make: Callable[[str, str], RoleProcess],
+    make: Callable[..., RoleProcess],
 ) -> None:
     left = make("one", STAYS)
     left.start()
@@ -130,7 +189,7 @@ def test_a_process_that_an_earlier_run_left_behind_is_stopped_before_the_role_st
     assert again.pid not in (pid, None)
 
 
-def test_a_supervisor_starts_checks_and_stops_all_roles(make: Callable[[str, str], RoleProcess], clock: Clock) -> None:
+def test_a_supervisor_starts_checks_and_stops_all_roles(make: Callable[..., RoleProcess], clock: Clock) -> None:
     roles = [make("a", STAYS), make("b", STAYS), make("c", ENDS)]
     supervisor = Supervisor(roles)
     supervisor.start()
@@ -151,6 +210,14 @@ def test_each_role_serves_on_a_port_of_its_own_or_none_does() -> None:
     assert ports == {"cdc": "9402", "ingest": "9400", "deliver": "9401"}
     assert with_ports(0)["cdc"] == ("cdc", "run")
     assert with_ports(0)["ingest"] == ("worker", "ingest", "--port", "0")
+
+
+def test_a_role_with_a_port_is_asked_there_whether_it_is_live() -> None:
+    probes = [probe_of("127.0.0.1", arguments) for arguments in with_ports(9400).values()]
+    assert {None if one is None else one.url for one in probes} == {
+        f"http://127.0.0.1:{port}/live" for port in (9400, 9401, 9402)
+    }
+    assert {probe_of("127.0.0.1", arguments) for arguments in with_ports(0).values()} == {None}
 
 
 def test_the_roles_of_the_pipeline_run_our_own_commands_and_log_below_the_data_folder(tmp_path: Path) -> None:
