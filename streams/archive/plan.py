@@ -1,12 +1,13 @@
 """What the options say about the archive."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
 from connectors.archive.names import Format
 from connectors.storage.contract import Storage
+from schemas.topics import Catalogue
 from streams.archive.collecting import Bounds
 from streams.object_storage import place_of
 from streams.settings import Options
@@ -54,6 +55,22 @@ def plan_of(options: Options) -> Plan:
         bounds=Bounds(records=archive.file_records, bytes=archive.file_mib * 1024 * 1024, seconds=archive.file_seconds),
         memory_bytes=archive.memory_mib * 1024 * 1024,
     )
+
+
+def is_ours(plan: Plan, catalogue: Catalogue) -> Callable[[str], bool]:
+    """Return what tells whether a topic of the archive is of this installation.
+
+    Those are all of the catalogue and all that are archived, and those that once were, as long as their names begin
+    with this installation's prefix.
+    """
+    known, prefix = {topic.name for topic in catalogue}, catalogue.prefix
+
+    def tell(topic: str) -> bool:
+        if topic in known or plan.topics([topic]):
+            return True
+        return bool(prefix) and topic.startswith(prefix)
+
+    return tell
 
 
 def group_of(options: Options) -> str:

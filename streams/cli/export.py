@@ -11,20 +11,25 @@ import msgspec
 import typer
 from confluent_kafka import KafkaException
 
+from connectors.archive.errors import ArchiveError
 from connectors.kafka.errors import error_of
 from connectors.keys import NotSealedHere
 from connectors.keys.reading import Erased, FieldValue, unseal
 from connectors.sinks.errors import SinkError
+from streams.archive import plan_of, storage_of
+from streams.archive.plan import is_ours
 from streams.cli.common import ConfigFile, Exit, err, fail, with_brokers
 from streams.keys import keys_of
-from streams.persons.export import Export, events_of, gather, opened, opened_event_of
+from streams.persons.export import Export, gather, opened, opened_content_of
 from streams.persons.provenance import ToldHoldings
+from streams.persons.told_records import PersonRecords, RecordItem
 from streams.persons.topics import found_in_topics
 from streams.settings import Options
+from streams.settings.load import without_login
 from streams.stores import sink_of
 
 OpenField = Callable[[str, str], object]
-OpenEvent = Callable[[object], object]
+OpenSealed = Callable[[object], object]
 
 
 def command(
@@ -33,8 +38,8 @@ def command(
         Path | None, typer.Option(help="Write to this new file, which only you may read.", show_default=False)
     ] = None,
     sealed: Annotated[bool, typer.Option("--sealed", help="Leave sensitive fields as they are stored.")] = False,
-    without_events: Annotated[
-        bool, typer.Option("--without-events", help="Leave out the person's events in Kafka.")
+    without_records: Annotated[
+        bool, typer.Option("--without-records", help="Leave out records of Kafka and of the archive.")
     ] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -46,7 +51,7 @@ def command(
     if to is not None and to.exists():
         fail(f"{to} exists already; name a new file", Exit.USAGE)
     try:
-        export = _gathered(user, options, events=not without_events)
+        export = _gathered(user, options, records=not without_records)
         if not sealed:
             _open_fields(export, options)
     except KafkaException as error:
@@ -65,27 +70,44 @@ def command(
         raise typer.Exit(Exit.FAILED)
 
 
-def _gathered(user: str, options: Options, *, events: bool) -> Export:
+def _gathered(user: str, options: Options, *, records: bool) -> Export:
     connection, catalogue = options.kafka.connection(), options.catalogue()
     holdings = ToldHoldings(user)
     found_in_topics(connection, catalogue, holdings)
     export = gather(holdings, partial(sink_of, options=options))
-    if events:
-        export.events = list(events_of(connection, catalogue, user))
+    if records:
+        found = PersonRecords(catalogue, user)
+        export.records = list(found.in_kafka(connection))
+        try:
+            export.records += _archived(found, options)
+        except (ArchiveError, SinkError) as error:
+            export.failed["archive"] = without_login(str(error))
     return export
 
 
+def _archived(found: PersonRecords, options: Options) -> list[RecordItem]:
+    """Return the person's records in the archive; none where nothing is archived."""
+    if not options.archive.enabled:
+        return []
+    storage = storage_of(options)
+    storage.open()
+    try:
+        return list(found.in_archive(storage, is_ours(plan_of(options), options.catalogue())))
+    finally:
+        storage.close()
+
+
 def _open_fields(export: Export, options: Options) -> None:
-    with _opening(export.user, options) as (open_field, open_event):
+    with _opening(export.user, options) as (open_field, open_sealed):
         export.items = [msgspec.structs.replace(one, content=opened(one.content, open_field)) for one in export.items]
-        export.events = [
-            msgspec.structs.replace(one, content=opened(open_event(one.content), open_field)) for one in export.events
+        export.records = [
+            msgspec.structs.replace(one, content=opened(open_sealed(one.content), open_field)) for one in export.records
         ]
 
 
 @contextmanager
-def _opening(user: str, options: Options) -> Generator[tuple[OpenField, OpenEvent]]:
-    """Return what opens the fields and the events of a person; where there are no keys they stay as they are."""
+def _opening(user: str, options: Options) -> Generator[tuple[OpenField, OpenSealed]]:
+    """Return what opens the fields, events and writes of a person; where there are no keys they stay as they are."""
     keys = keys_of(options)
     if keys is None:
         yield lambda _, text: text, lambda content: content
@@ -101,6 +123,6 @@ def _opening(user: str, options: Options) -> Generator[tuple[OpenField, OpenEven
     keys.open()
     try:
         held = keys.get([user])
-        yield open_field, lambda content: opened_event_of(content, held)
+        yield open_field, lambda content: opened_content_of(content, held)
     finally:
         keys.close()

@@ -12,17 +12,14 @@ from connectors.kafka.lag import LagMeter, Position
 from connectors.sinks.errors import Unavailable
 from connectors.storage import Storage
 from schemas.topics import Catalogue
-from streams.archive.plan import Plan
+from streams.archive.plan import Plan, is_ours
 from streams.persons.records import Belonging
 
 _KAFKA_SECONDS = 15.0
 
 
 class ArchivedRecords:
-    """The records of persons in the archive, of whichever topic; which those are tells `Belonging`.
-
-    Looked through are all topics of the catalogue and all that are archived, those too that once were, as long as their
-    names begin with this installation's prefix.
+    """The records of persons in the archive, of whichever topic (`is_ours`); which those are tells `Belonging`.
 
     Args:
         connection: how to reach Kafka.
@@ -37,8 +34,7 @@ class ArchivedRecords:
         self._group = group
         self._storage = storage
         self._plan = plan
-        self._prefix = catalogue.prefix
-        self._known = {topic.name for topic in catalogue}
+        self._is_ours = is_ours(plan, catalogue)
         self._belongs = Belonging(catalogue)
 
     def ends(self) -> Mapping[str, int]:
@@ -78,8 +74,3 @@ class ArchivedRecords:
     def _positions(self, topics: Iterable[str]) -> Mapping[str, Position]:
         with closing(LagMeter(self._connection, self._group)) as meter:
             return {f"{topic}/{number}": one for (topic, number), one in meter.positions(topics).items()}
-
-    def _is_ours(self, topic: str) -> bool:
-        if topic in self._known or self._plan.topics([topic]):
-            return True
-        return bool(self._prefix) and topic.startswith(self._prefix)

@@ -1,29 +1,28 @@
-"""Gather what is held about a person: in every store, and as events in Kafka, each with where it came from."""
+"""Gather what every store holds about a person, each with where it came from, and open what is sealed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, structs
 
-from connectors.kafka.connection import Connection
-from connectors.kafka.reading import StoredRecord, records_in
 from connectors.keys import NotSealedHere
-from connectors.keys.contents import Keys, opened_event
+from connectors.keys.contents import Keys, opened_event, opened_write
 from connectors.sinks.content import stored
 from connectors.sinks.contract import Held, Sink
 from connectors.sinks.errors import SinkError
 from connectors.sinks.persons import Attributing
 from schemas.events import SealedEvent
-from schemas.topics import Catalogue
 from schemas.writes import STORES, BaseWrite, StoreName, Write
 from streams.persons.holdings import Holding, by_store, entities_of
 from streams.persons.provenance import ToldHoldings
+from streams.persons.told_records import RecordItem
 from streams.settings.load import without_login
 
 ASKED_AT_ONCE = 200
-ERASED_EVENT = "erased"
+ERASED = "erased"
 _CARRIED = frozenset(BaseWrite.__struct_fields__)
 
 
@@ -49,16 +48,6 @@ class Item(Struct, frozen=True, kw_only=True):
     content: dict[str, Any] | None
 
 
-class EventItem(Struct, frozen=True, kw_only=True):
-    """One record about a person that lies in a topic. Bytes that are no JSON are told as base64."""
-
-    topic: str
-    partition: int
-    offset: int
-    when: datetime
-    content: Any
-
-
 class Export(Struct, kw_only=True):
     """All that was found.
 
@@ -66,17 +55,17 @@ class Export(Struct, kw_only=True):
         user: about whom.
         at: when it was asked.
         items: what the stores hold.
-        events: records of the topics of events and of reference data.
+        records: in Kafka and in the archive: events, wherever they wait, rows, claims, dead letters and state.
         by_writes_only: stores that cannot be searched by a person: what they hold was found by writes in Kafka alone.
-        failed: stores that could not be asked, and why. Their holdings are missing.
+        failed: stores that could not be asked, and why; or the archive. Their holdings are missing.
     """
 
     user: str
     at: datetime
     items: list[Item] = []
-    events: list[EventItem] = []
+    records: list[RecordItem] = []
     by_writes_only: list[StoreName] = []
-    failed: dict[StoreName, str] = {}
+    failed: dict[str, str] = {}
 
 
 def gather(holdings: ToldHoldings, make: Callable[[StoreName], Sink[Any]]) -> Export:
@@ -106,19 +95,6 @@ def gather(holdings: ToldHoldings, make: Callable[[StoreName], Sink[Any]]) -> Ex
     return export
 
 
-def events_of(connection: Connection, catalogue: Catalogue, user: str) -> Iterator[EventItem]:
-    """Yield the records about a person in the topics that are keyed by persons.
-
-    Raises:
-        KafkaException: the brokers do not answer.
-    """
-    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events, catalogue.resumed_events)
-    for topic in (*events, catalogue.reference_users):
-        for record in records_in(connection, [topic.name]):
-            if record.key == user.encode() and record.value is not None:
-                yield _event(record)
-
-
 def opened(content: Any, open_field: Callable[[str, str], object], name: str = "") -> Any:
     """Return a content with its sealed texts opened, at whatever depth.
 
@@ -137,17 +113,22 @@ def opened(content: Any, open_field: Callable[[str, str], object], name: str = "
     return content
 
 
-def opened_event_of(content: Any, keys: Keys) -> Any:
-    """Return the content of a record of an event as its producer gave it: `ERASED_EVENT` where nobody can read it.
+def opened_content_of(content: Any, keys: Keys) -> Any:
+    """Return the content of a record as it was before it was sealed: `ERASED` where nobody can read it any more.
 
-    What is no sealed event, or was altered, comes back as it is.
+    What is no sealed event or write, or was altered, comes back as it is.
     """
-    try:
+    with suppress(msgspec.ValidationError, NotSealedHere):
         sealed = msgspec.convert(content, SealedEvent)
         event = opened_event(sealed, keys)
-    except (msgspec.ValidationError, NotSealedHere):
-        return content
-    return msgspec.to_builtins(sealed) | {"data": ERASED_EVENT} if event is None else msgspec.to_builtins(event)
+        return msgspec.to_builtins(sealed) | {"data": ERASED} if event is None else msgspec.to_builtins(event)
+    with suppress(msgspec.ValidationError, NotSealedHere):  # a dead letter of a store
+        write = msgspec.convert(content, Write)
+        if write.sealed is not None and write.sealed.user_id not in keys:
+            return content  # it is about somebody else, too, and theirs
+        found = opened_write(write, keys)
+        return msgspec.to_builtins(write) | {"sealed": ERASED} if found is None else msgspec.to_builtins(found)
+    return content
 
 
 def _items(sink: Sink[Any], known: Sequence[Holding], holdings: ToldHoldings) -> Iterator[Item]:
@@ -175,17 +156,3 @@ def _items(sink: Sink[Any], known: Sequence[Holding], holdings: ToldHoldings) ->
 
 def _content(found: Write) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(found).items() if name not in _CARRIED | {"store"}}
-
-
-def _event(record: StoredRecord) -> EventItem:
-    try:
-        content = msgspec.json.decode(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        content = msgspec.to_builtins(record.value)
-    return EventItem(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        when=datetime.fromtimestamp(record.timestamp / 1_000, UTC),
-        content=content,
-    )

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from schemas.writes import StoreName
 from streams.cli import export
 from streams.cli.main import command_line
 from streams.persons.export import Export, Item
@@ -18,11 +17,11 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def failed(monkeypatch: pytest.MonkeyPatch) -> dict[StoreName, str]:
+def failed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Answer for the stores: one holds something; those named here do not answer."""
-    away: dict[StoreName, str] = {}
+    away: dict[str, str] = {}
 
-    def gathered(user: str, options: Options, *, events: bool) -> Export:
+    def gathered(user: str, options: Options, *, records: bool) -> Export:
         content = {"text": "hello", "user_id": user}
         item = Item(
             store="vector", entity="m:1", source="events", version=7, when=NOON, event_id="e-1", content=content
@@ -38,7 +37,7 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(command_line(["export"]), ["export", *arguments])
 
 
-def test_one_document_is_printed_with_where_each_part_came_from(failed: dict[StoreName, str]) -> None:
+def test_one_document_is_printed_with_where_each_part_came_from(failed: dict[str, str]) -> None:
     done = run("ann")
     assert done.exit_code == 0
     document = json.loads(done.stdout)
@@ -54,9 +53,7 @@ def test_one_document_is_printed_with_where_each_part_came_from(failed: dict[Sto
     }
 
 
-def test_a_file_is_readable_by_its_owner_only_and_never_overwritten(
-    failed: dict[StoreName, str], tmp_path: Path
-) -> None:
+def test_a_file_is_readable_by_its_owner_only_and_never_overwritten(failed: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "ann.json"
     assert run("ann", "--to", str(path)).exit_code == 0
     assert path.stat().st_mode & 0o777 == 0o600
@@ -65,7 +62,7 @@ def test_a_file_is_readable_by_its_owner_only_and_never_overwritten(
     assert path.read_bytes() == before
 
 
-def test_what_was_found_is_printed_when_a_store_does_not_answer(failed: dict[StoreName, str]) -> None:
+def test_what_was_found_is_printed_when_a_store_does_not_answer(failed: dict[str, str]) -> None:
     failed["graph"] = "it does not answer"
     done = run("ann")
     assert done.exit_code == 1

@@ -27,7 +27,7 @@ from schemas.events import (
 )
 from schemas.headers import CE_TYPE
 from schemas.topics import Catalogue
-from streams.persons.export import ERASED_EVENT, opened_event_of
+from streams.persons.export import ERASED, opened_content_of
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 KEY = DataKey("ann", "k1", b"a" * KEY_BYTES)
@@ -101,6 +101,6 @@ def test_a_sealed_event_goes_where_its_type_goes_and_gets_a_version(event: Any, 
 
 def test_an_export_tells_what_was_sealed_and_that_it_is_erased_afterwards() -> None:
     content = msgspec.json.decode(encode_event(sealed()))
-    assert opened_event_of(content, KEYS)["text"] == WORDS
-    assert opened_event_of(content, {"ann": None})["data"] == ERASED_EVENT
-    assert opened_event_of({"type": "other"}, KEYS) == {"type": "other"}
+    assert opened_content_of(content, KEYS)["text"] == WORDS
+    assert opened_content_of(content, {"ann": None})["data"] == ERASED
+    assert opened_content_of({"type": "other"}, KEYS) == {"type": "other"}
