@@ -304,6 +304,7 @@ def _deliver_app(options: Options) -> StreamApp:
             pauses=app.pauses,
             metrics=metrics,
             opening=opening,
+            faults=app.faults,
         )
         for store in STORES
     ]

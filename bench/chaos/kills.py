@@ -10,8 +10,9 @@ IN_PROGRESS = 0.7  # of the kills fall while events are processed; the others an
 ANYWHERE_SECONDS = 4.0
 # It kills at one of the first so many times that a point is reached; at a restore the first time may be the last.
 TIMES = {"before-flush": 20, "before-changelog": 20, "before-store": 20, "before-commit": 3}
-# Reached only where one table has to be durable before others, as those of sagas are: their tests kill there.
-ELSEWHERE: tuple[Point, ...] = ("between-changelogs",)
+# Reached only where one table has to be durable before others, as those of sagas are, and in the role deliver: tests of
+# sagas kill there.
+ELSEWHERE: tuple[Point, ...] = ("between-changelogs", "before-store-write", "after-store-write")
 FEED = 500  # events that are always on their way to a worker that is to kill itself while it processes some
 
 

@@ -22,6 +22,7 @@ from streams.delivery.gate import Gate
 from streams.delivery.metrics import DeliveryMetrics
 from streams.delivery.opening import Opening
 from streams.delivery.queue import Item, Parcel, WriteQueue
+from streams.runtime.faults import FaultPoints
 from streams.runtime.publisher import Outgoing
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Channel:
         opening: opens the contents of sealed writes.
         held_up: told why the store does not take anything and for how many seconds it is left alone.
         now: a clock in seconds that is never set back.
+        faults: where the process is to be killed, in tests.
 
     Attributes:
         ways: all channels of the store, this one included.
@@ -66,6 +68,7 @@ class Channel:
         opening: Opening,
         held_up: Callable[[str, float], None],
         now: Callable[[], float],
+        faults: FaultPoints,
     ) -> None:
         self._attempts = Attempts(accounts.store, sink, opening)
         self._limits = limits
@@ -75,6 +78,7 @@ class Channel:
         self._metrics = metrics
         self._held_up = held_up
         self._now = now
+        self._faults = faults
         self._size = first_size(limits.max_records)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{accounts.store}")
         self._settling: asyncio.Task[None] | None = None
@@ -205,7 +209,9 @@ class Channel:
         outcomes: list[Outcome] = []
         for part in _apart(batch):
             await self._capture(part)
+            self._faults.reach("before-store-write")
             found = await self._in_thread(self._attempts.write, [item.write for item in part])
+            self._faults.reach("after-store-write")
             await self._recognise(part, found)
             outcomes += found
         return outcomes

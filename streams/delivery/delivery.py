@@ -22,6 +22,7 @@ from streams.delivery.opening import Opening
 from streams.delivery.queue import Item, Parcel
 from streams.delivery.shedding import Shedding, may_wait
 from streams.delivery.token_bucket import TokenBucket
+from streams.runtime.faults import FaultPoints
 from streams.runtime.pauses import Pauses
 from streams.runtime.publisher import Outgoing, Publisher
 from streams.runtime.records import Run
@@ -81,6 +82,7 @@ class Delivery:
         metrics: counts what happens.
         opening: opens the contents of sealed writes.
         now: a clock in seconds that is never set back.
+        faults: where the process is to be killed, in tests.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Delivery:
         metrics: DeliveryMetrics | None = None,
         opening: Opening = Opening(),  # noqa: B008 - it cannot be changed
         now: Callable[[], float] = time.monotonic,
+        faults: FaultPoints = FaultPoints(),  # noqa: B008 - off
     ) -> None:
         self.store: StoreName = store
         self.backlog = (catalogue.writes(store, "urgent").name, catalogue.writes(store).name)
@@ -128,6 +131,7 @@ class Delivery:
                 opening=opening,
                 held_up=self._hold_up,
                 now=now,
+                faults=faults,
             )
             for sink in sinks
         ]

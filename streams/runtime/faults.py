@@ -15,6 +15,8 @@ Point = Literal[
     "before-commit",  # all of that is durable; the offsets are not committed
     "restoring",  # a part of a changelog was read and not applied
     "revoked",  # in a rebalance, when the old partitions are given up and the new ones not known
+    "before-store-write",  # of deliver: what would undo writes is told where it has to be; the store has none of them
+    "after-store-write",  # of deliver: the store has them, and no receipt says so
 ]
 POINTS: tuple[Point, ...] = get_args(Point)
 

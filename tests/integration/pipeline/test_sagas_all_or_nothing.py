@@ -4,20 +4,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from bench.sagas.chaos import starts
+from bench.sagas.chaos import PLACES
 from bench.sagas.declared import PATIENT, THREE_PATIENT, saga
-from bench.sagas.stand import Stand, kill, killed_itself
+from bench.sagas.points import POINTS_OF, TIME, kill_at
+from bench.sagas.stand import Stand, kill
 from connectors.kafka.reading import read_topics
 from deploy.local.kafka import KafkaServer
 from schemas.sagas import ENDED, SagaEntry, decode_saga_record
 from streams.app import Role
 from streams.cli import sagas
-from streams.runtime.faults import VARIABLE, Point
+from streams.runtime.faults import Point
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -102,32 +103,23 @@ def test_sagas_go_on_in_another_worker_when_one_joins_and_the_first_is_killed(ma
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("role", "point"),
-    [
-        *(("sagas", point) for point in get_args(Point) if point.startswith(("before", "between"))),
-        *(("deliver", point) for point in ("before-flush", "before-commit")),  # it keeps no state
-    ],
-)
-def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, role: Role, point: str) -> None:
+@pytest.mark.parametrize(("role", "point"), PLACES)
+def test_a_worker_that_is_killed_at_any_point_leaves_all_or_nothing(make: Make, role: Role, point: Point) -> None:
     stand = make(refused=0.1)
-    stand.start("deliver" if role == "sagas" else "sagas")
+    workers = {name: stand.start(name) for name in POINTS_OF}
+    half = COUNT // 2
+    first = [saga(number, 1_000, ordered=number % 2 == 0) for number in range(half)]
+    stand.publish(first)
+    settle(stand, half)
+    # The others replace what the first left: what undoes them is told before a store is asked to take them.
+    begun = [*first, *(saga(half + one, 2_000, ordered=one % 2 == 1, subject=one) for one in range(half))]
+    workers[role].stop()
     # Commits are seconds apart: so few sagas may be over before the third of them.
-    nth = 1 if point == "before-commit" else 3
-    victim = stand.start(role, **{VARIABLE: f"{point}:{nth}"})
-    begun = list(starts(COUNT))
-    stand.publish(begun)
-    stand.wait_for(lambda: killed_itself(victim), f"{role} kills itself at {point}", 60)
-    stand.start(role)
-    settle_without(stand, victim)
+    time = 1 if point == "before-commit" else TIME
+    kill_at(stand, role, point, workers[role], time=time, meanwhile=lambda: stand.publish(begun[half:]))
+    settle(stand, COUNT)
     stand.stop()
     assert stand.wrong(begun) == []
-
-
-def settle_without(stand: Stand, victim: Any) -> None:
-    """Wait until all is over; the victim is not started again, it would kill itself."""
-    stand.leave(victim)
-    settle(stand, COUNT)
 
 
 def test_a_saga_that_does_not_get_on_is_told_of_shown_first_and_helped_by_hand(make: Make) -> None:

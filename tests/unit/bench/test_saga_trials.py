@@ -1,17 +1,15 @@
 """The sagas that are begun while workers are killed: where they write, and how many of them fail."""
 
-from typing import get_args
-
 import pytest
 from msgspec import structs
 
 from bench.sagas.chaos import FAILING, share_of, starts
 from bench.sagas.declared import ALL, THREE, Shape, saga
-from bench.sagas.points import POINTS_OF
+from bench.sagas.points import OF_STORES, POINTS_OF
 from bench.sagas.refusing import refuses
 from bench.sagas.stand import content_of
 from schemas.writes import STORES, store_of
-from streams.runtime.faults import Point
+from streams.runtime.faults import POINTS
 
 
 def test_a_trial_of_all_stores_writes_to_each_of_them() -> None:
@@ -37,5 +35,6 @@ def test_a_fifth_of_the_sagas_fails_and_at_any_of_their_steps(shape: Shape) -> N
     assert set[str]().union(*refused) == set(shape.steps)
 
 
-def test_a_coordinator_is_killed_at_every_point_that_there_is() -> None:
-    assert set(POINTS_OF["sagas"]) == set(get_args(Point))
+def test_workers_of_sagas_are_killed_at_every_point_that_there_is() -> None:
+    assert {point for points in POINTS_OF.values() for point in points} == set(POINTS)
+    assert set(POINTS) - set(POINTS_OF["sagas"]) == set(OF_STORES), "a coordinator has no store"

@@ -1,5 +1,6 @@
 """What would undo a write is told before the store is asked to take it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from connectors.sinks.errors import Unavailable
 from schemas.receipts import decode_receipt
 from schemas.sagas import saga_headers
 from schemas.writes import CacheWrite, decode_write
+from streams.runtime.faults import FaultPoints
 from tests.unit.delivery.stand_ins import (
     CATALOGUE,
     StandInPublisher,
@@ -203,3 +205,20 @@ async def test_a_sink_that_does_not_answer_for_every_write_is_asked_for_fewer_at
         accept(delivery, run)
         await finished(run)
     assert undoing(publisher) == [(1, 0), (2, 0), (3, 0), (4, 0)]
+
+
+@pytest.mark.parametrize(("point", "versions"), [("before-store-write", []), ("after-store-write", [7])])
+async def test_a_worker_can_be_killed_between_what_undoes_a_write_and_its_receipt_on_both_sides_of_the_store(
+    point: str, versions: list[int]
+) -> None:
+    sink, publisher, died = Remembers(), StandInPublisher(), asyncio.Event()
+
+    def die() -> None:
+        died.set()
+        raise asyncio.CancelledError  # stands for kill -9: nothing behind it happens
+
+    async with delivering(sink, publisher, faults=FaultPoints(point, kill=die)) as delivery:
+        accept(delivery, keyed(["a"], first=7, undo=True))
+        await asyncio.wait_for(died.wait(), 5)
+    assert [one.result for one in publisher.receipts()] == ["captured"]
+    assert [one.version for one in sink.holds.values()] == versions
