@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from connectors.kafka.reading import read_topics
 from connectors.sinks.errors import Unavailable
 from schemas.events import BookingMade
-from schemas.sagas import SagaEntry, decode_saga_record
+from tests.integration.pipeline.told import log_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -27,13 +26,6 @@ def booking(number: int, **changed: Any) -> BookingMade:
         "guests": 2,
     }
     return BookingMade(**given | changed)
-
-
-def log_of(pipeline: Any) -> dict[str, SagaEntry]:
-    """Return what the log says of each saga."""
-    records = read_topics(pipeline.options.kafka.connection(), [pipeline.catalogue.saga_log.name])
-    entries = [decode_saga_record(record.value, SagaEntry) for record in records if record.value]
-    return {entry.id: entry for entry in entries}
 
 
 def statuses(pipeline: Any) -> dict[str, str]:
