@@ -3,6 +3,7 @@
 They are chosen by `stores.<store>.kind = "bench.sagas.refusing:RefusingGraph"`, for example.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -40,17 +41,20 @@ class RefusingOptions(Struct, frozen=True):
     Attributes:
         path: file of the embedded store.
         share: of the writes that it refuses, from 0 to 1.
+        matching: a regular expression; of other entities it refuses none.
     """
 
     path: str
     share: float = 0.0
+    matching: str = ""
 
 
 class RefusingRelationalOptions(Struct, frozen=True):
-    """Options of a Postgres that refuses some writes: a share from 0 to 1."""
+    """Options of a Postgres that refuses some writes: a share from 0 to 1, of entities that match."""
 
     url: str
     share: float = 0.0
+    matching: str = ""
     request_seconds: float = REQUEST_SECONDS
 
     def __repr__(self) -> str:
@@ -94,16 +98,19 @@ class RefusingS3WarehouseOptions(S3WarehouseOptions, frozen=True, kw_only=True):
     share: float = 0.0
 
 
-def refuses(share: float, write: BaseWrite) -> bool:
+def refuses(share: float, write: BaseWrite, matching: str = "") -> bool:
     """Whether a write is refused: by its entity and version, other ones in each store, and never a compensation."""
     name = f"{store_of(write)} {write.entity} {write.version}"
-    return write.undo and crc32(name.encode()) % PARTS < share * PARTS
+    chosen = write.undo and crc32(name.encode()) % PARTS < share * PARTS
+    return chosen and re.search(matching, write.entity) is not None
 
 
-def refusing(share: float, batch: Sequence[W], write: Callable[[Sequence[W]], list[Outcome]]) -> list[Outcome]:
+def refusing(
+    share: float, batch: Sequence[W], write: Callable[[Sequence[W]], list[Outcome]], matching: str = ""
+) -> list[Outcome]:
     """Have what is not refused written, and return the outcome of each write."""
-    taken = iter(write([one for one in batch if not refuses(share, one)]))
-    return [REFUSED if refuses(share, one) else next(taken) for one in batch]
+    taken = iter(write([one for one in batch if not refuses(share, one, matching)]))
+    return [REFUSED if refuses(share, one, matching) else next(taken) for one in batch]
 
 
 class Refusing:
@@ -112,11 +119,13 @@ class Refusing:
     Args:
         sink: that takes the others.
         share: of the writes that are refused, from 0 to 1.
+        matching: a regular expression; of other entities none is refused.
     """
 
-    def __init__(self, sink: Sink[Any], share: float) -> None:
+    def __init__(self, sink: Sink[Any], share: float, matching: str = "") -> None:
         self._sink = sink
         self._share = share
+        self._matching = matching
 
     @property
     def limits(self) -> Limits:
@@ -129,7 +138,7 @@ class Refusing:
 
     def write(self, batch: Sequence[Any]) -> list[Outcome]:
         """Apply what is not refused."""
-        return refusing(self._share, batch, self._sink.write)
+        return refusing(self._share, batch, self._sink.write, self._matching)
 
     def held(self, entities: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Held]:
         """Return what the store holds."""
@@ -160,35 +169,35 @@ class RefusingGraph(RefusingEmbedded):
     """The embedded graph."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(GraphSink(Path(options.path)), options.share)
+        super().__init__(GraphSink(Path(options.path)), options.share, options.matching)
 
 
 class RefusingSearch(RefusingEmbedded):
     """The embedded search index."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(SearchSink(Path(options.path)), options.share)
+        super().__init__(SearchSink(Path(options.path)), options.share, options.matching)
 
 
 class RefusingCache(RefusingEmbedded):
     """The embedded live state."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(CacheSink(Path(options.path)), options.share)
+        super().__init__(CacheSink(Path(options.path)), options.share, options.matching)
 
 
 class RefusingVector(RefusingEmbedded):
     """The embedded vectors."""
 
     def __init__(self, options: RefusingOptions) -> None:
-        super().__init__(VectorSink(Path(options.path)), options.share)
+        super().__init__(VectorSink(Path(options.path)), options.share, options.matching)
 
 
 class RefusingRelational(Refusing):
     """A Postgres."""
 
     def __init__(self, options: RefusingRelationalOptions) -> None:
-        super().__init__(RelationalSink(options.url, options.request_seconds), options.share)
+        super().__init__(RelationalSink(options.url, options.request_seconds), options.share, options.matching)
 
 
 class RefusingNeo4j(Refusing):
