@@ -80,8 +80,8 @@ class Moment(Struct, frozen=True, omit_defaults=True, gc=False):
 
     Attributes:
         at_ms: when the coordinator learnt of it, in milliseconds since 1970.
-        what: began, sent, compensation sent, a result of a receipt, undone, alert, the name of a command, or the status
-            in which it ended.
+        what: began, sent, compensation sent, a result of a receipt (behind "compensation" where it is of one), turned
+            back, alert, the name of a command, or the status in which it ended.
         step: which one it concerns; "" for the whole saga.
         detail: the reason, the attempt, who gave the command.
     """
