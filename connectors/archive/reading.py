@@ -102,11 +102,27 @@ def read(storage: Storage, topic: str, wanted: Wanted) -> Iterator[StoredRecord]
         for name in names:
             if not wanted.may_have(name):
                 continue
-            for record in _records(storage, name):
+            for record in records_of(storage, name):
                 if record.offset > end:
                     end = record.offset
                     if wanted.has(record):
                         yield record
+
+
+def records_of(storage: Storage, name: Name) -> Iterator[StoredRecord]:
+    """Yield the records of an object.
+
+    Raises:
+        Unavailable: the store does not answer.
+        ArchiveError: it is gone, or cannot be read.
+    """
+    found = storage.get(name.path)
+    if found is None:
+        raise ArchiveError(f"{name.path} was listed and is gone")
+    try:
+        yield from records_in(name.format, name.topic, found.data)
+    except Unreadable as error:
+        raise ArchiveError(f"{name.path}: {error}") from error
 
 
 def check(storage: Storage, topic: str, *, content: bool = False) -> list[Checked]:
@@ -137,7 +153,7 @@ def _with_content(storage: Storage, checked: Checked, names: list[Name]) -> Chec
     records = 0
     for name in names:
         try:
-            offsets = [record.offset for record in _records(storage, name)]
+            offsets = [record.offset for record in records_of(storage, name)]
         except ArchiveError as error:
             problems.append(str(error))
             continue
@@ -152,13 +168,3 @@ def _with_content(storage: Storage, checked: Checked, names: list[Name]) -> Chec
         problems=tuple(problems),
         records=records,
     )
-
-
-def _records(storage: Storage, name: Name) -> Iterator[StoredRecord]:
-    found = storage.get(name.path)
-    if found is None:
-        raise ArchiveError(f"{name.path} was listed and is gone")
-    try:
-        yield from records_in(name.format, name.topic, found.data)
-    except Unreadable as error:
-        raise ArchiveError(f"{name.path}: {error}") from error

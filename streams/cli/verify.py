@@ -26,6 +26,13 @@ def command(
         float, typer.Option(help="Seconds that deliveries are waited for before a second look.", min=0)
     ] = 30.0,
     repair: Annotated[bool, typer.Option("--repair", help="Send again the writes of what is wrong.")] = False,
+    accept_unaccounted: Annotated[
+        bool,
+        typer.Option(
+            "--accept-unaccounted",
+            help="Exit with 0 although writes from before the topics begin, and the archive, are not known.",
+        ),
+    ] = False,
     metrics: Annotated[
         Path | None, typer.Option(help="Write the figures to this file, for Prometheus.", show_default=False)
     ] = None,
@@ -33,11 +40,13 @@ def command(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every store with the writes in Kafka: versions, contents, and what nobody has written.
+    """Compare every store with all writes: versions, contents, and what nobody has written.
 
-    Workers may run meanwhile; with --repair the role deliver has to.
+    Writes that Kafka has forgotten are read from the archive, where archive.include names their topics. Workers may run
+    meanwhile; with --repair the role deliver has to.
 
-    Exit codes: 0 all is as it should be, 1 something is wrong or a store or Kafka does not answer, 2 wrong options.
+    Exit codes: 0 all is as it should be, 1 something is wrong, or not all writes are known, or a store, Kafka or the
+    archive does not answer, 2 wrong options.
     """
     options = with_brokers(config)
     if not 0 < sample <= 1:
@@ -51,7 +60,7 @@ def command(
         print_json({"stores": [_json(one) for one in reports]})
     else:
         _print(reports, limit)
-    if any(one.findings or one.failed for one in reports):
+    if any(one.findings or one.failed or (one.known_from and not accept_unaccounted) for one in reports):
         raise typer.Exit(Exit.FAILED)
 
 
@@ -67,6 +76,18 @@ def _print(reports: list[StoreReport], limit: int) -> None:
         print_rows(rows, as_json=False, title="what is wrong")
     if len(findings) > limit:
         out.print(f"{len(findings) - limit} more; --limit prints them")
+    for one in reports:
+        if one.known_from:
+            out.print(_unknown(one), highlight=False, markup=False, soft_wrap=True)
+
+
+def _unknown(report: StoreReport) -> str:
+    topics = ", ".join(f"{home} before {first}" for home, first in report.known_from.items())
+    return (
+        f"{report.store}: not all writes are known, neither from Kafka nor the archive: {topics}. What was written "
+        f"only there is not missed when it was removed, and {report.unaccounted} that the store holds are unaccounted "
+        "for. Archive these topics and the dead letters (archive.include), or accept it with --accept-unaccounted"
+    )
 
 
 def _row(report: StoreReport) -> dict[str, Any]:

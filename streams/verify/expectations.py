@@ -30,11 +30,9 @@ from schemas.writes import (
 )
 from streams.conflicts.canonical import NotCanonical, digest
 from streams.delivery.opening import Opening
-from streams.verify.lines import Column, Line, Origin
+from streams.verify.lines import Column, Home, Line, Origin
 
 log = structlog.get_logger(__name__)
-
-Home = tuple[str, int]  # topic, partition
 
 _NEVER = -1
 _PLACES = ("node", "relation", "start", "end", "keep_relations")  # what a delete in the graph names beside the entity
@@ -86,7 +84,7 @@ class Expectations:
         self._opening = opening or Opening()
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
-        self.complete = True  # whether the topics go back to the first write
+        self.complete = True  # whether what is taken goes back to the first write
 
     def __len__(self) -> int:
         return self._one("SELECT count(DISTINCT entity) FROM lines")

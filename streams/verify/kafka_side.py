@@ -8,9 +8,7 @@ from connectors.kafka.reading import StoredRecord, records_at, records_in
 from schemas.topics import Catalogue
 from schemas.writes import StoreName
 from streams.redrive import read_letters
-from streams.verify.lines import Origin
-
-Home = tuple[str, int]  # topic, partition
+from streams.verify.lines import Home, Origin
 
 
 def topics_of(store: StoreName, catalogue: Catalogue) -> list[str]:
@@ -48,15 +46,35 @@ class KafkaSide:
         """
         return self._meter.positions(self._topics)
 
+    def letters(self) -> Mapping[Home, int]:
+        """Return the first offset of each partition of the dead letters.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        return {home: one.low for home, one in self._meter.positions([self._letters]).items()}
+
     def rejected(self) -> Iterator[Origin]:
         """Yield where the writes lie that became dead letters.
 
         Raises:
             KafkaException: the brokers do not answer.
         """
-        for letter in read_letters(records_in(self._connection, [self._letters])):
+        return self.rejected_in(records_in(self._connection, [self._letters]))
+
+    def rejected_in(self, letters: Iterable[StoredRecord]) -> Iterator[Origin]:
+        """Yield where the writes of the store lie that some dead letters are about."""
+        for letter in read_letters(letters):
             if letter.topic in self._topics:
                 yield Origin(letter.topic, letter.partition, letter.offset)
+
+    def begins(self) -> Mapping[Home, int]:
+        """Return from which offset on each partition is known, once it was read.
+
+        Raises:
+            KafkaException: the brokers do not answer.
+        """
+        return {home: one.low for home, one in self.positions().items()}
 
     def records(self) -> Iterator[StoredRecord]:
         """Yield the writes that have not been read yet, topic by topic.

@@ -7,6 +7,7 @@ from msgspec import Struct
 from schemas.writes import StoreName, Write
 
 Kind = Literal["missing", "stale", "extra", "different"]
+Home = tuple[str, int]  # topic, partition
 
 
 class Origin(NamedTuple):

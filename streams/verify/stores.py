@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
+from connectors.archive.errors import ArchiveError
 from connectors.kafka.errors import error_of
 from connectors.kafka.reading import StoredRecord
 from connectors.producers import EventProducer, ProducerError
@@ -17,12 +18,15 @@ from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import UnknownKind
 from schemas.writes import StoreName, Write, encode_write, key_of
 from streams.app import group_of
+from streams.archive.plan import plan_of, storage_of
 from streams.delivery.opening import Opening
 from streams.keys import keys_of
 from streams.settings import Options
 from streams.settings.load import without_login
 from streams.stores import sink_of
-from streams.verify.kafka_side import KafkaSide
+from streams.verify.archived import ArchivedTopics
+from streams.verify.history import WithArchive, Writes
+from streams.verify.kafka_side import KafkaSide, topics_of
 from streams.verify.lines import Finding, Origin
 from streams.verify.repairs import can_be_repaired, origins_of, removals_of, repairs_of
 from streams.verify.sweep import StoreReport, StoreSweep
@@ -70,7 +74,7 @@ def sweep_store(store: StoreName, options: Options, plan: Plan, opening: Opening
         return StoreReport(store=store, failed=without_login(str(error)))
     try:
         return _swept(store, sink, options, plan, opening)
-    except (SinkError, ProducerError) as error:
+    except (SinkError, UnknownKind, ArchiveError, ProducerError) as error:
         return StoreReport(store=store, failed=without_login(str(error)))
     except KafkaException as error:
         return StoreReport(store=store, failed=f"kafka.bootstrap {options.kafka.bootstrap}: {error_of(error).str()}")
@@ -80,14 +84,16 @@ def sweep_store(store: StoreName, options: Options, plan: Plan, opening: Opening
 
 def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan, opening: Opening | None) -> StoreReport:
     connection, catalogue = options.kafka.connection(), options.catalogue()
+    archive = _archive_of(store, options)
     kafka = KafkaSide(connection, catalogue, group_of("deliver", options), store)
-    sweep = StoreSweep(store, sink, kafka, share=plan.share, opening=opening, rate=plan.rate, patience=plan.patience)
+    writes = kafka if archive is None else WithArchive(kafka, archive)
+    sweep = StoreSweep(store, sink, writes, share=plan.share, opening=opening, rate=plan.rate, patience=plan.patience)
     try:
         report = sweep.run()
         sent = list(_repairable(sweep, report.findings)) if plan.repair else []
         if sent:
             with EventProducer(connection, catalogue, source=SOURCE) as producer:
-                for write in _repairs(sweep, kafka, sent):
+                for write in _repairs(sweep, writes, sent):
                     producer.publish_raw(catalogue.writes(store).name, key_of(write).encode(), encode_write(write))
             before = report.findings
             report.findings = sweep.again({one.entity for one in before}, dict(sweep.surplus))
@@ -100,13 +106,29 @@ def _swept(store: StoreName, sink: Sink[Any], options: Options, plan: Plan, open
     finally:
         sweep.expected.close()
         kafka.close()
+        if archive is not None:
+            archive.close()
+
+
+def _archive_of(store: StoreName, options: Options) -> ArchivedTopics | None:
+    """Return the archive, open; None when no topic of the store's writes is in it by the options.
+
+    Raises:
+        UnknownKind: its store cannot be used.
+        SinkError: its store does not answer.
+    """
+    if not plan_of(options).topics(topics_of(store, options.catalogue())):
+        return None
+    storage = storage_of(options)
+    storage.open()
+    return ArchivedTopics(storage)
 
 
 def _repairable(sweep: StoreSweep, findings: Iterable[Finding]) -> Iterator[Finding]:
     return (one for one in findings if can_be_repaired(one, sweep.expected.lines(one.entity)))
 
 
-def _repairs(sweep: StoreSweep, kafka: KafkaSide, findings: Sequence[Finding]) -> Iterator[Write]:
+def _repairs(sweep: StoreSweep, writes: Writes, findings: Sequence[Finding]) -> Iterator[Write]:
     """Yield the writes that are to be sent again, those of an entity in the order they came."""
     now_ms = time.time_ns() // 1_000_000
     entities = list(dict.fromkeys(one.entity for one in findings if one.entity not in sweep.surplus))
@@ -116,7 +138,7 @@ def _repairs(sweep: StoreSweep, kafka: KafkaSide, findings: Sequence[Finding]) -
             for entity in entities[start : start + REPAIRED_AT_ONCE]
             for origin in origins_of(sweep.expected.lines(entity))
         ]
-        found = {Origin(one.topic, one.partition, one.offset): one for one in kafka.records_at(wanted)}
+        found = {Origin(one.topic, one.partition, one.offset): one for one in writes.records_at(wanted)}
         records: list[StoredRecord] = [found[origin] for origin in wanted if origin in found]
         yield from repairs_of(records, now_ms)
     yield from removals_of(sweep.surplus, findings)

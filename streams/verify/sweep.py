@@ -14,9 +14,9 @@ from schemas.writes import BaseWrite, StoreName, Write
 from streams.delivery.opening import Opening
 from streams.delivery.token_bucket import TokenBucket
 from streams.verify.expectations import Expectations
+from streams.verify.history import Writes
 from streams.verify.judge import judge, unreadable
-from streams.verify.kafka_side import KafkaSide
-from streams.verify.lines import Finding, Line
+from streams.verify.lines import Finding, Home, Line
 
 PAGE = 500
 # Contents of objects are asked for whole; these many are in memory at a time.
@@ -41,11 +41,13 @@ class StoreReport(Struct, kw_only=True):
 
     Attributes:
         store: its name.
-        entities: how many have writes in Kafka.
+        entities: how many have writes that are known.
         compared: how many of them were compared; those that are under way are not.
         under_way: how many have writes that may not have come to the store yet.
         rejected: writes that became dead letters, which the store is not to hold.
-        unaccounted: what it holds and no write tells of, where the topics do not go back to the first write.
+        unaccounted: what it holds and no write tells of, where not all writes are known.
+        known_from: of topics and partitions of which the beginning is not known, as "topic/partition", the first offset
+            that is. An entity that was written before it only, and removed from the store, is not missed.
         contents: whether it can tell contents; else versions were compared only.
         extras: whether it was gone through for what nobody has written.
         findings: what is wrong.
@@ -61,6 +63,7 @@ class StoreReport(Struct, kw_only=True):
     under_way: int = 0
     rejected: int = 0
     unaccounted: int = 0
+    known_from: dict[str, int] = {}
     contents: bool = True
     extras: bool = True
     findings: list[Finding] = []
@@ -82,7 +85,7 @@ class StoreSweep:
     Args:
         store: which one.
         sink: the store, open.
-        kafka: its topics.
+        writes: those of the store.
         share: of the entities, 0 to 1.
         opening: opens the contents of sealed writes.
         rate: most entities a second; 0: no limit.
@@ -95,7 +98,7 @@ class StoreSweep:
         self,
         store: StoreName,
         sink: Sink[Any],
-        kafka: KafkaSide,
+        writes: Writes,
         *,
         share: float = 1.0,
         opening: Opening | None = None,
@@ -108,8 +111,9 @@ class StoreSweep:
         self.expected = Expectations(store, share, opening)
         self.surplus: dict[str, Write] = {}  # deletes of what the store holds and nobody has written
         self._sink = sink
+        self._lacking: dict[Home, int] = {}  # partitions of which the beginning is not known
         self._tells = isinstance(sink, Telling | Undoing)
-        self._kafka = kafka
+        self._writes = writes
         self._bucket = TokenBucket(rate, 1.0, now()) if rate else None
         self._patience = patience
         self._now = now
@@ -120,13 +124,15 @@ class StoreSweep:
 
         Raises:
             KafkaException: the brokers do not answer.
-            Unavailable: the store does not answer.
+            Unavailable: the store, or the archive, does not answer.
+            ArchiveError: an object of the archive cannot be read.
         """
         started = self._now()
         report = StoreReport(store=self.store, findings=[])
         report.contents = self._tells
         report.extras = isinstance(self._sink, Walking)
         self._read()
+        report.known_from = {f"{topic}/{number}": one for (topic, number), one in sorted(self._lacking.items())}
         suspects = {one.entity for one in self._compare(self.expected.entities(self._size), report)}
         surplus = self._surplus()
         report.unaccounted = 0 if self.expected.complete else len(surplus)
@@ -195,17 +201,18 @@ class StoreSweep:
         return PAGES.get(self.store, PAGE)
 
     def _read(self) -> None:
-        positions = self._kafka.positions()
-        self.expected.complete = all(one.low == 0 for one in positions.values())
-        self.expected.reject(self._kafka.rejected())
-        self.expected.take(self._kafka.records(), {home: one.done for home, one in positions.items()})
+        positions = self._writes.positions()
+        self.expected.reject(self._writes.rejected())
+        self.expected.take(self._writes.records(), {home: one.done for home, one in positions.items()})
+        self._lacking = {home: first for home, first in self._writes.begins().items() if first > 0}
+        self.expected.complete = not self._lacking
 
     def _catch_up(self) -> None:
         """Read what was written meanwhile, and wait until it is delivered, within the patience."""
-        ends = {home: one.end for home, one in self._kafka.positions().items()}
+        ends = {home: one.end for home, one in self._writes.positions().items()}
         deadline = self._now() + self._patience
         while True:
-            done = {home: one.done for home, one in self._kafka.positions().items()}
+            done = {home: one.done for home, one in self._writes.positions().items()}
             if all(done[home] >= end for home, end in ends.items()) or self._now() > deadline:
                 break
             self._pause(LOOK_SECONDS)
@@ -213,9 +220,9 @@ class StoreSweep:
 
     def _read_on(self) -> None:
         """Take what was written meanwhile. A write becomes a dead letter before deliveries have come to it."""
-        done = {home: one.done for home, one in self._kafka.positions().items()}
-        self.expected.reject(self._kafka.rejected())
-        self.expected.take(self._kafka.records(), done)
+        done = {home: one.done for home, one in self._writes.positions().items()}
+        self.expected.reject(self._writes.rejected())
+        self.expected.take(self._writes.records(), done)
         self.expected.advance(done)
 
     def _compare(self, pages: Iterable[Sequence[str]], report: StoreReport | None = None) -> list[Finding]:

@@ -14,7 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlite_vec  # pyright: ignore[reportMissingTypeStubs] - it has none
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from connectors.kafka.lag import LagMeter
 from connectors.sinks.contract import Sink
 from connectors.sinks.folder.keys import path_of
 from schemas.writes import (
@@ -28,6 +31,7 @@ from schemas.writes import (
     key_of,
     store_of,
 )
+from streams.archive.plan import group_of, plan_of
 from streams.stores import sink_of
 from streams.verify.lines import Finding
 from streams.verify.stores import Plan, sweep_stores
@@ -162,16 +166,18 @@ def left(reports: Mapping[StoreName, StoreReport]) -> dict[StoreName, list[tuple
     return told({store: report.findings for store, report in reports.items()})
 
 
-def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_repaired(pipeline: Any) -> None:
+def write_all(pipeline: Any) -> None:
+    """Write everything, and wait until it is delivered."""
     with pipeline.producer() as producer:
         for write in writes():
             topic = pipeline.catalogue.writes(store_of(write)).name
             producer.publish_raw(topic, key_of(write).encode(), encode_write(write))
     pipeline.start("deliver", "deliver")
     pipeline.wait_for(lambda: pipeline.lag("deliver") == 0, "all is delivered")
-    nothing: dict[StoreName, list[tuple[str, str]]] = {store: [] for store in STORES}
-    assert left(sweep(pipeline)) == nothing
 
+
+def tamper_with_all(pipeline: Any) -> Mapping[StoreName, list[tuple[str, str]]]:
+    """Remove, alter and add by hand in every store; return what is to be found."""
     for store in STORES:
         tamper(pipeline, store)
         sink: Sink[Any] = sink_of(store, pipeline.options)
@@ -179,13 +185,71 @@ def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_r
         sink.write([write_of(store, ADDED)])
         sink.close()
     wrong = [(REMOVED, "missing"), (ALTERED, "different"), (ADDED, "extra")]
-    expected = {store: sorted(wrong) for store in STORES}
+    expected: dict[StoreName, list[tuple[str, str]]] = {store: sorted(wrong) for store in STORES}
     expected["relational"] = sorted([*wrong, ("bookings:stray", "extra"), ("trip:1", "different")])
+    return expected
+
+
+NOTHING: Mapping[StoreName, list[tuple[str, str]]] = {store: [] for store in STORES}
+
+
+def test_what_was_removed_altered_or_added_by_hand_is_found_in_every_store_and_repaired(pipeline: Any) -> None:
+    write_all(pipeline)
+    assert left(sweep(pipeline)) == NOTHING
+    expected = tamper_with_all(pipeline)
     repaired = sweep(pipeline, repair=True)
     assert told({store: report.repaired for store, report in repaired.items()}) == expected
-    assert left(repaired) == nothing
+    assert left(repaired) == NOTHING
 
     again = sweep(pipeline)
-    assert left(again) == nothing
+    assert left(again) == NOTHING
     assert {one.under_way for one in again.values()} == {0}
     assert pipeline.letters() == []
+
+
+def forget_writes(pipeline: Any) -> None:
+    """Have Kafka delete all writes that it holds, as it does after seven days."""
+    admin: Any = AdminClient(pipeline.options.kafka.connection().client())
+    meter = LagMeter(pipeline.options.kafka.connection(), "forgetting")
+    try:
+        positions = meter.positions([topic.name for topic, _, _ in pipeline.catalogue.all_writes()])
+    finally:
+        meter.close()
+    places = [TopicPartition(*home, one.end) for home, one in positions.items() if one.end]
+    for asked in admin.delete_records(places, request_timeout=15).values():
+        asked.result(15)
+
+
+ARCHIVED = {"archive.include": [r".*\.writes\..*", r".*\.compensations\..*", r".*\.dead-letters"]}
+
+
+@pytest.mark.parametrize("pipeline", [{**ARCHIVED, "archive.file_seconds": 1}], indirect=True)
+def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipeline: Any) -> None:
+    write_all(pipeline)
+    pipeline.start("archive", "archive")
+    included = plan_of(pipeline.options).topics(topic.name for topic in pipeline.catalogue)
+    meter = LagMeter(pipeline.options.kafka.connection(), group_of(pipeline.options))
+    try:
+        pipeline.wait_for(lambda: not any(one.lag for one in meter.progress(included).values()), "all is archived")
+    finally:
+        meter.close()
+    forget_writes(pipeline)
+    assert left(sweep(pipeline)) == NOTHING
+    expected = tamper_with_all(pipeline)
+    repaired = sweep(pipeline, repair=True)
+    assert told({store: report.repaired for store, report in repaired.items()}) == expected
+    assert left(repaired) == NOTHING
+    assert {store: (one.known_from, one.unaccounted) for store, one in repaired.items()} == dict.fromkeys(
+        STORES, ({}, 0)
+    )
+
+
+def test_what_kafka_has_forgotten_and_no_archive_has_is_counted_and_told(pipeline: Any) -> None:
+    write_all(pipeline)
+    forget_writes(pipeline)
+    reports = sweep(pipeline)
+    assert left(reports) == NOTHING
+    for store, report in reports.items():
+        homes = {home.rpartition("/")[0] for home in report.known_from}
+        assert (report.entities, homes) == (0, {pipeline.catalogue.writes(store).name})
+        assert report.unaccounted >= 5

@@ -23,7 +23,10 @@ LOST = Finding(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[StoreName, Plan]]:
-    """Answer for the stores: in the search one something is missing, the vector store is away."""
+    """Answer for the stores: in the search one something is missing, the vector store is away.
+
+    Of objects not all writes are known.
+    """
     calls: list[tuple[StoreName, Plan]] = []
 
     def answers(stores: Sequence[StoreName], options: Options, plan: Plan) -> list[StoreReport]:
@@ -33,7 +36,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[StoreName, Plan]]:
         calls.append((store, plan))
         findings = [LOST] if store == "search" and not plan.repair else []
         failed = "it does not answer" if store == "vector" else None
-        return StoreReport(store=store, entities=10, compared=8, under_way=2, findings=findings, failed=failed)
+        report = StoreReport(store=store, entities=10, compared=8, under_way=2, findings=findings, failed=failed)
+        if store == "objects":
+            report.known_from, report.unaccounted = {"writes.objects/2": 120}, 7
+        return report
 
     monkeypatch.setattr(verify, "sweep_stores", answers)
     monkeypatch.setenv("TRAVELOS_KAFKA_BOOTSTRAP", "127.0.0.1:1")
@@ -71,6 +77,18 @@ def test_a_store_that_is_away_is_exit_code_1(asked: list[tuple[StoreName, Plan]]
     assert run("--store", "vector").exit_code == 1
 
 
+def test_a_store_of_which_not_all_writes_are_known_is_exit_code_1_and_told_unless_that_is_accepted(
+    asked: list[tuple[StoreName, Plan]],
+) -> None:
+    done = run("--store", "objects")
+    assert done.exit_code == 1
+    assert "objects: not all writes are known" in done.stdout
+    assert "writes.objects/2 before 120" in done.stdout
+    assert "7 that the store holds are unaccounted for" in done.stdout
+    assert run("--store", "objects", "--accept-unaccounted").exit_code == 0
+    assert run("--store", "search", "--accept-unaccounted").exit_code == 1
+
+
 @pytest.mark.parametrize("arguments", [("--sample", "0"), ("--sample", "1.5"), ("--store", "nowhere")])
 def test_wrong_options_are_exit_code_2(asked: list[tuple[StoreName, Plan]], arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
@@ -82,4 +100,7 @@ def test_the_figures_are_written_for_prometheus(asked: list[tuple[StoreName, Pla
     text = (tmp_path / "verify.prom").read_text()
     assert 'stream_verify_findings{kind="missing",store="search"} 1.0' in text
     assert 'stream_verify_compared{store="graph"} 8.0' in text
+    assert 'stream_verify_unaccounted{store="objects"} 7.0' in text
+    assert 'stream_verify_all_known{store="objects"} 0.0' in text
+    assert 'stream_verify_all_known{store="graph"} 1.0' in text
     assert 'stream_verify_failed{store="vector"} 1.0' in text

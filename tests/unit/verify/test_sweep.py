@@ -270,7 +270,7 @@ def test_an_entity_that_is_written_while_the_store_is_walked_is_not_extra(sink: 
 def test_dead_letters_are_not_expected(sink: SearchSink) -> None:
     sink.write([write("a", 1)])
     topic = TopicInMemory([write("a", 1), write("a", 2, lat=95.0, lon=0.0), write("b", 1, lat=95.0, lon=0.0)])
-    topic.letters = {1, 2}
+    topic.refused = {1, 2}
     _, report = swept(sink, topic)
     assert (found(report), report.entities, report.rejected) == (set(), 1, 2)
 
