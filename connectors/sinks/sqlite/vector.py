@@ -102,7 +102,9 @@ class VectorSink(RecognisingSink[VectorWrite]):
                 "UPDATE documents SET text = ?, metadata = ?, digest = ? WHERE id = ?",
                 (write.text, metadata, digest, found[0]),
             )
-            if found[2] != digest or write.repair:
+            if write.repair:
+                self._put(connection, write, found[0])
+            elif found[2] != digest:
                 connection.execute(
                     f"UPDATE {_table(write.namespace)} SET embedding = ? WHERE rowid = ?",  # noqa: S608
                     (write.values, found[0]),
@@ -114,11 +116,21 @@ class VectorSink(RecognisingSink[VectorWrite]):
             "INSERT INTO documents (entity, namespace, text, metadata, digest) VALUES (?, ?, ?, ?, ?)",
             (write.entity, write.namespace, write.text, metadata, digest),
         )
+        self._put(connection, write, connection.last_insert_rowid())
+        return APPLIED
+
+    def _put(self, connection: apsw.Connection, write: VectorWrite, number: int) -> None:
+        """Store the vector of a document, in place of one that lies there already, and in no other namespace.
+
+        Somebody may have removed a vector, or a document and left its vector, whose number SQLite gives again.
+        """
+        for name in self._namespaces:
+            if connection.execute(f"SELECT 1 FROM {_table(name)}_rowids WHERE rowid = ?", (number,)).get:  # noqa: S608
+                connection.execute(f"DELETE FROM {_table(name)} WHERE rowid = ?", (number,))  # noqa: S608
         connection.execute(
             f"INSERT INTO {_table(write.namespace)} (rowid, embedding) VALUES (?, ?)",  # noqa: S608
-            (connection.last_insert_rowid(), write.values),
+            (number, write.values),
         )
-        return APPLIED
 
     def content(self, connection: apsw.Connection, write: VectorWrite) -> dict[str, Any] | None:
         """Return the text and its vector."""

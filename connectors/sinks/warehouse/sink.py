@@ -139,6 +139,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         new = row(write)
         identity = (write.entity, write.source)
         self._outdate(connection, identity)
+        self._outdate_strays(connection, write)
         part = self._parts.get((write.dataset, write.day))
         if part is None:
             part = _Part(self._next_id, write.dataset, write.day.isoformat(), {})
@@ -152,6 +153,7 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         """Remove a row from the file it lies in."""
         identity = (write.entity, write.source)
         self._outdate(connection, identity)
+        self._outdate_strays(connection, write)
         # A row that the batch itself had brought has lain in no file, and its file's number may be given again.
         connection.execute(
             "UPDATE versions SET file = NULL WHERE entity = ? AND source = ? AND file >= ?", (*identity, self._first_id)
@@ -278,6 +280,22 @@ class ManifestSink(SQLiteSink[WarehouseWrite]):
         for part in self._parts.values():
             if part.id == file:
                 del part.rows[identity]
+
+    def _outdate_strays(self, connection: apsw.Connection, write: WarehouseWrite) -> None:
+        """Take out the rows of a write that is repaired wherever they lie in its day.
+
+        Somebody may have put them there, or removed what the manifest knew of them.
+        """
+        if not write.repair:
+            return
+        files: list[Any] = connection.execute(
+            "SELECT id, path FROM files WHERE live AND dataset = ? AND day = ? AND id < ?",
+            (write.dataset, write.day.isoformat(), self._first_id),
+        ).fetchall()
+        identity = (write.entity, write.source)
+        for file, path in files:
+            if self.files.holds(path) and identity in identities_in(self.files.source(path), [write.entity]):
+                self._outdated.setdefault(file, set()).add(identity)
 
     def _replace(self, connection: apsw.Connection, files: Sequence[int], dropped: set[Identity]) -> None:
         """Write one file with the rows of several, except those dropped."""
