@@ -3,15 +3,19 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from pyarrow.fs import S3FileSystem
 from typer.testing import CliRunner
@@ -25,6 +29,8 @@ from schemas.writes import WarehouseWrite
 from streams.cli import warehouse
 from tests.integration.sinks.no_room import without_room
 from tests.unit.bigquery.bigquery_stand_in import standing_in
+from tests.unit.verify.by_hand import ENTITIES, write_of
+from tests.unit.verify.sweeping import found_and_repaired
 
 # A random history is hundreds of batches, each some requests, and each looked at by a copy of the bucket.
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -212,3 +218,40 @@ def test_an_error_names_the_option_of_the_warehouse(s3_server: S3Server, tmp_pat
     )
     with pytest.raises(Fatal, match=r"stores\.warehouse\.access_key"):
         S3WarehouseSink(wrong).open()
+
+
+def test_what_another_client_did_to_the_warehouse_on_s3_is_found_and_repaired(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    bucket = f"bucket-{uuid4().hex}"
+    sink = S3WarehouseSink(options_of(s3_server, bucket, str(tmp_path / "index")))
+    sink.open()
+    client = s3_server.client()
+
+    def hand(change: Callable[[dict[str, Any]], list[dict[str, Any]]], entity: str) -> None:
+        """Write the file anew in which a row lies."""
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="warehouse/events/"):
+            for found in page["Contents"]:
+                table = pq.read_table(BytesIO(client.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()))
+                rows = [row for one in table.to_pylist() for row in (change(one) if one["entity"] == entity else [one])]
+                buffer = BytesIO()
+                pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), buffer)
+                client.put_object(Bucket=bucket, Key=found["Key"], Body=buffer.getvalue())
+
+    found_and_repaired(
+        "warehouse",
+        sink,
+        [
+            *(write_of("warehouse", entity) for entity in (*ENTITIES, "gone")),
+            msgspec.structs.replace(write_of("warehouse", "gone"), op="delete", version=6),
+        ],
+        {
+            "e1": ("missing", lambda: hand(lambda _: [], "e1")),
+            "e2": ("different", lambda: hand(lambda row: [row | {"user_id": "u2"}], "e2")),
+            "e3": ("different", lambda: hand(lambda row: [row | {"body": '{"of": "other"}'}], "e3")),
+            "e4": ("different", lambda: hand(lambda row: [row, row], "e4")),
+            "gone": ("extra", lambda: hand(lambda row: [row, row | {"entity": "gone"}], "e5")),
+        },
+    )
+    sink.close()
+    client.close()
