@@ -1,7 +1,8 @@
 """How claims that contradict each other are settled.
 
 A strategy looks at the claims as a set: neither the order in which they came nor a claim that came twice makes a
-difference. So all who have heard the same have settled on the same.
+difference (it is commutative and idempotent). So all who have heard the same have settled on the same. Those that
+choose one claim are associative, too: the winner among the winners of groups is the winner of all.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +62,11 @@ def merge(sets: Iterable[str] = ()) -> Strategy:
 
     A claim that the entity is gone takes away what was said before it, and nothing that was said later. A member that a
     claim does not name is left as others say it is; null is a value.
+
+    It is not associative, as the strategies are that choose one claim: what two claims agree on says neither that a
+    third was taken away between them, nor who of one millisecond said which member. So claims of the sources are merged
+    and nothing else: what was agreed before is never merged with what comes (`streams.conflicts.settle.Agreed.claims`).
+    Where nobody says that it is gone, and no two members changed in one millisecond, it is.
 
     Args:
         sets: names of members that are sets. Their elements come in canonical order; what is no list counts as one.
