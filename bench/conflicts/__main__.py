@@ -76,7 +76,11 @@ def measure(stand: Stand, rate: int, seconds: int, places: int, seed: int) -> li
 def figures_of(
     delays: Sequence[Delay], seconds: float, rate: int, places: int, conflicts: float, wrong: int
 ) -> list[Figure]:
-    """Return the figures beside their bars."""
+    """Return the figures beside their bars.
+
+    The plain share, of entities of which nothing was on its way, is 1 - rate x mean delay / entities: it tells of the
+    load as much as of what is measured, so it has no bar.
+    """
     took = [one.took * 1_000 for one in delays]
     patient = share_in_agreement(delays, entities=places, seconds=seconds, patience=AGREED_MS / 1_000)
     at_once = share_in_agreement(delays, entities=places, seconds=seconds, patience=0)

@@ -29,7 +29,8 @@ SECONDS = Metric(
     "conflict_agreement_seconds",
     "histogram",
     ("type",),
-    "Time from a change in its source until what is agreed with it was on its way to the stores, by both clocks.",
+    "Time from a change in its source until Kafka had the writes of what is agreed with it, by both clocks; of a "
+    "decision, from when it was read.",
 )
 ENTITIES = Metric(
     "conflict_entities",

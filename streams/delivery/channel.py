@@ -293,6 +293,8 @@ class Channel:
             ended.append(item.parcel)
             counts[final[0]] += 1
         self._metrics.ended(self._accounts.store, counts)
+        applied = [item.write for item, one in zip(batch, outcomes, strict=True) if isinstance(one, Applied)]
+        self._metrics.agreed(self._accounts.store, applied, at)
         await self._accounts.settle(records, ended)
 
     def _again_or_final(self, item: Item, outcome: Outcome) -> tuple[Result, Exception | None] | None:

@@ -1,13 +1,16 @@
 """The metrics of deliveries, by store, for Prometheus."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from schemas.writes import StoreName
+from schemas.clock import milliseconds, unpack
+from schemas.writes import BaseWrite, StoreName
+from streams.routing.entities import AGREED
 from streams.runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, Metric
 
 OUTCOMES = ("applied", "superseded", "rejected", "retried", "deferred")
@@ -41,8 +44,16 @@ THROTTLED = Metric(
     "delivery_throttled_seconds_total", "counter", _STORE, "Time that requests waited for the store's rate limit."
 )
 
+AGREED_TIME = Metric(
+    "delivery_agreed_seconds",
+    "histogram",
+    _STORE,
+    "Time from a change in its source until the store held what sources have agreed on with it, by both clocks; "
+    "without repairs. While a store is rebuilt it is as old as what is written.",
+)
+
 METRICS = (
-    *(WRITES, REQUEST_RECORDS, REQUEST_TIME, FAILURES, THROTTLED),
+    *(WRITES, REQUEST_RECORDS, REQUEST_TIME, FAILURES, THROTTLED, AGREED_TIME),
     *(BATCH_LIMIT, QUEUED, QUEUED_BYTES, IN_FLIGHT, IN_FLIGHT_BYTES, BREAKER, OPERATOR_PAUSED),
 )
 
@@ -72,6 +83,7 @@ class DeliveryMetrics:
         self._request_time = _histogram(REQUEST_TIME, BATCH_SECONDS, registry)
         self._failures = _counter(FAILURES, registry)
         self._throttled = _counter(THROTTLED, registry)
+        self._agreed_time = _histogram(AGREED_TIME, BATCH_SECONDS, registry)
         self._looks: dict[StoreName, Callable[[], StoreSample]] = {}
         registry.register(_Gauges(self._looks))
 
@@ -83,6 +95,16 @@ class DeliveryMetrics:
         """Count writes by what became of them."""
         for outcome, count in outcomes.items():
             self._writes.labels(store, outcome).inc(count)
+
+    def agreed(self, store: StoreName, applied: Iterable[BaseWrite], at: datetime) -> None:
+        """Note how long what sources have agreed on took to its store, of writes that the store took at a moment.
+
+        The version of what is agreed has the time of the newest change in it.
+        """
+        at_ms = milliseconds(at)
+        for write in applied:
+            if write.source == AGREED and not write.repair:
+                self._agreed_time.labels(store).observe(max(0, at_ms - unpack(write.version)[0]) / 1_000)
 
     def request(self, store: StoreName, writes: int, seconds: float) -> None:
         """Count a request that the store took."""

@@ -67,10 +67,21 @@ above 0."""
 
 
 CONFLICTS = """\
-A worker of the ingest role has these where types of entities are [settled](conflicts.md). Conflicts per 1,000 claims
-are 1,000 times the rate of those that were settled, taken back or undecided, by the rate of all
-`stream_conflict_claims_total`; the share of entities in agreement is that of `state="agreed"` among all
-`stream_conflict_entities`."""
+A worker of the ingest role has these where types of entities are [settled](conflicts.md); how soon stores hold what is
+agreed is told by those of the deliver role. The three figures:
+
+```promql
+# conflicts per 1,000 claims: decisions of operators and what is read again are no claims
+1000 * sum(rate(stream_conflict_claims_total{outcome=~"settled|taken back|undecided"}[5m]))
+  / sum(rate(stream_conflict_claims_total{outcome=~"superseded|echo|applied|settled|taken back|undecided"}[5m]))
+# seconds from a change until each store holds what is agreed: p99, and 0.5 for p50; all hold it after the slowest one's
+histogram_quantile(0.99, sum by (le, store) (rate(stream_delivery_agreed_seconds_bucket[5m])))
+# share of entities in agreement: of the others somebody has to decide
+sum(stream_conflict_entities{state="agreed"}) / sum(stream_conflict_entities)
+# and of those, the share that all stores hold: what the last sweep compared and found right
+min(stream_verify_agreement)
+```
+`stream_conflict_agreement_seconds` is the part of that time until the writes lie in Kafka."""
 
 
 ARCHIVE = """\

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Limits, Outcome, Rejected, Retry
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
+from schemas.clock import milliseconds
 from schemas.headers import ATTEMPTS, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, header_map
-from schemas.writes import GraphWrite, NodeRef, encode_write
+from schemas.writes import GraphWrite, NodeRef, decode_write, encode_write
 from streams.delivery.metrics import DeliveryMetrics
+from streams.routing.entities import AGREED
 from streams.runtime.publisher import Outgoing
 from tests.unit.delivery.stand_ins import (
     POLICY,
@@ -299,3 +302,22 @@ async def test_a_write_that_the_store_wants_later_tells_what_its_run_waits_for()
         accept(delivery, run)
         await finished(run)
     assert run.held_up == ["store cache: the index is read-only"]
+
+
+async def test_how_long_what_was_agreed_took_to_its_store_is_told_of_writes_that_it_took_and_of_no_others() -> None:
+    made = milliseconds(datetime.now(UTC)) - 4_000
+
+    def agreed(number: int, **other: Any) -> StandInRecord:
+        change = {"source": AGREED, "version": (made << 16) + 2, **other}
+        return StandInRecord(encode_write(msgspec.structs.replace(decode_write(write(number)), **change)), number)
+
+    records = [agreed(0), agreed(1), agreed(2), agreed(3, source="cdc.crm"), agreed(4, repair=True)]
+    sink = StandInSink(lambda batch: [SUPERSEDED if one == "e1" else APPLIED for one in batch])
+    registry = CollectorRegistry()
+    async with delivering(sink, StandInPublisher(), metrics=DeliveryMetrics(registry)) as delivery:
+        run = StandInRun(records)
+        accept(delivery, run)
+        await finished(run)
+    told = partial(registry.get_sample_value, labels={"store": "cache"})
+    assert told("stream_delivery_agreed_seconds_count") == 2
+    assert 8 <= (told("stream_delivery_agreed_seconds_sum") or 0) < 40
