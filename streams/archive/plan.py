@@ -42,10 +42,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan_of(options: Options) -> Plan:
-    """Return what the options say; by default all events and all changes of tables are archived."""
+    """Return what the options say; by default all events, changes of tables and what is only claimed are archived.
+
+    Claims are where conflicts are settled: what is said in no change of a table is history nowhere else.
+    """
     archive, catalogue = options.archive, options.catalogue()
-    events = (catalogue.user_events, catalogue.gps_events, catalogue.urgent_events)
-    default = [re.escape(topic.name) for topic in events]
+    said = [catalogue.user_events, catalogue.gps_events, catalogue.urgent_events]
+    said += [catalogue.claims] if options.conflicts.enabled else []
+    default = [re.escape(topic.name) for topic in said]
     sources = [catalogue.cdc_prefix, *options.conflicts.sources]
     default += [re.escape(f"{catalogue.prefix}{source}.") + ".+" for source in sources]
     return Plan(

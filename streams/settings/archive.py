@@ -24,7 +24,9 @@ class Archive(Section):
 
     enabled: bool = Field(default=False, description="`run` keeps it, too; alone: `travelos archive run`")
     include: list[Expression] = Field(
-        default=[], description="expressions of whole topic names; empty: all events and all changes of tables"
+        default=[],
+        description="expressions of whole topic names; empty: all events, changes of tables and, where conflicts are "
+        "settled, claims",
     )
     exclude: list[Expression] = Field(default=[], description="expressions of topics that are not kept all the same")
     format: Literal["jsonl", "parquet"] = Field(

@@ -180,6 +180,13 @@ def test_by_default_events_and_changes_are_archived() -> None:
     assert plan.topics(there) == ["cdc.travel.public.users", "gps-events", "user-events"]
 
 
+def test_what_is_only_claimed_is_archived_where_conflicts_are_settled() -> None:
+    settled = load(environ={}, overrides={"conflicts.types.place.strategy": "merge"}).options
+    there = ["claims", "conflicts", "user-events", "writes.search"]
+    assert plan_of(settled).topics(there) == ["claims", "user-events"]
+    assert plan_of(load(environ={}).options).topics(there) == ["user-events"]
+
+
 def test_expressions_say_which_topics_are_archived() -> None:
     options = load(environ={"TRAVELOS_ARCHIVE_INCLUDE": ".*", "TRAVELOS_ARCHIVE_EXCLUDE": "gps-.*"}).options
     assert plan_of(options).topics(["gps-events", "receipts", "__internal"]) == ["receipts"]
