@@ -242,6 +242,12 @@ def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipe
     assert {store: (one.known_from, one.unaccounted) for store, one in repaired.items()} == dict.fromkeys(
         STORES, ({}, 0)
     )
+    for path in (pipeline.options.data_dir / "archive").rglob("*.writes.search+*.jsonl.gz"):
+        path.write_bytes(b"no gzip")
+    search, graph = sweep_stores(("search", "graph"), pipeline.options, Plan())
+    assert search.failed is not None
+    assert "no gzip JSON lines of an archive" in search.failed
+    assert (graph.failed, graph.findings) == (None, [])
 
 
 def test_what_kafka_has_forgotten_and_no_archive_has_is_counted_and_told(pipeline: Any) -> None:
