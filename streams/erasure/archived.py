@@ -1,6 +1,6 @@
 """What the archive holds of a person."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 
 from confluent_kafka.admin import AdminClient
@@ -9,6 +9,7 @@ from connectors.archive.errors import ArchiveError
 from connectors.archive.removing import remove
 from connectors.kafka.connection import Connection
 from connectors.kafka.lag import LagMeter, Position
+from connectors.kafka.reading import StoredRecord
 from connectors.sinks.errors import Unavailable
 from connectors.storage import Storage
 from schemas.topics import Catalogue
@@ -47,8 +48,13 @@ class ArchivedRecords:
         positions = self._positions(self._plan.topics(there))
         return {name: one.end for name, one in positions.items()}
 
-    def remove(self, user: str, ends: Mapping[str, int]) -> int:
+    def remove(self, user: str, ends: Mapping[str, int], on_found: Callable[[], object] = lambda: None) -> int:
         """Take a person's records out of the archive, once it has come to some ends; return how many.
+
+        Args:
+            user: the person.
+            ends: as `ends` has returned them.
+            on_found: called at each record that is to go.
 
         Raises:
             KafkaException: the brokers do not answer.
@@ -59,9 +65,16 @@ class ArchivedRecords:
             raise Unavailable(
                 f"the archive has not come to the request yet in {', '.join(behind)}: does `travelos archive run` run?"
             )
+
+        def is_theirs(record: StoredRecord) -> bool:
+            found = self._belongs(record, user)
+            if found:
+                on_found()
+            return found
+
         try:
             self._storage.open()
-            return remove(self._storage, self._is_ours, lambda record: self._belongs(record, user))
+            return remove(self._storage, self._is_ours, is_theirs)
         except ArchiveError as error:
             raise Unavailable(str(error)) from error
         finally:

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,8 @@ from streams.erasure.stores import Stores
 from streams.erasure.traces import claimed_by, compacted_of, remains_of
 from streams.persons.holdings import Holdings
 from streams.persons.topics import found_in_topics
+from streams.routing.entities import write_version
+from streams.runtime.faults import ErasurePoint, FaultPoints
 
 SOURCE = "/travelos/erasure"
 NO_KEYS = "there are none: sensitive fields are not sealed here"
@@ -65,6 +68,7 @@ class Parts(Struct, frozen=True, kw_only=True):
         certificates: the folder of certificates.
         archived: whether an archive stays as it is.
         archive: what is taken out of the archive; None: it is left as it is.
+        faults: where the process is to be killed, in tests.
     """
 
     connection: Connection
@@ -78,6 +82,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     certificates: Path
     archived: bool
     archive: ArchivedRecords | None = None
+    faults: FaultPoints = FaultPoints()
 
 
 class _Found(NamedTuple):
@@ -130,6 +135,11 @@ class Eraser:
             for topic, key, value in records:
                 producer.publish_raw(topic, key, value)
 
+    def _killable(self, records: Iterable[Record], point: ErasurePoint) -> Iterator[Record]:
+        for record in records:
+            yield record
+            self._parts.faults.reach(point)
+
     def _look(self, erasure: Erasure) -> _Found:
         parts = self._parts
         holdings = Holdings(erasure.user_id, own=erasure.id)
@@ -142,9 +152,10 @@ class Eraser:
     def _delete(self, erasure: Erasure) -> Came:
         writes = deletes_of(erasure, self._look(erasure).holdings.all())
         topics = self._parts.catalogue.write_topics()
-        self.send((topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes)
+        deletes = ((topics[store_of(write)], key_of(write).encode(), encode_write(write)) for write in writes)
+        self.send(self._killable(deletes, "between-deletes"))
         counts = Counter[StoreName](store_of(write) for write in writes)
-        highest = max((write.version for write in writes), default=erasure.version)
+        highest = max((write.version for write in writes), default=write_version(erasure.version))
         return Deleted(counts, highest, self._parts.archive.ends() if self._parts.archive is not None else {})
 
     def _ask(self, erasure: Erasure) -> Came:
@@ -155,7 +166,7 @@ class Eraser:
         parts = self._parts
         self._found.pop(erasure.id, None)
         keys = compacted_of(parts.connection, parts.catalogue, erasure.user_id)
-        self.send((topic, key, None) for topic, key in keys.alive)
+        self.send(self._killable(((topic, key, None) for topic, key in keys.alive), "between-tombstones"))
         # What is newer goes nowhere by the policy `refuse`: nobody would ever ask for its object.
         large = claimed_by(parts.connection, parts.catalogue, erasure, newer=parts.policy == "refuse")
         if large:
@@ -168,10 +179,15 @@ class Eraser:
 
     def _unarchive(self, erasure: Erasure) -> Came:
         archive = self._parts.archive
-        return Unarchived(None if archive is None else archive.remove(erasure.user_id, erasure.ends))
+        if archive is None:
+            return Unarchived(None)
+        found = partial(self._parts.faults.reach, "between-objects")
+        return Unarchived(archive.remove(erasure.user_id, erasure.ends, on_found=found))
 
     def _purge(self, erasure: Erasure) -> Came:  # noqa: ARG002 - files are rewritten as a whole
-        return Purged(self._parts.stores.purge() if self._parts.rewrite else {})
+        if not self._parts.rewrite:
+            return Purged({})
+        return Purged(self._parts.stores.purge(partial(self._parts.faults.reach, "between-purges")))
 
     def _destroy_key(self, erasure: Erasure) -> Came:
         if self._parts.keys is None:
@@ -185,6 +201,7 @@ class Eraser:
         remains = remains_of(parts.catalogue, erasure.certified_at, archived=parts.archived)
         certificate = certify(statement_of(erasure, parts.policy, remains), parts.signing_key)
         write_certificate(parts.certificates, certificate)
+        parts.faults.reach("before-certificate")
         self.send([(parts.catalogue.erasures.name, erasure.id.encode(), encode_erasure_record(certificate))])
         return Certified()
 
@@ -192,6 +209,7 @@ class Eraser:
         parts = self._parts
         if parts.keys is not None and parts.policy == "afresh":
             parts.keys.start_afresh([erasure.user_id])
+        parts.faults.reach("before-end")
         end = ErasureEnd(id=erasure.id, user_id=erasure.user_id, version=erasure.version, highest=erasure.highest)
         self.send([(parts.catalogue.erasure_ends.name, erasure.user_id.encode(), encode_erasure_record(end))])
         return Released()

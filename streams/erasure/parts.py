@@ -18,6 +18,7 @@ from streams.erasure.worker import ErasureWorker
 from streams.key_metrics import register_keys
 from streams.keys import keys_of
 from streams.object_storage import place_of
+from streams.runtime.faults import FaultPoints
 from streams.settings import Options
 from streams.stores import sink_of
 
@@ -48,6 +49,7 @@ def worker_of(options: Options, registry: CollectorRegistry) -> ErasureWorker:
         certificates=certificates_of(options),
         archived=options.archive.enabled and options.erasure.archive == "keep",
         archive=_archive_of(options),
+        faults=FaultPoints.from_environment(),
     )
     # By the other policy nothing is given that would be sealed with another key.
     remembered = options.keys.cache_seconds if parts.keys is not None and parts.policy == "afresh" else 0

@@ -50,12 +50,17 @@ class Stores:
         known, refused = by_store(holdings.all()), cache(refused)
         return {store: self._ask(store, known.get(store, []), holdings, refused) for store in STORES}
 
-    def purge(self) -> dict[StoreName, Purge]:
-        """Have the stores rewrite their files, as far as each can, and return what they say of it."""
+    def purge(self, on_purged: Callable[[], object] = lambda: None) -> dict[StoreName, Purge]:
+        """Have the stores rewrite their files, as far as each can, and return what they say of it.
+
+        Args:
+            on_purged: called after each store.
+        """
         said: dict[StoreName, Purge] = {}
         for store in STORES:
             with self._opened(store) as sink:
                 said[store] = sink.purge() if isinstance(sink, Purging) else LEFT_TO_IT
+            on_purged()
         return said
 
     def _ask(

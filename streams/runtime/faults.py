@@ -19,6 +19,15 @@ Point = Literal[
     "after-store-write",  # of deliver: the store has them, and no receipt says so
 ]
 POINTS: tuple[Point, ...] = get_args(Point)
+ErasurePoint = Literal[
+    "between-deletes",  # of the role erasure: some deletes are sent, the others not
+    "between-tombstones",  # the same of tombstones in compacted topics
+    "between-objects",  # something was found in an object of the archive, and that is not written anew yet
+    "between-purges",  # some stores have rewritten their files, the others not
+    "before-certificate",  # its file is written; the topic has it not
+    "before-end",  # the person's key is one to start afresh with, where the policy says so; nobody is told
+]
+ERASURE_POINTS: tuple[ErasurePoint, ...] = get_args(ErasurePoint)
 
 
 class WrongFaultPoint(ValueError):  # noqa: N818 - says what is wrong
@@ -26,7 +35,7 @@ class WrongFaultPoint(ValueError):  # noqa: N818 - says what is wrong
 
     def __init__(self, given: str) -> None:
         super().__init__(
-            f"{VARIABLE}={given!r} is none of {', '.join(POINTS)}; "
+            f"{VARIABLE}={given!r} is none of {', '.join((*POINTS, *ERASURE_POINTS))}; "
             "add :N (1 or more) to mean the N-th time that it is reached"
         )
 
@@ -47,7 +56,7 @@ class FaultPoints:
     """
 
     def __init__(self, point: str | None = None, *, time: int = 1, kill: Callable[[], object] = die) -> None:
-        if (point is not None and point not in POINTS) or time < 1:
+        if (point is not None and point not in (*POINTS, *ERASURE_POINTS)) or time < 1:
             raise WrongFaultPoint(f"{point}:{time}")
         self._point = point
         self._left = time
@@ -64,11 +73,11 @@ class FaultPoints:
         if not given:
             return cls()
         point, colon, time = given.partition(":")
-        if point not in POINTS or (colon and not time.isdecimal()):
+        if point not in (*POINTS, *ERASURE_POINTS) or (colon and not time.isdecimal()):
             raise WrongFaultPoint(given)
         return cls(point, time=int(time or 1))
 
-    def reach(self, point: Point) -> None:
+    def reach(self, point: Point | ErasurePoint) -> None:
         """Tell that a point is reached; does not return when it is the one that is on, and its time has come."""
         if point != self._point:
             return
