@@ -1,6 +1,6 @@
-"""How many sagas a worker runs, and how long one takes from its start to its end.
+"""How many sagas a worker runs, how long one takes from its start to its end, and how late timers fire.
 
-Both behind a warm-up that does not count: a broker's work for a saga took twice as long in its first half minute at
+All behind a warm-up that does not count: a broker's work for a saga took twice as long in its first half minute at
 load as after it, while its code was compiled on the cores that are measured.
 """
 
@@ -23,6 +23,7 @@ from bench.runtime.timeline import percentile
 from bench.sagas.declared import saga
 from bench.sagas.stages import stages_of
 from bench.sagas.stand import NotReached, Stand
+from bench.sagas.timers import PENDING, timers
 from deploy.local.kafka import KafkaServer
 from deploy.local.kafka.server import VERSION as KAFKA_VERSION
 from schemas.sagas import SagaEntry, decode_saga_record
@@ -38,23 +39,23 @@ WARM_UP_SECONDS = 20
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the figures beside their bars, return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.sagas", description=__doc__)
-    parser.add_argument("--only", choices=("rate", "latency"), help="a part")
+    parser.add_argument("--only", choices=("rate", "latency", "timers"), help="a part")
     parser.add_argument("--sagas", type=int, default=60_000, help="that are begun for the rate")
     parser.add_argument("--seconds", type=int, default=30, help="of the latency, after a warm-up")
-    parser.add_argument(
-        "--captures", action="store_true", help="for the rate, stores tell what they held in receipts of their own"
-    )
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="bench-sagas-"))
     kafka = KafkaServer(folder / "kafka", steady=True)
     kafka.start()
     figures: list[Figure] = []
     try:
-        if given.only != "latency":
-            rate(kafka.bootstrap, folder / "warm-up", WARM_UP_SAGAS, name="warm-up", captures=given.captures)
-            figures += rate(kafka.bootstrap, folder / "rate", given.sagas, captures=given.captures)
-        if given.only != "rate":
+        if given.only in (None, "rate"):
+            rate(kafka.bootstrap, folder / "warm-up", WARM_UP_SAGAS, name="warm-up")
+            figures += rate(kafka.bootstrap, folder / "rate", given.sagas)
+            figures += rate(kafka.bootstrap, folder / "replacing", given.sagas, name="replacing", replaces=True)
+        if given.only in (None, "latency"):
             figures += latency(kafka.bootstrap, folder / "latency", given.seconds)
+        if given.only in (None, "timers"):
+            figures += timers(kafka.bootstrap, folder / "timers")
     finally:
         kafka.stop()
     setup = {
@@ -63,21 +64,29 @@ def main(arguments: Sequence[str]) -> int:
         "sagas": given.sagas,
         "seconds": given.seconds,
         "rate": RATE,
-        "captures": given.captures,
+        "timers": PENDING,
     }
     code = finish("sagas", figures, setup=setup, rounds={}, keep=given.only is None)
     shutil.rmtree(folder)
     return code
 
 
-def rate(bootstrap: str, folder: Path, count: int, *, name: str = "rate", captures: bool = False) -> list[Figure]:
+def rate(bootstrap: str, folder: Path, count: int, *, name: str = "rate", replaces: bool = False) -> list[Figure]:
     """Run three-step sagas that lie in Kafka already through one worker, whose writes are answered at once.
 
     What is not over after MOST_SECONDS does not count.
+
+    Args:
+        bootstrap: of the brokers.
+        folder: for state and logs.
+        count: of the sagas.
+        name: of the topics and groups.
+        replaces: whether each write replaces something, so that what undoes it is told in a receipt of its own. The bar
+            is about sagas that create something.
     """
     stand = Stand(bootstrap, f"{name}.", folder)
     stand.publish(saga(number, 1_000) for number in range(count))
-    answers = ["captured"] if captures else []
+    answers = ["captured"] if replaces else []
     echo = subprocess.Popen([sys.executable, "-m", "bench.sagas.echo", bootstrap, f"{name}.", *answers])
     try:
         with Log(stand) as log:
@@ -96,10 +105,18 @@ def rate(bootstrap: str, folder: Path, count: int, *, name: str = "rate", captur
         echo.wait()
     began, ended = min(one.began_ms for one in entries), max(one.at_ms for one in entries)
     again = sum(any(step.attempts > 1 for step in one.steps) for one in entries)
+    what = "that replace something" if replaces else "that create something"
     return [
-        Figure(name="sagas of one worker", value=len(entries) / (ended - began) * 1_000, unit="/s", bar=PER_SECOND),
-        Figure(name="CPU of the worker, of a saga", value=cpu / max(1, len(entries) - before) * 1e6, unit="us"),
-        Figure(name="sagas of which something was sent again", value=again, unit=""),
+        Figure(
+            name=f"sagas {what}, of one worker",
+            value=len(entries) / (ended - began) * 1_000,
+            unit="/s",
+            bar=None if replaces else PER_SECOND,
+        ),
+        Figure(
+            name=f"sagas {what}, CPU of the worker for each", value=cpu / max(1, len(entries) - before) * 1e6, unit="us"
+        ),
+        Figure(name=f"sagas {what}, of which something was sent again", value=again, unit=""),
     ]
 
 
