@@ -60,7 +60,7 @@ bench-cdc: $(VENV)/dev.installed ## Some ten minutes; ARGS="--only stream --roun
 bench-sinks: $(VENV)/dev.installed ## Rates beside the store's own client, latency, an outage of ten minutes; ARGS="--only neo4j" for the rates of one
 	$(BIN)/python -m bench.sinks $(ARGS)
 
-bench-sagas: $(VENV)/dev.installed ## Some six minutes; ARGS="--only latency --seconds 15", ARGS="--only timers" for a part
+bench-sagas: $(VENV)/dev.installed ## Some four minutes; ARGS="--only latency --seconds 15", ARGS="--only timers" for a part
 	$(BIN)/python -m bench.sagas $(ARGS)
 
 bench-conflicts: $(VENV)/dev.installed ## Some two minutes; ARGS="--rate 500 --seconds 10" for another load
