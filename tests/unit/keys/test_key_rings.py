@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,32 @@ def test_a_ring_in_a_variable_needs_no_file(store: SQLiteKeyStore, tmp_path: Pat
     second = ring_line(new_entry())
     ring = KeyRing(text=f"{FIRST.strip()},{second.strip()}", path=tmp_path / "none")
     assert ring.read(store).newest == second.partition(":")[0]
+
+
+def test_rings_in_variables_are_rotated_by_two_rolling_restarts_and_each_worker_reads_what_the_others_seal(
+    store: SQLiteKeyStore, tmp_path: Path
+) -> None:
+    """A process keeps its variable: first all learn of the new master key, then it wraps."""
+    old, new = FIRST.strip(), ring_line(new_entry()).strip()
+    rings = [old, f"{new},{old}", f"{old},{new}"]
+    for before, after in pairwise(rings):
+        workers = [
+            UserKeys(SQLiteKeyStore(store.path), KeyRing(text=text, path=tmp_path / "none").read)
+            for text in (before, after)
+        ]
+        for writer, reader in (workers, workers[::-1]):
+            user = f"user of {len(store.page('', 10))}"
+            sealed = writer.get_or_create([user])[user]
+            found = reader.get([user])[user]
+            assert sealed is not None
+            assert found is not None
+            assert found.unseal("email", sealed.seal("email", f"{user}@example.org", "e")) == f"{user}@example.org"
+        for one in workers:
+            one.close()
+    rotating = UserKeys(SQLiteKeyStore(store.path), KeyRing(text=rings[-1], path=tmp_path / "none").read)
+    assert rotating.rewrap() == 3
+    rotating.close()
+    assert store.masters() == {new.partition(":")[0]}
 
 
 def test_a_line_is_added_behind_a_file_without_a_last_newline(store: SQLiteKeyStore, tmp_path: Path) -> None:
