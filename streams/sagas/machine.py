@@ -74,6 +74,9 @@ def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> D
             continue
         if step.status == "sent" and receipt.version == step.write.version:
             return _went_out(definition, saga, step, receipt, now_ms)
+        if _is_missing_undo(step, receipt):
+            told = _with(saga, replace(step, undo=receipt.undo))
+            return advance(definition, replace(told, stuck=None), now_ms) if saga.backward else Decision(told)
         if step.status == "undoing" and receipt.version == undo_version(step):
             if receipt.result == "rejected":
                 return _cannot_undo(saga, replace(step, refused=True, reason=receipt.reason))
@@ -171,6 +174,17 @@ def _went_out(definition: Definition, saga: Saga, step: StepState, receipt: Rece
         return Decision(_with(saga, step))
     saga = _with(saga, replace(step, status="failed", due_ms=None))
     return advance(definition, saga if saga.backward else _turned_back(saga), now_ms)
+
+
+def _is_missing_undo(step: StepState, receipt: Receipt) -> bool:
+    """Whether a receipt tells, after the end of a write, what its store held before: not if that was told in time."""
+    return (
+        receipt.result == "captured"
+        and receipt.version == step.write.version
+        and step.status in ("done", "failed")
+        and step.undo is None
+        and receipt.undo is not None
+    )
 
 
 def _cannot_undo(saga: Saga, step: StepState) -> Decision:

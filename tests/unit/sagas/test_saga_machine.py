@@ -1,60 +1,16 @@
 """What a saga does next, one input at a time."""
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from schemas.receipts import Receipt
 from schemas.writes import Write
 from streams.sagas.commands import CommandRefused, abort, resume, retry
 from streams.sagas.definition import Definition
-from streams.sagas.effects import Alert, Compensate, Effect, Send
-from streams.sagas.machine import begin, hear, wake
+from streams.sagas.effects import Compensate, Send
+from streams.sagas.machine import begin, hear
 from streams.sagas.state import Saga
-
-Tell = Callable[..., Receipt]
-
-
-class Run:
-    """A saga, and what it has asked for since the last look."""
-
-    def __init__(self, definition: Definition, writes: dict[str, Write], tell: Tell) -> None:
-        self.definition, self.writes, self.tell = definition, writes, tell
-        self.now = 1_000_000
-        self.saga, self.effects = begin(definition, "s1", "e7", writes, self.now)
-
-    def take(self, decision: tuple[Saga, tuple[Effect, ...]]) -> None:
-        self.saga, more = decision
-        self.effects += more
-
-    def told(self, step: str, result: str = "applied", *, undone: bool = False, reason: str | None = None) -> None:
-        """Have a store tell of a step, or of its compensation."""
-        write = self.writes[step]
-        told = replace(write, version=write.version + 1) if undone else write
-        self.take(hear(self.definition, self.saga, self.tell(told, result, reason=reason), self.now))
-
-    def captured(self, *steps: str) -> None:
-        """Have stores tell that they hold nothing of what steps write."""
-        for step in steps:
-            undo = replace(self.writes[step], op="delete", version=0)
-            self.take(hear(self.definition, self.saga, self.tell(self.writes[step], "captured", undo), self.now))
-
-    def later(self, ms: int) -> None:
-        self.now += ms
-        self.take(wake(self.definition, self.saga, self.now))
-
-    def forget(self) -> None:
-        """Look at nothing that was asked for so far."""
-        self.effects = ()
-
-    @property
-    def asked(self) -> list[str]:
-        """What was asked for since the last look, in words."""
-        found = [f"{type(one).__name__} {one.reason if isinstance(one, Alert) else one.step}" for one in self.effects]
-        self.forget()
-        return found
+from tests.unit.sagas.saga_run import Run, Tell
 
 
 @pytest.fixture
@@ -304,3 +260,25 @@ def test_an_operator_who_did_a_step_by_hand_has_it_go_on(run: Run) -> None:
     assert run.saga.status == "completed"
     with pytest.raises(CommandRefused, match="has ended: completed"):
         retry(run.definition, run.saga, run.now)
+
+
+def test_what_a_store_held_may_be_told_after_it_took_the_write(run: Run, writes: dict[str, Write]) -> None:
+    run.told("graph")
+    run.captured("graph")
+    other = replace(writes["graph"], version=450)  # told late: that which was told before the end counts
+    run.take(hear(run.definition, run.saga, run.tell(writes["graph"], "captured", other), run.now))
+    run.forget()
+    run.told("search", "rejected")
+    assert [(one.step, one.write.op) for one in run.effects if isinstance(one, Compensate)] == [("graph", "delete")]
+    run.told("graph", undone=True)
+    assert run.saga.status == "compensated"
+
+
+def test_what_is_stuck_for_want_of_what_the_store_held_goes_on_when_that_is_told(run: Run) -> None:
+    run.told("graph")
+    run.told("search", "rejected")
+    assert run.saga.status == "stuck"
+    run.forget()
+    run.captured("graph")
+    assert run.asked == ["Compensate graph"]
+    assert run.saga.status == "compensating"
