@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from streams.sagas.definition import Definition
-from streams.sagas.machine import Decision, advance, patience_of, turn_back, wake
+from streams.sagas.machine import Decision, advance, is_late, patience_of, turn_back, wake
 from streams.sagas.state import Saga, StepState
 
 
@@ -48,15 +48,15 @@ def resume(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     _open(saga)
     if saga.stuck is None:
         raise CommandRefused(f"saga {saga.id} is not stuck; retry sends again what it waits for")
-    steps = tuple(_settled(definition, saga, step) for step in saga.steps)
+    steps = tuple(_settled(definition, saga, step, now_ms) for step in saga.steps)
     deadline_ms = max(saga.deadline_ms, now_ms + definition.deadline_ms)
     return advance(definition, replace(saga, steps=steps, stuck=None, deadline_ms=deadline_ms), now_ms)
 
 
-def _settled(definition: Definition, saga: Saga, step: StepState) -> StepState:
+def _settled(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> StepState:
     in_vain = step.refused or step.attempts > patience_of(definition, step).attempts
     waits_in_vain = step.due_ms is not None and in_vain
-    if step.status == "sent" and waits_in_vain and not saga.backward:
+    if step.status == "sent" and not saga.backward and (waits_in_vain or is_late(step, now_ms)):
         return replace(step, status="done", due_ms=None)
     cannot_be_undone = saga.backward and step.status == "done" and step.applied and step.undo is None
     if (step.status in ("sent", "undoing") and waits_in_vain) or cannot_be_undone:

@@ -48,7 +48,8 @@ class Step(Struct, frozen=True, kw_only=True):
         request_topic: of an outside participant: where it is asked.
         reply_topic: where it answers.
         after: names of the steps that have to be done before it; none: it goes out at once, beside the others.
-        patience: how long it is waited for.
+        patience: how often it is sent, and with what pauses.
+        deadline_ms: how long after it was first sent it has to be done; None: it has the time that the saga has.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Step(Struct, frozen=True, kw_only=True):
     kind: StepKind = "compensatable"
     after: tuple[str, ...] = ()
     patience: Patience = Patience()
+    deadline_ms: int | None = None
     entity: str = ""
     request_topic: str = ""
     reply_topic: str = ""
@@ -150,6 +152,11 @@ class Definition(Struct, frozen=True, kw_only=True, dict=True):
         if (step.store == "outside") != bool(step.request_topic and step.reply_topic):
             raise InvalidDefinition(
                 f"{where}: a step outside, and no other one, names `request_topic` and `reply_topic`"
+            )
+        if step.deadline_ms is not None and not 0 < step.deadline_ms <= self.deadline_ms:
+            raise InvalidDefinition(
+                f"{where}: its deadline of {step.deadline_ms} ms is to be more than 0 and no more than the saga's own, "
+                f"{self.deadline_ms} ms"
             )
         if step.kind == "pivot" and _names(before.values(), "pivot"):
             raise InvalidDefinition(f"{where}: there is a pivot already; make it retriable")

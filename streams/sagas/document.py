@@ -28,8 +28,8 @@ def _kind(kind: Kind) -> Iterator[str]:
     definition = kind.definition
     yield from (f"## {definition.name}", f"Begun by {_begun_by(kind)}. Sagas about one `{kind.about}` run one by one.")
     yield from (f"All steps together may take {_seconds(definition.deadline_ms)} before it turns back.", "")
-    yield "| step | store | entity | kind | after | taken back by | tried |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| step | store | entity | kind | after | taken back by | tried | deadline |"
+    yield "|---|---|---|---|---|---|---|---|"
     yield from (_step(definition, step) for step in definition.steps)
     yield from ("", "```mermaid", "stateDiagram-v2", *_diagram(definition), "```", "")
 
@@ -53,7 +53,9 @@ def _step(definition: Definition, step: Step) -> str:
         what = "a request to take it back" if step.store == "outside" else "what the store held before"
         undone = what + (f", after {others}" if others else "")
     entity = f"`{step.entity}`" if step.entity else "any"
-    return f"| {step.name} | {store} | {entity} | {step.kind} | {after} | {undone} | {_tried(step.patience)} |"
+    deadline = "that of the saga" if step.deadline_ms is None else _seconds(step.deadline_ms)
+    told = (step.name, store, entity, step.kind, after, undone, _tried(step.patience), deadline)
+    return f"| {' | '.join(told)} |"
 
 
 def _tried(patience: Patience) -> str:

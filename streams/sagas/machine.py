@@ -105,13 +105,12 @@ def wake(definition: Definition, saga: Saga, now_ms: int) -> Decision:
         elif step.attempts >= patience.attempts and saga.stuck is None:
             saga = replace(saga, stuck=_waits_in_vain(step))
             effects.append(Alert(_waits_in_vain(step)))
-        saga, again = _sent(saga, step, patience, now_ms)
+        saga, again = _sent(definition, saga, step, step.status, now_ms)
         effects.append(again)
-    if not saga.backward and saga.stuck is None and now_ms >= saga.deadline_ms:
+    if not saga.backward and saga.stuck is None and (why := _late(saga, now_ms)):
         if _may_turn_back(definition, saga):
             saga = _turned_back(saga)
         else:
-            why = "it is past its deadline, and its pivot was sent: it can only go on"
             saga = replace(saga, stuck=why)
             effects.append(Alert(why))
     saga, more = advance(definition, saga, now_ms)
@@ -129,6 +128,11 @@ def advance(definition: Definition, saga: Saga, now_ms: int) -> Decision:
     if _statuses(saga) == {"undone" if saga.backward else "done"}:
         saga = replace(saga, ended=True, stuck=None)
     return Decision(saga, effects)
+
+
+def is_late(step: StepState, now_ms: int) -> bool:
+    """Whether a step is open for longer than its own deadline."""
+    return step.status == "sent" and step.late_ms is not None and now_ms >= step.late_ms
 
 
 def outstanding(saga: Saga) -> tuple[Sending, ...]:
@@ -203,8 +207,7 @@ def _send_all(definition: Definition, saga: Saga, now_ms: int) -> Decision:
         if step.status == "waiting":
             declared = definition.step(step.name)
             if _all(saga.steps, definition.waits_for(declared), "done"):
-                due_ms = now_ms + declared.patience.pause_ms(1)
-                steps[index] = sent = replace(step, status="sent", attempts=1, due_ms=due_ms)
+                steps[index] = sent = _attempted(definition, step, "sent", now_ms)
                 effects.append(_sending(sent))
     return Decision(replace(saga, steps=tuple(steps)) if effects else saga, tuple(effects))
 
@@ -226,7 +229,7 @@ def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> D
     if not _all(saga.steps, definition.waited_for_by(definition.step(step.name)), "undone"):
         return Decision(saga)
     if step.undo is not None:
-        saga, effect = _sent(saga, replace(step, status="undoing", attempts=0), definition.undo, now_ms)
+        saga, effect = _sent(definition, saga, replace(step, attempts=0), "undoing", now_ms)
         return Decision(saga, (effect,))
     if not step.applied:  # the store held something newer, or took nothing
         return Decision(_with(saga, replace(step, status="undone")))
@@ -236,10 +239,30 @@ def _undo(definition: Definition, saga: Saga, step: StepState, now_ms: int) -> D
     return Decision(replace(saga, stuck=why), (Alert(why),))
 
 
-def _sent(saga: Saga, step: StepState, patience: Patience, now_ms: int) -> tuple[Saga, Effect]:
+def _sent(definition: Definition, saga: Saga, step: StepState, status: StepStatus, now_ms: int) -> tuple[Saga, Effect]:
     """Send what a step is waiting for, once more or for the first time."""
-    step = replace(step, attempts=step.attempts + 1, due_ms=now_ms + patience.pause_ms(step.attempts + 1))
+    step = _attempted(definition, step, status, now_ms)
     return _with(saga, step), _sending(step)
+
+
+def _attempted(definition: Definition, step: StepState, status: StepStatus, now_ms: int) -> StepState:
+    declared, attempts, late_ms = definition.step(step.name), step.attempts + 1, step.late_ms
+    patience = definition.undo if status == "undoing" else declared.patience
+    if attempts == 1 and status == "sent" and declared.deadline_ms is not None:  # at first, and at a retry
+        late_ms = now_ms + declared.deadline_ms
+    due_ms = now_ms + patience.pause_ms(attempts)
+    return replace(step, status=status, attempts=attempts, due_ms=due_ms, late_ms=late_ms)
+
+
+def _late(saga: Saga, now_ms: int) -> str | None:
+    """Return what is not done in time; None: all is."""
+    for step in saga.steps:
+        if is_late(step, now_ms):
+            told = f": {step.reason}" if step.reason else ""
+            return f"the write of step {step.name} is past the deadline of its step, at {_named(step)}{told}"
+    if now_ms >= saga.deadline_ms:
+        return "it is past its deadline, and its pivot was sent: it can only go on"
+    return None
 
 
 def _sending(step: StepState) -> Sending:

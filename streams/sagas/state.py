@@ -24,6 +24,7 @@ class StepState(Struct, frozen=True, kw_only=True, gc=False):
         undo: the write that makes the entity what it was before, as far as the store has told.
         attempts: of what was sent last, the write or its compensation.
         due_ms: when that is sent again, in milliseconds since 1970; None: nothing is awaited.
+        late_ms: when its write has to be done; None: it was not sent, or its step has no deadline of its own.
         reason: why the store refused it, the last time.
         refused: whether that was its compensation.
     """
@@ -35,6 +36,7 @@ class StepState(Struct, frozen=True, kw_only=True, gc=False):
     undo: SagaWrite | None = None
     attempts: int = 0
     due_ms: int | None = None
+    late_ms: int | None = None
     reason: str | None = None
     refused: bool = False
 
@@ -76,8 +78,11 @@ class Saga(Struct, frozen=True, kw_only=True, gc=False):
         """When `wake` is to be called next, in milliseconds since 1970; None: never."""
         if self.ended:
             return None
-        due = None if self.backward or self.stuck is not None else self.deadline_ms
+        in_time = not self.backward and self.stuck is None  # else whoever is to know of what is late does
+        due = self.deadline_ms if in_time else None
         for step in self.steps:
             if step.due_ms is not None and (due is None or step.due_ms < due):
                 due = step.due_ms
+            if in_time and step.late_ms is not None and step.status == "sent" and (due is None or step.late_ms < due):
+                due = step.late_ms
         return due

@@ -18,6 +18,8 @@ GRAPH = Step(name="graph", store="graph", kind="retriable")
         ((VECTOR, OBJECT), "vector: `after` names object, which is not a step before it"),
         ((PAY, Step(name="late", store="graph", after=("pay",))), "late: it can be taken back, but comes after pay"),
         ((PAY, Step(name="again", store="graph", kind="pivot")), "again: there is a pivot already"),
+        ((Step(name="late", store="cache", deadline_ms=0),), "late: its deadline of 0 ms is to be more than 0"),
+        ((Step(name="late", store="cache", deadline_ms=300_001),), "no more than the saga's own, 300000 ms"),
     ],
 )
 def test_what_cannot_be_all_or_nothing_is_refused(steps: tuple[Step, ...], message: str) -> None:

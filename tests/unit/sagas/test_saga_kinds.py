@@ -22,7 +22,7 @@ PAID = Kind(
         name="paid_booking",
         steps=(
             Step(name="pay", store="outside", request_topic="payments.requests", reply_topic="payments.replies"),
-            Step(name="booking", store="relational", entity="bookings", after=("pay",)),
+            Step(name="booking", store="relational", entity="bookings", after=("pay",), deadline_ms=20_000),
         ),
     ),
     about="booking",
@@ -111,6 +111,8 @@ def test_a_page_shows_steps_compensations_and_states() -> None:
     page = sagas_page([PAID], "")
     assert "`payments.requests`, answered in `payments.replies`" in page
     assert "a request to take it back, after booking" in page
+    assert "30 s to 600 s apart | that of the saga |" in page
+    assert "30 s to 600 s apart | 20 s |" in page
     assert "stateDiagram-v2" in page
     assert "    pay --> booking: done" in page
 
