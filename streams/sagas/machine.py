@@ -69,6 +69,8 @@ def begin(
 
 def hear(definition: Definition, saga: Saga, receipt: Receipt, now_ms: int) -> Decision:
     """Take what became of a write. A receipt that says nothing new changes nothing."""
+    if saga.ended:
+        return Decision(saga)
     for step in saga.steps:
         if not is_about(receipt, step):
             continue

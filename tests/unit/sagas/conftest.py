@@ -1,17 +1,13 @@
 """A saga of three stores, and its writes."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-
 import pytest
 
-from schemas.receipts import Receipt, Result
-from schemas.writes import Write, decode_write, store_of
+from schemas.writes import Write, decode_write
 from streams.sagas.definition import Definition, Patience, Step
+from tests.unit.sagas.saga_run import Tell
+from tests.unit.sagas.saga_stores import receipt_of
 
 COMMON = b'"entity":"booking:7","version":500,"source":"events","event_id":"e7","occurred_at":"2026-11-21T00:00:00Z"'
-
-Tell = Callable[..., Receipt]
 
 
 @pytest.fixture
@@ -45,18 +41,4 @@ def writes() -> dict[str, Write]:
 @pytest.fixture
 def receipt() -> Tell:
     """Return what makes the receipt of a write."""
-
-    def tell(write: Write, result: Result = "applied", undo: Write | None = None, reason: str | None = None) -> Receipt:
-        return Receipt(
-            store=store_of(write),
-            entity=write.entity,
-            version=write.version,
-            source=write.source,
-            event_id=write.event_id,
-            result=result,
-            at=datetime(2026, 11, 21, tzinfo=UTC),
-            undo=undo,
-            reason=reason,
-        )
-
-    return tell
+    return receipt_of
