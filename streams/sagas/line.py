@@ -64,11 +64,13 @@ class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
 
     Attributes:
         held_ms: when the first of those that wait is tried again, as its definition is missing or has changed.
+        waited: what has happened to those that wait, by id.
     """
 
     running: Running | None = None
     waiting: list[SagaStart] = []
     held_ms: int | None = None
+    waited: dict[str, list[Moment]] = {}
 
     @property
     def due_ms(self) -> int | None:
@@ -101,9 +103,8 @@ class Turn:
         self.ended: tuple[SagaEntry, ...] = ()
         self.begun: tuple[SagaStart, ...] = ()
         self.alerts: tuple[Told, ...] = ()
-        self.answers: tuple[SagaEntry, ...] = ()  # to commands to sagas that wait
         self._all = False
-        self._queued: tuple[str, ...] = ()
+        self._news: tuple[str, ...] = ()  # of sagas that wait
         self._definition_of: tuple[str, Definition | None] = "", None  # of which saga: it is asked for at every input
 
     def knows(self, saga_id: str) -> bool:
@@ -130,9 +131,9 @@ class Turn:
         if len(msgspec.json.encode((*line.waiting, start))) > WAITING_BYTES:
             runs = line.waiting[0].id if line.running is None else line.running.saga.id
             raise LineFull(start.subject, len(line.waiting), runs)
-        self.changed = self.tells = True
         insort(line.waiting, start, key=attrgetter("version"))
-        self._queued += (start.id,)
+        line.waited[start.id] = self._waited(start)
+        self._tell_waiting(start)
 
     def hear(self, receipt: Receipt) -> bool:
         """Take what became of a write of the saga that runs; return whether it said anything new."""
@@ -196,14 +197,13 @@ class Turn:
         yield from self.ended
         if self.tells:
             yield from self._open_entries()
-        yield from self.answers
 
     def _open_entries(self) -> Iterator[SagaEntry]:
         if self.line.running is not None:
             yield entry_of(self.line.running, self._now_ms)
         for start in self.line.waiting:
-            if self._all or start.id in self._queued:
-                yield waiting_entry(start, self._now_ms)
+            if self._all or start.id in self._news:
+                yield waiting_entry(start, self._waited(start), self._now_ms)
 
     def _begin(self, start: SagaStart) -> None:
         definition = self._find(start.definition)
@@ -216,8 +216,9 @@ class Turn:
             version=start.version,
             began_ms=self._now_ms,
             urgent=start.urgent,
-            history=[Moment(self._now_ms, "began")],
+            history=self.line.waited.pop(start.id, []),
         )
+        _add(running.history, Moment(self._now_ms, "began"))
         self.begun += (start,)
         self.line.running = running
         self._take(running, decision)
@@ -236,13 +237,14 @@ class Turn:
                 self.changed = True
                 if not held:
                     self.alerts += (Told(start.id, start.definition, str(error)),)
+                    self._note_waiting(start, "alert", str(error))
                 return
 
-    def _end_unbegun(self, start: SagaStart, moment: Moment) -> None:
+    def _end_unbegun(self, start: SagaStart, by: str) -> None:
         """End a saga of which nothing was written."""
-        self.changed = True
-        entry = waiting_entry(start, self._now_ms)
-        self.ended += (replace(entry, status="compensated", history=[*entry.history, moment]),)
+        self._note_waiting(start, "abort", by)
+        entry = waiting_entry(start, self.line.waited.pop(start.id), self._now_ms)
+        self.ended += (replace(entry, status="compensated"),)
 
     def _take(self, running: Running, decision: Decision) -> None:
         before, saga = running.saga, decision.saga
@@ -275,23 +277,30 @@ class Turn:
             return
         if command.action != "abort":
             why = f"{by}: it waits for its turn; look at those before it"
-            moment = Moment(self._now_ms, f"{command.action} refused", "", why)
-            entry = waiting_entry(start, self._now_ms)
-            self.answers += (replace(entry, history=[*entry.history, moment]),)
+            self._note_waiting(start, f"{command.action} refused", why)
             return
         if start is self.line.waiting[0]:
             self.line.held_ms = None  # that the next one cannot begin either is news
         self.line.waiting.remove(start)
-        self._end_unbegun(start, Moment(self._now_ms, "abort", "", by))
+        self._end_unbegun(start, by)
         if self.line.running is None:
             self._begin_next()
 
     def _note(self, running: Running, what: str, step: str = "", detail: str = "") -> None:
         self.changed = True
         self.tells = self.tells or what not in _TOLD_LATER
-        running.history.append(Moment(self._now_ms, what, step, detail))
-        if len(running.history) > HISTORY:
-            del running.history[_FIRST]
+        _add(running.history, Moment(self._now_ms, what, step, detail))
+
+    def _note_waiting(self, start: SagaStart, what: str, detail: str) -> None:
+        self.line.waited[start.id] = _add(self._waited(start), Moment(self._now_ms, what, "", detail))
+        self._tell_waiting(start)
+
+    def _tell_waiting(self, start: SagaStart) -> None:
+        self.changed = self.tells = True
+        self._news += (start.id,)
+
+    def _waited(self, start: SagaStart) -> list[Moment]:
+        return self.line.waited.get(start.id) or [Moment(self._now_ms, "queued")]
 
     def _running(self) -> Running:
         assert self.line.running is not None
@@ -321,6 +330,13 @@ def _undefined(saga: Saga, now_ms: int) -> Decision:
     steps = tuple(step if step.due_ms is None else replace(step, due_ms=later) for step in saga.steps)
     looked = replace(saga, steps=steps, deadline_ms=max(saga.deadline_ms, later), stuck=why)
     return Decision(looked, () if saga.stuck is not None else (Alert(why),))
+
+
+def _add(history: list[Moment], moment: Moment) -> list[Moment]:
+    history.append(moment)
+    if len(history) > HISTORY:
+        del history[_FIRST]
+    return history
 
 
 def _attempt(saga: Saga, name: str) -> str:

@@ -1,5 +1,7 @@
 """What the log of sagas is told of one: where it stands, and what it has been through."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from schemas.sagas import Moment, SagaEntry, SagaStart, StepEntry, participant_of
@@ -50,8 +52,8 @@ def entry_of(running: Running, now_ms: int) -> SagaEntry:
     )
 
 
-def waiting_entry(start: SagaStart, now_ms: int) -> SagaEntry:
-    """Return what is told of a saga that waits for those before it."""
+def waiting_entry(start: SagaStart, history: Sequence[Moment], now_ms: int) -> SagaEntry:
+    """Return what is told of a saga that waits for those before it; its history begins when it began to wait."""
     return SagaEntry(
         id=start.id,
         definition=start.definition,
@@ -59,7 +61,7 @@ def waiting_entry(start: SagaStart, now_ms: int) -> SagaEntry:
         version=start.version,
         event_id=start.event_id,
         status="waiting",
-        began_ms=now_ms,
+        began_ms=history[0].at_ms,
         at_ms=now_ms,
-        history=[Moment(now_ms, "queued")],
+        history=list(history),
     )

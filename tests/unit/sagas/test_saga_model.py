@@ -297,5 +297,5 @@ class World(RuleBasedStateMachine):
         return bool(others & {other.name for other in self.saga.steps} - at_end)
 
 
-World.TestCase.settings = settings(stateful_step_count=60, max_examples=5 * settings().max_examples)
+World.TestCase.settings = settings(stateful_step_count=60, max_examples=300)
 TestInAllStoresOrInNone = World.TestCase
