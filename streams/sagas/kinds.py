@@ -46,7 +46,8 @@ class Kinds:
     """All kinds of sagas that run here.
 
     Raises:
-        InvalidDefinition: two have one name, or begin with the same fact; or one has no name for what it is about.
+        InvalidDefinition: two have one name, begin with the same fact, or write the same entities and are about
+            different ones; or one has no name for what it is about.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
@@ -54,11 +55,20 @@ class Kinds:
         self._definitions: dict[str, Definition] = {}
         self._events: dict[type[BaseEvent], Kind] = {}
         self._rows: dict[tuple[str, str], Kind] = {}
+        written: dict[tuple[str, str], Kind] = {}
         for kind in self.all:
             name = kind.definition.name
             if name in self._definitions:
                 raise InvalidDefinition(f"saga {name}: there are two of that name")
             self._definitions[name] = kind.definition
+            for step in kind.definition.steps:
+                other = written.setdefault((step.store, step.entity), kind) if step.entity else kind
+                if other.about != kind.about:
+                    raise InvalidDefinition(
+                        f"saga {name}, step {step.name}: it writes {step.entity} to {step.store}, as does saga "
+                        f"{other.definition.name}, which is about a {other.about} and not a {kind.about}: sagas of one "
+                        "entity would run side by side; give both the same `about`"
+                    )
             for event in kind.events:
                 _add(self._events, event, kind, f"the event {event.__struct_config__.tag}")
                 if kind.subject_field not in event.__struct_fields__:

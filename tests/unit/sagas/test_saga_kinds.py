@@ -27,6 +27,7 @@ PAID = Kind(
     ),
     about="booking",
 )
+WRITES_BOOKINGS = Step(name="a", store="relational", entity="bookings")
 OWN = [Kind(definition=Definition(name="own", steps=(Step(name="a", store="cache"),)), about="thing")]
 
 
@@ -83,6 +84,13 @@ def test_places_of_a_snapshot_are_no_facts_that_happen_now() -> None:
         (
             [Kind(definition=OWN[0].definition, about="trip", events=(TripPlanned,), subject_field="nothing")],
             "saga own: TripPlanned has no field nothing",
+        ),
+        (
+            [
+                *DECLARED,
+                Kind(definition=Definition(name="own", steps=(WRITES_BOOKINGS,)), about="table"),
+            ],
+            "saga own, step a: it writes bookings to relational, as does saga booking_made, which is about a booking",
         ),
         (
             [*DECLARED, Kind(definition=OWN[0].definition, about="b", events=(BookingMade,))],
