@@ -27,10 +27,10 @@ _CONTENTION = (
     "Neo.TransientError.Transaction.Outdated",
     # Somebody deleted what this transaction had found and was waiting for.
     "Neo.ClientError.Statement.EntityNotFound",
-    "Neo.ClientError.Schema.ConstraintValidationFailed",
     # Two processes prepare the same database; IF NOT EXISTS does not help who comes between.
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
 )
+_CONTRADICTED = "Neo.ClientError.Schema.ConstraintValidationFailed"
 _TOO_LARGE = (
     "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
     "Neo.TransientError.General.OutOfMemoryError",
@@ -56,6 +56,13 @@ class Contention(Exception):  # noqa: N818 - says what happened
     """Another transaction was in the way and nothing was changed; the same may be tried again at once."""
 
 
+class Contradicted(Exception):  # noqa: N818 - says what happened
+    """A constraint is against one of the writes and nothing was changed.
+
+    For a moment, because another transaction makes the same; or for as long as a constraint of somebody's own stands.
+    """
+
+
 class Refused(Exception):  # noqa: N818 - says what happened
     """The server refuses what one of the writes contains; nothing was changed."""
 
@@ -66,6 +73,7 @@ def interpreted() -> Generator[None]:
 
     Raises:
         Contention: a deadlock, or a lock that another one holds.
+        Contradicted: a constraint is against what one of the writes makes.
         Refused: a value that cannot be stored.
         BatchTooLarge: it needs more memory or time than the server gives to a transaction.
         Unavailable: the server does not answer, starts, cannot write its log, or has another leader now.
@@ -83,11 +91,11 @@ def interpreted_alone() -> Generator[None]:
     try:
         with interpreted():
             yield
-    except (Contention, Refused) as error:
+    except (Contention, Contradicted, Refused) as error:
         raise Unavailable(f"Neo4j: another transaction is in the way: {error}") from error
 
 
-def meaning(error: Neo4jError | DriverError) -> SinkError | Contention | Refused:
+def meaning(error: Neo4jError | DriverError) -> SinkError | Contention | Contradicted | Refused:
     """Return what an error means. No message of the server repeats a password."""
     text = _first_line(error)
     if isinstance(error, DriverError):
@@ -134,8 +142,9 @@ def _no_database(text: str) -> SinkError:
     return Fatal(f"`{OPTIONS}.database` names a database that is not there: {text}")
 
 
-_BY_CODE: dict[str, Callable[[str], SinkError | Contention | Refused]] = {
+_BY_CODE: dict[str, Callable[[str], SinkError | Contention | Contradicted | Refused]] = {
     **dict.fromkeys(_CONTENTION, Contention),
+    _CONTRADICTED: Contradicted,
     **dict.fromkeys(_TOO_LARGE, _too_large),
     **dict.fromkeys(_OF_ONE_WRITE, Refused),
     **dict.fromkeys(_NOT_WRITTEN, _not_written),

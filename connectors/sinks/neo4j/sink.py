@@ -11,7 +11,7 @@ from connectors.sinks.contract import Held, Limits, Outcome, Rejected, Retry
 from connectors.sinks.neo4j import statements
 from connectors.sinks.neo4j.asked import Blocks
 from connectors.sinks.neo4j.at_once import AtOnce
-from connectors.sinks.neo4j.errors import Contention, Refused, interpreted, interpreted_alone
+from connectors.sinks.neo4j.errors import Contention, Contradicted, Refused, interpreted, interpreted_alone
 from connectors.sinks.neo4j.found import Found, gathered
 from connectors.sinks.neo4j.options import Neo4jOptions
 from connectors.sinks.neo4j.plan import plan
@@ -192,6 +192,11 @@ class Neo4jSink:
                 outcomes, left = self._apply_together(writes, with_care=with_care)
         except Contention as error:
             return {index: Retry(f"another transaction is in the way: {error}") for index, _ in writes}
+        except Contradicted as error:
+            # Not all of them are asked again: under a constraint of the operator's own that would be for as long as
+            # retries last, with one write after the other held up by whichever comes with it.
+            if len(writes) == 1:
+                return {writes[0][0]: Retry(f"a constraint is against it: {error}")}
         except Refused as error:
             if len(writes) == 1:
                 [(index, write)] = writes
@@ -213,7 +218,8 @@ class Neo4jSink:
                     if ref is not None:
                         parameters: dict[str, Any] = {"ids": [ref.id], **statements.GUARD_NAMES}
                         session.run(statements.remove_bare_nodes(ref.label), parameters).consume()  # pyright: ignore[reportArgumentType] - no literal
-        except Contention as error:  # somebody needs the node just now; asked again, all of this happens again
+        except (Contention, Contradicted) as error:
+            # Somebody needs the node just now; asked again, all of this happens again.
             return Retry(f"another transaction is in the way: {error}")
         return Rejected(why)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected
+from connectors.sinks.contract import APPLIED, SUPERSEDED, Outcome, Rejected, Retry
 from connectors.sinks.neo4j import Neo4jSink
 from connectors.sinks.neo4j.asked import ROWS_AT_ONCE
 from connectors.sinks.neo4j.columns import MOST
@@ -249,3 +249,19 @@ def test_whatever_is_in_a_batch_the_graph_and_its_account_agree(
         assert sink.write(batch) == [SUPERSEDED] * len(batch)
     after = graph.query(ALL)
     assert after == before
+
+
+def test_a_constraint_of_the_operators_own_keeps_back_no_write_but_the_one_it_is_against(
+    sink: Neo4jSink, graph: Graph
+) -> None:
+    graph.query("CREATE CONSTRAINT one_phone FOR (x:Place) REQUIRE x.phone IS UNIQUE")
+    try:
+        places = [NodeRef("Place", f"p{number}") for number in range(20)]
+        named = [node(ref, 1, phone="the same" if number in (3, 12) else ref.id) for number, ref in enumerate(places)]
+        outcomes = sink.write(named)
+        assert [number for number, outcome in enumerate(outcomes) if outcome != APPLIED] == [12]
+        assert isinstance(outcomes[12], Retry)
+        assert "constraint" in outcomes[12].reason
+        assert sink.write([node(places[12], 2, phone="its own")]) == [APPLIED]
+    finally:
+        graph.query("DROP CONSTRAINT one_phone")
