@@ -22,7 +22,8 @@ class Indices:
 
         Raises:
             Unavailable: no node answers.
-            Fatal: the alias is an index, the mapping is another one, or an analyzer is missing; says what helps.
+            Fatal: the alias is an index, the mapping is another one, an analyzer is missing, or the alias is gone and
+                several indexes could be meant; says what helps.
         """
         options = self._options
         korean = self._korean()
@@ -61,21 +62,44 @@ class Indices:
 
     def make_next(self) -> str:
         """Make an index that nobody reads or writes yet, with the next free number."""
-        there = self._client.indices.get(index=f"{self._options.index}-*", allow_no_indices=True).body
-        number = 1 + max((schema.number_of(self._options, str(index)) for index in there), default=0)
+        number = 1 + max((schema.number_of(self._options, name) for name in self._numbered()), default=0)
         name = f"{self._options.index}-{number}"
         self._client.indices.create(index=name)
         return name
 
     def _first(self) -> str:
-        name = f"{self._options.index}-1"
+        """Name the index that is there without a write alias, or make the first one."""
+        name = self._left() or f"{self._options.index}-1"
         try:
             self._client.indices.create(index=name)
         except BadRequestError as error:
-            if error.message != _EXISTS:  # another process was faster; both name it the same
+            if error.message != _EXISTS:  # it was there, or another process was faster; both name it the same
                 raise
         self._client.indices.update_aliases(actions=schema.alias_actions(self._options, name))
         return name
+
+    def _left(self) -> str | None:
+        """Return the index that has lost its write alias: the one that is read, or the only one; None without any.
+
+        Raises:
+            Fatal: there are several and none is read. Which one holds what the receipts say, only a person knows: the
+                wrong one would show old documents and take old versions again.
+        """
+        options = self._options
+        there = self._numbered()
+        read = [name for name in there if options.index in there[name]]
+        candidates = read or list(there)
+        if len(candidates) > 1:
+            raise Fatal(
+                f"alias {options.write_alias} is gone and {', '.join(sorted(candidates))} are there; add the alias "
+                f"to the one that is to be used, or let `{OPTIONS}.index` name another"
+            )
+        return candidates[0] if candidates else None
+
+    def _numbered(self) -> dict[str, set[str]]:
+        """Return the names of the alias's indexes, in use or not, with their aliases."""
+        found = self._client.indices.get_alias(index=f"{self._options.index}-*", allow_no_indices=True).body
+        return {name: set(said["aliases"]) for name, said in found.items() if schema.number_of(self._options, name) > 0}
 
     def _is_alias(self) -> bool:
         return bool(self._client.indices.exists_alias(name=self._options.index))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch, TransportError
 from msgspec import Struct
 
 from connectors.sinks.elasticsearch import schema
@@ -42,8 +42,9 @@ def reindex(options: ElasticsearchOptions, *, delete_old: bool = False) -> Reind
     """Copy all documents with their versions into a new index and let the aliases name it.
 
     Raises:
-        Unavailable: no node answers, or takes more; the old index is in use as before.
-        Fatal: there is nothing to copy, or a document does not fit the new mapping; likewise.
+        Unavailable: no node answers, or takes more; the old index is in use as before. When even that could not be
+            asked, nothing is deleted and the old index may still be closed to writes: run it again.
+        Fatal: there is nothing to copy, or a document does not fit the new mapping; the old index is in use as before.
     """
     client = connected(options)
     try:
@@ -72,15 +73,32 @@ def _reindex(client: Elasticsearch, options: ElasticsearchOptions, *, delete_old
         client.indices.add_block(index=old, block="write")
         copied += copier.copy(last=True)
         client.indices.refresh(index=new)  # or the first readers would miss what was copied last
-        client.indices.update_aliases(actions=schema.alias_actions(options, new, old))
+        _move(client, indices, schema.alias_actions(options, new, old), new)
         closed = time.monotonic() - started
     except BaseException:
-        client.indices.put_settings(index=old, settings={"index.blocks.write": None})
-        client.indices.delete(index=new)
+        # Interrupted while the aliases moved, they may have: then `new` is what is read and written, and stays.
+        if not _has_moved(client, indices, new):
+            client.indices.put_settings(index=old, settings={"index.blocks.write": None})
+            client.indices.delete(index=new)
         raise
     if delete_old:
         client.indices.delete(index=old)
     return Reindexed(old=old, new=new, documents=copied, closed_seconds=closed)
+
+
+def _move(client: Elasticsearch, indices: Indices, actions: list[dict[str, Any]], new: str) -> None:
+    """Move the aliases; an answer that is lost does not mean that they have not moved."""
+    try:
+        client.indices.update_aliases(actions=actions)
+    except (ApiError, TransportError):
+        if not _has_moved(client, indices, new):
+            raise
+
+
+def _has_moved(client: Elasticsearch, indices: Indices, new: str) -> bool:
+    """Return whether the write alias names the new index, once no change of the cluster's state is waiting."""
+    client.cluster.health(wait_for_events="languid", timeout="30s")
+    return indices.current() == new
 
 
 class _Copier:

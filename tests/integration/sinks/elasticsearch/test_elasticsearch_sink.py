@@ -1,12 +1,10 @@
 """The search sink on a real Elasticsearch."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pytest
@@ -20,51 +18,10 @@ from connectors.sinks.elasticsearch.documents import document_id
 from connectors.sinks.errors import BatchTooLarge, Fatal, Unavailable
 from deploy.local.elasticsearch import ElasticsearchServer
 from schemas.writes import SearchWrite
+from tests.integration.sinks.elasticsearch.search_writes import SOURCE, write
 from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = pytest.mark.integration
-
-SOURCE = "cdc.travel"
-
-
-@pytest.fixture(scope="session")
-def elasticsearch_server(
-    start_server: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ElasticsearchServer]:
-    """A real Elasticsearch for all tests; each uses an alias of its own."""
-    server = start_server(ElasticsearchServer(tmp_path_factory.mktemp("elasticsearch")))
-    yield server
-    server.delete()
-
-
-@pytest.fixture(scope="session")
-def client(elasticsearch_server: ElasticsearchServer) -> Iterator[Elasticsearch]:
-    with Elasticsearch(
-        elasticsearch_server.address, basic_auth=("elastic", elasticsearch_server.password), request_timeout=60
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def options(elasticsearch_server: ElasticsearchServer, client: Elasticsearch) -> Iterator[ElasticsearchOptions]:
-    options = ElasticsearchOptions(
-        url=elasticsearch_server.address,
-        username="elastic",
-        password=elasticsearch_server.password,
-        index=f"t{uuid4().hex}",
-    )
-    yield options
-    for index in client.indices.get(index=f"{options.index}-*").body:
-        client.indices.delete(index=index)
-    client.indices.delete_index_template(name=options.index)
-
-
-@pytest.fixture
-def sink(options: ElasticsearchOptions) -> Generator[ElasticsearchSink]:
-    sink = ElasticsearchSink(options)
-    sink.open()
-    yield sink
-    sink.close()
 
 
 def found(client: Elasticsearch, options: ElasticsearchOptions, query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -125,12 +82,6 @@ class TestElasticsearch(SinkConformance[SearchWrite]):
         words = {"match": {"name": documents[0]["name"]}}
         assert [one["entity"] for one in found(self.client, self.options, words)] == [entity]
         return documents[0]["fields"]["content"]
-
-
-def write(entity: str, version: int = 1, name: str = "", **fields: Any) -> SearchWrite:
-    at = datetime(2026, 5, 1, tzinfo=UTC)
-    given: dict[str, Any] = {"source": SOURCE, "kind": "restaurant", **fields}
-    return SearchWrite(entity=entity, version=version, event_id="e", occurred_at=at, name=name, **given)
 
 
 def test_english_words_are_found_by_their_stems_without_accents(
