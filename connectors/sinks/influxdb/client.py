@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SERIES_AT_ONCE = 100_000  # some 10 MB of answer
 REQUESTS = 2  # at a time: the server takes in the lines of one while it waits for its disk with another
 
 _GZIP = 31  # window bits of zlib that mean gzip
@@ -75,14 +76,20 @@ class InfluxClient:
         """Return the rows as `ask`, in which numbers are of the types that they have in the bucket."""
         return self._asked(statements, queries.typed_answer, "application/x-msgpack") if statements else []
 
-    def series(self, limit: int) -> set[str]:
-        """Return the keys of at most so many series of the bucket.
+    def series(self, at_once: int = SERIES_AT_ONCE) -> set[str]:
+        """Return the keys of all series of the bucket but our own, asked for in parts of so many.
 
         Raises:
             Unavailable: no answer.
             Fatal: the server does not understand, or refuses the token.
         """
-        return self._asked([f"SHOW SERIES LIMIT {limit}"], queries.series_keys)
+        found: list[str] = []
+        while True:
+            # No part may be left out: a limit on what is known would take series that are there for new ones.
+            part = self._asked([f"SHOW SERIES LIMIT {at_once} OFFSET {len(found)}"], queries.series_keys)
+            found += part
+            if len(part) < at_once:
+                return {key for key in found if not queries.is_ours(key)}
 
     def delete(self, body: bytes) -> None:
         """Delete what `queries.removal` describes; nothing is an answer as well.

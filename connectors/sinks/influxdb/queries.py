@@ -79,14 +79,18 @@ def _rows(found: Iterable[_Series]) -> Answer:
     return rows
 
 
-def series_keys(document: bytes) -> set[str]:
-    """Return the series that `SHOW SERIES` answers, as they stand in line protocol, without our own.
+def series_keys(document: bytes) -> list[str]:
+    """Return the series that `SHOW SERIES` answers, as they stand in line protocol.
 
     Raises:
         QuestionFailed: as `answer`.
     """
-    keys = {row[0] for series in _series(document) for row in series.values}
-    return {key for key in keys if not key.startswith((DELETED, CLAIM))}
+    return [row[0] for series in _series(document) for row in series.values]
+
+
+def is_ours(series: str) -> bool:
+    """Return whether a series, as it stands in line protocol, is one of tombstones or of claims."""
+    return series.startswith((DELETED, CLAIM))
 
 
 def _series(

@@ -81,7 +81,7 @@ class InfluxSink:
         elif wanted is not None and bucket.retention != wanted:
             log.warning("retention_changed", bucket=self._options.bucket, before_s=bucket.retention, now_s=wanted)
             self._client.set_retention(bucket, wanted)
-        self._series = self._client.series(self._options.max_series)
+        self._series = self._client.series()
         refused = self._client.write([b""])  # a write of nothing: needs the right to write, and leaves no trace
         if refused is not None:
             raise Fatal(f"InfluxDB refuses an empty write: {refused.reason}")
@@ -220,7 +220,7 @@ class InfluxSink:
         """Return the part of some places when all of their lines can be made together, as they nearly always can."""
         keys, writes = subjects.keys[places.start : places.stop], batch[places.start : places.stop]
         fresh = set(keys) - self._series
-        if len(self._series) + len(fresh) > self._options.max_series:
+        if fresh and len(self._series) + len(fresh) > self._options.max_series:
             return None
         block = block_of(keys, writes)
         if block is None:
@@ -251,7 +251,7 @@ class InfluxSink:
         """Return lines, empty where one has to be made by itself."""
         lines = lines_of(keys, writes)
         fresh = {key for key, text in zip(keys, lines, strict=True) if text} - self._series
-        if len(self._series) + len(fresh) > self._options.max_series:
+        if fresh and len(self._series) + len(fresh) > self._options.max_series:
             return [b"" if key in fresh else text for key, text in zip(keys, lines, strict=True)]
         self._series |= fresh
         return lines

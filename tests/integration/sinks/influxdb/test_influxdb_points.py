@@ -1,12 +1,13 @@
 """What the InfluxDB sink does beside the contract, on InfluxDB 2.7."""
 
-from collections.abc import Callable, Iterator, Sequence
+import gzip
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pytest
+import urllib3
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
 from connectors.sinks.errors import Fatal, Unavailable
@@ -16,46 +17,10 @@ from connectors.sinks.influxdb.lines import line, place_of
 from connectors.sinks.influxdb.queries import Answer, removal
 from connectors.sinks.influxdb.walking import walk
 from deploy.local.influxdb import InfluxServer
-from schemas.writes import TimeSeriesWrite
+from tests.integration.sinks.influxdb.influx_points import SOURCE, TIME, point
 from tests.unit.verify.sweeping import found_and_repaired
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-TIME = 1_777_000_000_123_456_789
-SOURCE = "gps-events"
-
-
-@pytest.fixture
-def options(influx_server: InfluxServer) -> InfluxOptions:
-    return InfluxOptions(
-        url=influx_server.address,
-        token=influx_server.token,
-        organisation=influx_server.organisation,
-        bucket=f"bucket-{uuid4().hex}",
-    )
-
-
-@pytest.fixture
-def sink(options: InfluxOptions) -> Iterator[InfluxSink]:
-    sink = InfluxSink(options)
-    sink.open()
-    yield sink
-    sink.close()
-
-
-def point(number: int, version: int = 1, **given: Any) -> TimeSeriesWrite:
-    fields: dict[str, Any] = {
-        "entity": f"gps:u1:{TIME + number}",
-        "version": version,
-        "source": SOURCE,
-        "event_id": "e",
-        "occurred_at": datetime(2026, 5, 1, tzinfo=UTC),
-        "measurement": "gps",
-        "tags": {"user_id": "u1"},
-        "time_ns": TIME + number,
-        "fields": {"lat": float(number)},
-    }
-    return TimeSeriesWrite(**{**fields, **given})
 
 
 def rows(options: InfluxOptions, measurement: str = "gps") -> Answer:
@@ -214,16 +179,27 @@ def test_a_point_older_than_the_retention_is_rejected_and_its_delete_is_done(opt
     sink.close()
 
 
-def test_new_series_beyond_the_limit_are_rejected_and_known_ones_go_on(options: InfluxOptions) -> None:
-    for attempt in (1, 2):  # the second sink learns from the bucket what the first has made
-        sink = InfluxSink(msgspec.structs.replace(options, max_series=3))
-        sink.open()
-        batch = [point(n, attempt, tags={"user_id": f"u {n}"}) for n in range(3)]
-        outcomes = sink.write([*batch, point(5, attempt, tags={"user_id": "one more"})])
-        assert outcomes[:3] == [APPLIED] * 3
-        assert isinstance(outcomes[3], Rejected)
-        assert "max_series" in outcomes[3].reason
-        sink.close()
+@pytest.mark.parametrize("compressed", [True, False])
+def test_requests_are_compressed_or_not_as_the_option_says(
+    options: InfluxOptions, compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str | None, bytes]] = []
+    request = urllib3.PoolManager.request
+
+    def noted(pool: urllib3.PoolManager, method: str, url: str, **given: Any) -> urllib3.BaseHTTPResponse:
+        if "/api/v2/write" in url:
+            sent.append((given["headers"].get("Content-Encoding"), given["body"] or b""))
+        return request(pool, method, url, **given)
+
+    sink = InfluxSink(msgspec.structs.replace(options, gzip=compressed))
+    sink.open()
+    monkeypatch.setattr(urllib3.PoolManager, "request", noted)
+    assert sink.write([point(n) for n in range(100)]) == [APPLIED] * 100
+    monkeypatch.undo()
+    sink.close()
+    bodies = [gzip.decompress(body) if compressed else body for _, body in sent]
+    assert {encoding for encoding, _ in sent} == {"gzip" if compressed else None}
+    assert sum(body.count(b"gps,user_id=u1 ") for body in bodies) == 100
 
 
 def test_what_is_set_up_wrongly_is_fatal_and_names_the_option_and_no_secret(options: InfluxOptions) -> None:
