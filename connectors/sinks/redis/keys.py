@@ -61,10 +61,10 @@ class Names(NamedTuple):
         return f"{self.prefix}changes:"
 
     @property
-    def positions(self) -> tuple[str, str, str]:
-        """The geo index, the versions of its members, and when they expire."""
+    def positions(self) -> tuple[str, str, str, str]:
+        """The geo index, the versions of its members, when members expire, and when their versions do."""
         index = f"{self.prefix}geo:{{positions}}"
-        return index, f"{index}:versions", f"{index}:expiry"
+        return index, f"{index}:versions", f"{index}:expiry", f"{index}:versions:expiry"
 
 
 class _Place(Struct, frozen=True):
@@ -126,7 +126,7 @@ def _check_names(write: CacheWrite) -> None:
             raise Unfit(f"`{field}` is not valid Unicode") from error
 
 
-def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str, str, int] | None:
+def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str, str, str, int] | None:
     """Return what `positions.lua` is told of a write; None when it is no position.
 
     Args:
@@ -136,11 +136,11 @@ def position(write: CacheWrite, begins: str) -> tuple[str, str, str, str, str, i
     if not begins or not write.key.startswith(begins):
         return None
     member = write.key.removeprefix(begins)
-    version = digits(write.version)
+    version, replaces = digits(write.version), digits(write.replaces)
     place = _place(write.value) if write.op == "upsert" else None
     if place is None:
-        return member, write.source, version, "", "", 0
-    return member, write.source, version, *place, (write.ttl_seconds or 0) * 1_000
+        return member, write.source, version, replaces, "", "", 0
+    return member, write.source, version, replaces, *place, (write.ttl_seconds or 0) * 1_000
 
 
 def _place(value: Any) -> tuple[str, str] | None:

@@ -270,7 +270,8 @@ class RedisSink:
             yield Job("write", keys, (channels, keep, msgpack.encode(words)))
         for some in _rounds(placed):
             told.append(_Told("positions", [place for place, _ in some]))
-            yield Job("positions", self._names.positions, (json.encode([word for _, said in some for word in said]),))
+            positions_told = json.encode([word for _, said in some for word in said])
+            yield Job("positions", self._names.positions, (keep, positions_told))
 
 
 def _outcomes(answer: Any, count: int) -> Sequence[Outcome]:

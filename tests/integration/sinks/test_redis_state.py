@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED, Held, Rejected
-from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.errors import Fatal, SinkError, Unavailable
 from connectors.sinks.redis import RedisOptions, RedisSink
 from connectors.sinks.redis.keys import Names
 from deploy.local.redis import RedisServer
@@ -155,6 +155,48 @@ def test_a_position_that_has_expired_leaves_the_index(sink: RedisSink, names: Na
     wait_until(lambda: client.get(names.value("position:u1")) is None)
     wait_until(lambda: bool(sink.write([write("position:u3", 1, here)])) and client.zcard(names.positions[0]) == 2)
     assert sorted(client.zrange(names.positions[0], 0, -1)) == [b"u2", b"u3"]
+
+
+def test_a_repair_puts_a_position_back_that_the_index_has_lost(sink: RedisSink, names: Names, client: Any) -> None:
+    lost = write("position:u1", 3, {"lat": 1.0, "lon": 1.0}, ttl_seconds=100)
+    sink.write([lost, write("position:u2", 3, {"lat": 1.0, "lon": 1.0})])
+    client.zrem(names.positions[0], "u1")
+    assert sink.write([lost]) == [SUPERSEDED]
+    assert client.zrange(names.positions[0], 0, -1) == [b"u2"]
+    assert sink.write([msgspec.structs.replace(lost, repair=True)]) == [APPLIED]
+    assert sorted(client.zrange(names.positions[0], 0, -1)) == [b"u1", b"u2"]
+    assert sink.write([msgspec.structs.replace(lost, version=2, repair=True, op="delete")]) == [SUPERSEDED]
+    assert client.zcard(names.positions[0]) == 2
+
+
+def test_a_position_that_could_not_be_indexed_is_when_its_write_comes_again(
+    sink: RedisSink, names: Names, client: Any
+) -> None:
+    here = write("position:u1", 1, {"lat": 1.0, "lon": 1.0})
+    client.set(names.positions[0], "another program's")
+    with pytest.raises(SinkError, match="WRONGTYPE"):
+        sink.write([here])
+    client.delete(names.positions[0])
+    assert sink.write([here]) == [SUPERSEDED]
+    assert client.zrange(names.positions[0], 0, -1) == [b"u1"]
+
+
+def test_versions_of_positions_go_with_those_of_values(options: RedisOptions, names: Names, client: Any) -> None:
+    here = {"lat": 1.0, "lon": 1.0}
+    _, versions, _, expiry = names.positions
+    for hours, dated in ((0, 0), (2, 1)):
+        sink = RedisSink(msgspec.structs.replace(options, versions_hours=hours))
+        sink.open()
+        sink.write([write("position:u1", 1 + hours, here, ttl_seconds=60)])
+        assert client.zcard(expiry) == dated
+        if dated:
+            [(field, expires)] = client.zrange(expiry, 0, -1, withscores=True)
+            assert 0 <= expires / 1000 - (time() + 7_260) + 30 <= 31
+            client.zadd(expiry, {field: 1})  # as if two hours had gone by
+            sink.write([write("position:u2", 1, here)])
+            assert client.hkeys(versions) == [b"s\0u2"]
+            assert client.zcard(expiry) == 1
+        sink.close()
 
 
 def test_an_entity_takes_its_value_with_it_to_another_key(sink: RedisSink, names: Names, client: Any) -> None:
