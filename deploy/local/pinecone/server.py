@@ -45,6 +45,7 @@ class Fault(Struct, frozen=True, kw_only=True):
         seconds: how long the answer is held back.
         applied: whether the request takes effect all the same.
         passes: whether the request is answered after all, when `seconds` are over.
+        takes: how many records of an upsert that passes are taken; the answer counts them and is otherwise a success.
     """
 
     path: str = ""
@@ -54,6 +55,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     applied: bool = False
     passes: bool = False
+    takes: int | None = None
 
 
 class Exchange(Struct, frozen=True):
@@ -236,6 +238,12 @@ _DATA: dict[tuple[str, str], Callable[[Index, bytes, Query], Answer]] = {
 }
 
 
+def _cut(body: bytes, records: int) -> bytes:
+    """Return the body of an upsert with its first records alone."""
+    upsert = msgspec.json.decode(body)
+    return msgspec.json.encode({**upsert, "vectors": upsert["vectors"][:records]})
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
@@ -269,6 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.server.owner
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = owner.fault_of(urlsplit(self.path).path)
+        if fault is not None and fault.takes is not None:
+            body = _cut(body, fault.takes)
         if fault is None or fault.applied or fault.passes:
             key, host = self.headers.get("Api-Key"), self.headers.get("Host")
             status, found, headers = owner.answer(self.command, self.path, body, key, host)

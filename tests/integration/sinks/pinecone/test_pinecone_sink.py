@@ -80,6 +80,21 @@ def test_a_refused_record_is_found_and_costs_only_itself(service: PineconeStandI
     assert sink.write([write(name, 1) for name in "abcd"]) == [APPLIED, *[SUPERSEDED] * 3]
 
 
+@pytest.mark.parametrize("index", ["travelos", "travelos-versions"])
+def test_a_request_that_was_taken_in_part_counts_as_not_taken(
+    service: PineconeStandIn, opened: Opened, index: str
+) -> None:
+    sink = opened()
+    batch = [write(name, 1) for name in "abcd"]
+    assert sink.write([write("a", 0)]) == [APPLIED]
+    service.fail(Fault(path=f"{index}/vectors/upsert", passes=True, takes=2))
+    with pytest.raises(Unavailable, match=r"took 2 of \d records"):
+        sink.write(batch)
+    assert set(sink.write(batch)) <= {APPLIED, SUPERSEDED}
+    assert texts(service) == dict.fromkeys("abcd", "text 1")
+    assert sink.held([(name, SOURCE) for name in "abcd"]) == {(name, SOURCE): Held(version=1) for name in "abcd"}
+
+
 def test_a_refused_version_leaves_the_one_before_it(service: PineconeStandIn, opened: Opened) -> None:
     sink = opened()
     service.fail(Fault(path="travelos/vectors/upsert", status=400))  # of the last version, before each goes by itself
