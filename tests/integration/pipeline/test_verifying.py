@@ -166,14 +166,15 @@ def left(reports: Mapping[StoreName, StoreReport]) -> dict[StoreName, list[tuple
     return told({store: report.findings for store, report in reports.items()})
 
 
-def write_all(pipeline: Any) -> None:
-    """Write everything, and wait until it is delivered."""
+def write_all(pipeline: Any) -> Any:
+    """Write everything, and wait until it is delivered; return the process that delivers."""
     with pipeline.producer() as producer:
         for write in writes():
             topic = pipeline.catalogue.writes(store_of(write)).name
             producer.publish_raw(topic, key_of(write).encode(), encode_write(write))
-    pipeline.start("deliver", "deliver")
+    deliver = pipeline.start("deliver", "deliver")
     pipeline.wait_for(lambda: pipeline.lag("deliver") == 0, "all is delivered")
+    return deliver
 
 
 def tamper_with_all(pipeline: Any) -> Mapping[StoreName, list[tuple[str, str]]]:
@@ -220,12 +221,8 @@ def forget_writes(pipeline: Any) -> None:
         asked.result(15)
 
 
-ARCHIVED = {"archive.include": [r".*\.writes\..*", r".*\.compensations\..*", r".*\.dead-letters"]}
-
-
-@pytest.mark.parametrize("pipeline", [{**ARCHIVED, "archive.file_seconds": 1}], indirect=True)
-def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipeline: Any) -> None:
-    write_all(pipeline)
+def archive_all(pipeline: Any) -> None:
+    """Archive everything that is in Kafka, and go on with what comes."""
     pipeline.start("archive", "archive")
     included = plan_of(pipeline.options).topics(topic.name for topic in pipeline.catalogue)
     meter = LagMeter(pipeline.options.kafka.connection(), group_of(pipeline.options))
@@ -233,6 +230,15 @@ def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipe
         pipeline.wait_for(lambda: not any(one.lag for one in meter.progress(included).values()), "all is archived")
     finally:
         meter.close()
+
+
+ARCHIVED = {"archive.include": [r".*\.writes\..*", r".*\.compensations\..*", r".*\.dead-letters"]}
+
+
+@pytest.mark.parametrize("pipeline", [{**ARCHIVED, "archive.file_seconds": 1}], indirect=True)
+def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipeline: Any) -> None:
+    write_all(pipeline)
+    archive_all(pipeline)
     forget_writes(pipeline)
     assert left(sweep(pipeline)) == NOTHING
     expected = tamper_with_all(pipeline)
@@ -248,6 +254,22 @@ def test_what_kafka_has_forgotten_is_expected_and_repaired_from_the_archive(pipe
     assert search.failed is not None
     assert "no gzip JSON lines of an archive" in search.failed
     assert (graph.failed, graph.findings) == (None, [])
+
+
+@pytest.mark.parametrize("pipeline", [{**ARCHIVED, "archive.file_seconds": 1}], indirect=True)
+def test_a_store_that_is_gone_is_rebuilt_from_the_archive_when_kafka_has_forgotten_its_writes(pipeline: Any) -> None:
+    deliver = write_all(pipeline)
+    archive_all(pipeline)
+    forget_writes(pipeline)
+    deliver.stop()
+    for file in (pipeline.options.data_dir / "stores").glob("search.db*"):
+        file.unlink()
+    deliver.start()
+    repaired = sweep(pipeline, repair=True)
+    assert left(repaired) == NOTHING
+    assert {store for store, report in repaired.items() if report.repaired} == {"search"}
+    assert len(repaired["search"].repaired) == repaired["search"].entities > 1
+    assert all(not report.repaired for report in sweep(pipeline, repair=True).values())
 
 
 def test_what_kafka_has_forgotten_and_no_archive_has_is_counted_and_told(pipeline: Any) -> None:
