@@ -2,9 +2,12 @@
 
 What is in modules that are not on Maven Central is not there: scripts (painless), `_delete_by_query`,
 `_update_by_query`, `_reindex`, ingest processors, TLS, users and roles. There is one user, `elastic`, and of the
-language analyzers there is `english`. The Java sources beside this file add what a client cannot do without.
+language analyzers there is `english`, and on demand nori. The Java sources beside this file add what a client cannot do
+without.
 """
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.install import copy_jars, installed, recipe_digest, run
@@ -18,17 +21,31 @@ USER = "elastic"
 OLDEST_JAVA = 21
 # The network module has a class loader of its own: with these on the class path as well, classes would exist twice.
 NETWORK_MODULE = ("transport-netty4-", "elasticsearch-ssl-config-", "netty-")
+NORI = "analysis-nori"  # name of the plugin
 
 
 class ElasticsearchServer(JvmServer):
     """A node with basic authentication whose data lie in `folder`; a second start finds the data of the first.
 
     The user `elastic` has a password that is made once and kept in `<folder>/password`.
+
+    Args:
+        folder: of its data, configuration and log.
+        port: of its clients; None: a free one.
+        heap: most memory of its Java heap.
+        steady: as for all servers on a Java virtual machine.
+        nori: whether it has Korean analysis, as with the plugin `analysis-nori`.
     """
 
     name = "elasticsearch"
     default_port = 19200
     driver = "elasticsearch"
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, heap: str = "512m", steady: bool = False, nori: bool = False
+    ) -> None:
+        super().__init__(folder, port=port, heap=heap, steady=steady)
+        self.nori = nori
 
     @property
     def password(self) -> str:
@@ -54,23 +71,41 @@ class ElasticsearchServer(JvmServer):
         """
         java = _java()
         launcher, descriptor = HERE / "java" / "Launcher.java", HERE / "plugin-descriptor.properties"
-        plugin = sorted((HERE / "java" / "plugin").glob("*.java"))
+        network, nori = (sorted((HERE / "java" / name).glob("*.java")) for name in ("plugin", "nori"))
 
         def build(fresh: Path) -> None:
             require("Elasticsearch", "mvn")
-            library, module = fresh / "lib", fresh / "modules" / "transport-netty4"
+            library, module, plugin = fresh / "lib", fresh / "modules" / "transport-netty4", fresh / "plugins" / NORI
             copy_jars(HERE / "pom.xml", library)
-            module.mkdir(parents=True)
-            for jar in list(library.iterdir()):
-                if jar.name.startswith(NETWORK_MODULE):
-                    jar.rename(module / jar.name)
-            (module / descriptor.name).write_text(descriptor.read_text().format(version=VERSION))
-            compiler = [java.program("javac"), "--release", str(OLDEST_JAVA), "-cp", f"{library}/*:{module}/*"]
-            run([*compiler, "-d", fresh / "classes", launcher], cwd=fresh, purpose="compiling the launcher")
-            run([*compiler, "-d", fresh / "plugin", *plugin], cwd=fresh, purpose="compiling the plugin")
-            run([java.program("jar"), "-c", "-f", module / "local-plugin.jar", "-C", fresh / "plugin", "."], cwd=fresh)
+            for folder, jars in ((module, NETWORK_MODULE), (plugin, ("lucene-analysis-nori-",))):
+                folder.mkdir(parents=True)
+                for jar in list(library.iterdir()):
+                    if jar.name.startswith(jars):
+                        jar.rename(folder / jar.name)
+            compiler = [java.program("javac"), "--release", str(OLDEST_JAVA), "-cp"]
+            run(
+                [*compiler, f"{library}/*", "-d", fresh / "classes", launcher],
+                cwd=fresh,
+                purpose="compiling the launcher",
+            )
 
-        digest = recipe_digest(HERE / "pom.xml", descriptor, launcher, *plugin)
+            def make(folder: Path, sources: Sequence[Path], classname: str, description: str) -> None:
+                said = descriptor.read_text().format(
+                    name=folder.name, version=VERSION, classname=classname, description=description
+                )
+                (folder / descriptor.name).write_text(said)
+                classes = fresh / f"{classname}-classes"
+                run(
+                    [*compiler, f"{library}/*:{folder}/*", "-d", classes, *sources],
+                    cwd=fresh,
+                    purpose=f"compiling {classname}",
+                )
+                run([java.program("jar"), "-c", "-f", folder / f"{classname}.jar", "-C", classes, "."], cwd=fresh)
+
+            make(module, network, "LocalPlugin", "Netty 4 transport, authentication, the root page and a few analyzers")
+            make(plugin, nori, "NoriPlugin", "Korean analysis")
+
+        digest = recipe_digest(HERE / "pom.xml", descriptor, launcher, *network, *nori)
         return installed(f"elasticsearch-{VERSION}-{digest}", build)
 
     def launch(self) -> None:
@@ -78,6 +113,10 @@ class ElasticsearchServer(JvmServer):
         programs = self.install()
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
+        plugins = self.folder / "plugins"
+        shutil.rmtree(plugins, ignore_errors=True)  # of an earlier start
+        if self.nori:
+            shutil.copytree(programs / "plugins", plugins)
         options = [f"-Xms{self.heap}", *self.java_options]
         # Else vectors are compared without SIMD instructions.
         options += ["--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"]

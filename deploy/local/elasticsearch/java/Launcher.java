@@ -2,7 +2,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import org.elasticsearch.common.logging.LogConfigurator;
 import org.elasticsearch.common.settings.Settings;
@@ -42,7 +41,8 @@ public class Launcher {
         Environment environment = new Environment(settings, home.resolve("config"));
         LogConfigurator.configureWithoutConfig(settings);
         PluginsLoader loader = PluginsLoader.createPluginsLoader(
-            PluginsLoader.loadModulesBundles(modules, false), Set.of(), Map.of(), false);
+            PluginsLoader.loadModulesBundles(modules, false),
+            PluginsLoader.loadPluginsBundles(home.resolve("plugins"), false), Map.of(), false);
         Node node;
         try {
             node = new Node(environment, loader);
