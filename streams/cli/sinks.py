@@ -8,11 +8,13 @@ from typing import Annotated, Any, cast
 
 import structlog
 import typer
+from msgspec import to_builtins
 
 from connectors.producers import EventProducer, ProducerError
 from connectors.sinks.errors import SinkError
 from connectors.sinks.kinds import EMBEDDED, UnknownKind
 from connectors.sinks.probe import round_trip
+from connectors.sinks.reindexing import Reindexing
 from schemas.controls import InvalidControl, StoreControl, decode_control, encode_control
 from schemas.writes import STORES, StoreName
 from streams.cli.common import (
@@ -108,6 +110,30 @@ def resume(
     Exit codes: 0 said, 1 Kafka does not take it, 2 wrong options or no such store.
     """
     _say(with_brokers(config), stores_named(stores), paused=False)
+
+
+@app.command()
+def reindex(
+    store: Annotated[str, typer.Argument(metavar="[STORE]", help="Whose index.")] = "search",
+    delete_old: Annotated[bool, typer.Option("--delete-old", help="Delete the old index afterwards.")] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the index of a store anew while it is read and written, as its options say now, and move to it in one step.
+
+    Workers may run meanwhile; their writes wait for the last moment of it. If it fails, all is as before.
+
+    Exit codes: 0 made, 1 the store does not answer or refuses, 2 wrong options, or the store has no such index.
+    """
+    options = load_options(config)
+    [name] = stores_named([store])
+    try:
+        sink = sink_of(name, options)
+        if not isinstance(sink, Reindexing):
+            fail(f"{name} is {options.stores.of(name).kind}, which has no index to be made anew", Exit.USAGE)
+        print_rows([to_builtins(sink.reindex(delete_old=delete_old))], as_json=as_json)
+    except (SinkError, UnknownKind) as error:
+        fail(without_login(str(error)))
 
 
 def _say(options: Options, stores: Sequence[StoreName], *, paused: bool, why: str = "") -> None:

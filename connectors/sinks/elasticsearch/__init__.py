@@ -1,7 +1,7 @@
 """Search documents in Elasticsearch. Needs the extra `elasticsearch`."""
 
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
-from connectors.sinks.elasticsearch.reindex import Reindexed, reindex
+from connectors.sinks.elasticsearch.reindex import reindex
 from connectors.sinks.elasticsearch.sink import ElasticsearchSink
 
-__all__ = ["ElasticsearchOptions", "ElasticsearchSink", "Reindexed", "reindex"]
+__all__ = ["ElasticsearchOptions", "ElasticsearchSink", "reindex"]

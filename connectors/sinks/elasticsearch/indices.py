@@ -38,7 +38,7 @@ class Indices:
         if differing:
             raise Fatal(
                 f"index {index} has another mapping of {', '.join(differing)}; let `{OPTIONS}.index` name another "
-                "alias, or make the index anew with connectors.sinks.elasticsearch.reindex"
+                "alias, or make the index anew with `travelos sinks reindex`"
             )
 
     def put_template(self, korean: schema.Korean | None = None) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
-from msgspec import Struct
 
 from connectors.sinks.elasticsearch import schema
 from connectors.sinks.elasticsearch.client import connected
@@ -21,21 +20,13 @@ from connectors.sinks.elasticsearch.errors import interpreted
 from connectors.sinks.elasticsearch.indices import Indices
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.errors import Fatal, Unavailable
+from connectors.sinks.reindexing import Reindexed
 
 PAGE = 1_000
 LITTLE = 2_000  # changes that are copied while writers wait: well under a second
 ROUNDS = 50
 
 _CREATED, _CONFLICT = 300, 409
-
-
-class Reindexed(Struct, frozen=True, kw_only=True):
-    """What a reindex did."""
-
-    old: str
-    new: str
-    documents: int  # copied, those that changed meanwhile more than once
-    closed_seconds: float  # how long writers had to wait
 
 
 def reindex(options: ElasticsearchOptions, *, delete_old: bool = False) -> Reindexed:

@@ -27,9 +27,11 @@ from connectors.sinks.elasticsearch.lines import Key, Known, Operation, Ready, s
 from connectors.sinks.elasticsearch.options import ElasticsearchOptions
 from connectors.sinks.elasticsearch.purging import expunge
 from connectors.sinks.elasticsearch.register import Register
+from connectors.sinks.elasticsearch.reindex import reindex
 from connectors.sinks.elasticsearch.repairing import line_of_repair
 from connectors.sinks.elasticsearch.schema import VISIBLE
 from connectors.sinks.persons import Purge, delete_of
+from connectors.sinks.reindexing import Reindexed
 from connectors.sinks.undo import emptied
 from schemas.writes import SearchWrite
 
@@ -132,6 +134,10 @@ class ElasticsearchSink:
         """Have segments written anew without deleted documents; see `connectors.sinks.persons.Purging`."""
         with interpreted():
             return expunge(self._opened(), self._options.write_alias)
+
+    def reindex(self, *, delete_old: bool = False) -> Reindexed:
+        """Make the index anew; see `connectors.sinks.reindexing.Reindexing`."""
+        return reindex(self._options, delete_old=delete_old)
 
     def close(self) -> None:
         """Close the connections; may be called twice."""

@@ -1,13 +1,17 @@
 """What becomes of a real Elasticsearch's index when making it anew is cut off, and when its alias is lost."""
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from elasticsearch import ConnectionTimeout, Elasticsearch
+from typer.testing import CliRunner
 
 from connectors.sinks.contract import APPLIED, SUPERSEDED
 from connectors.sinks.elasticsearch import ElasticsearchOptions, ElasticsearchSink, reindex
 from connectors.sinks.errors import Fatal, Unavailable
+from streams.cli import sinks
 from tests.integration.sinks.elasticsearch.search_writes import write
 
 pytestmark = pytest.mark.integration
@@ -127,3 +131,23 @@ def test_nothing_is_chosen_among_several_indexes_without_an_alias(
     sink.close()
     with pytest.raises(Fatal, match=rf"{options.index}-1, {options.index}-2 are there; add the alias"):
         sink.open()
+
+
+def test_an_index_is_made_anew_at_the_command_line(
+    options: ElasticsearchOptions, sink: ElasticsearchSink, client: Elasticsearch, tmp_path: Path
+) -> None:
+    assert sink.write([write("a"), write("b")]) == [APPLIED] * 2
+    config = tmp_path / "travelos.toml"
+    login = f'url = "{options.url}"\nusername = "{options.username}"\npassword = "{options.password}"'
+    config.write_text(f'[stores.search]\nkind = "elasticsearch"\n{login}\nindex = "{options.index}"\nshards = 2\n')
+    said = CliRunner().invoke(sinks.app, ["reindex", "--delete-old", "--config", str(config), "--json"])
+    assert said.exit_code == 0, said.output
+    [row] = msgspec.json.decode(said.stdout)
+    assert (row["old"], row["new"]) == (f"{options.index}-1", f"{options.index}-2")
+    assert client.count(index=options.index)["count"] == 2
+    assert in_use(client, options) == ([row["new"]], [row["new"]])
+    [settings] = client.indices.get_settings(index=f"{options.index}-*").body.values()
+    assert settings["settings"]["index"]["number_of_shards"] == "2"
+    assert sink.write([write("a"), write("b", 2)]) == [SUPERSEDED, APPLIED]
+    refused = CliRunner().invoke(sinks.app, ["reindex", "graph", "--config", str(config)])
+    assert (refused.exit_code, "graph is embedded, which has no index" in refused.output) == (2, True)
