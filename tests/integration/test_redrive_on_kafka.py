@@ -19,6 +19,7 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.connection import Connection
 from connectors.kafka.reading import StoredRecord, read_topics
 from deploy.local.kafka import KafkaServer
+from schemas.events import MessageSent, encode_event
 from schemas.headers import Headers
 from schemas.topics import MIB, Catalogue, Topic
 from streams.app import Role, group_of
@@ -372,3 +373,27 @@ def test_topics_that_are_not_there_are_an_error_not_a_trace(
     result = installation.replay("ingest", "beginning")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: kafka.bootstrap {installation.connection.bootstrap}: ")
+
+
+async def test_letters_are_edited_and_discarded_once_and_who_did_it_is_written_down(installation: Installation) -> None:
+    catalogue = installation.catalogue
+    installation.create(catalogue.user_events, catalogue.dead_letters)
+    installation.produce(catalogue.user_events, [(b"u1", b'{"type": "?"}', HEADERS), (b"u1", b"cut o", ())])
+    originals = installation.records(catalogue.user_events)
+    await installation.set_aside([installation.letter(one, f"no {one.offset}") for one in originals])
+    event = MessageSent(event_id="e", user_id="u1", occurred_at=NOON, conversation_id="c", role="user", text="hi")
+    edited, discarded = (_position(installation, f"no {one.offset}") for one in originals)
+    assert parsed(installation.dlq("edit", edited, "--value", _saved(encode_event(event)), "--json"))["sent"] == 1
+    assert parsed(installation.dlq("discard", discarded, "--json"))["discarded"] == 1
+    assert parsed(installation.dlq("discard", "--all", "--json"))["dealt_with_before"] == 2
+    assert parsed(installation.dlq("replay", "--all", "--json"))["sent"] == 0
+    [sent] = installation.records(catalogue.user_events)[len(originals) :]
+    assert (sent.key, sent.value, tuple(sent.headers)) == (b"u1", encode_event(event), HEADERS)
+    rows = parsed(installation.dlq("audit", "--json"))
+    assert [(one["deed"], one["position"]) for one in rows] == [("edited", edited), ("discarded", discarded)]
+    assert all("@" in one["by"] for one in rows)
+
+
+def _saved(value: bytes) -> str:
+    Path("mended.json").write_bytes(value)
+    return "mended.json"
