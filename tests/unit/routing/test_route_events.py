@@ -79,6 +79,7 @@ def gps_facts(draw: st.DrawFn) -> GpsFacts:
 def embedded(draw: st.DrawFn) -> Embedded:
     """Draw an event with all that may be known about it."""
     event = draw(ANY_EVENT)
+    event = msgspec.structs.replace(event, version=event.version >> 1)  # intake refuses larger ones
     enriched = Enriched(
         0,
         event,

@@ -84,14 +84,14 @@ def test_a_time_to_live_that_cannot_be_is_refused(ttl: int) -> None:
 def test_a_position_that_redis_cannot_index_leaves_the_index(value: Any, expected: tuple[Any, Any]) -> None:
     found = position(write(key="position:u:1", value=value, ttl_seconds=9), "position:")
     assert found is not None
-    assert found[:3] == ("u:1", "s", digits(7))
-    assert found[3:5] == expected
+    assert found[:4] == ("u:1", "s", digits(7), digits(6))
+    assert found[4:6] == expected
 
 
 def test_only_keys_of_positions_are_positions() -> None:
     assert position(write(value={"lat": 1.0, "lon": 1.0}), "position:") is None
     assert position(write(key="position:u1", value={"lat": 1.0, "lon": 1.0}), "") is None
-    assert position(write(key="position:u1", op="delete"), "position:") == ("u1", "s", digits(7), "", "", 0)
+    assert position(write(key="position:u1", op="delete"), "position:") == ("u1", "s", digits(7), digits(6), "", "", 0)
 
 
 @pytest.mark.parametrize(
